@@ -1,0 +1,1 @@
+"""swath: decide which multi-sensor scenes to label next."""
