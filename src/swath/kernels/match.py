@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """`pairs` (K, 2): rows of a and b that belong together, by row of a; then what is left over, ascending."""
+    """`pairs` (K, 2): rows of a and b that belong together, by row of a; what is left over, ascending."""
 
     pairs: NDArray[np.int64]
     unmatched_a: NDArray[np.int64]
