@@ -1,0 +1,168 @@
+"""One budget over two streams: coverage gets its exact share, targets the rest, fairly over the failures.
+
+The rules (`docs/methods/allocation.md`): coverage takes its best `ceil(share * budget)` rows; then the failures take
+turns, each its best row that is left, the best offer of a turn first. A stream that runs short gives its places to the
+other, and says so. Every tie is broken by key, so the order in which rows or failures are listed changes nothing.
+Index space: `row` is a position in `keys`, `failure` a position in `target_rows`.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import some
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Allocation:
+    """A batch of B rows, coverage first, each stream in the order of its choice.
+
+    rows (B,) int64; stream (B,) "coverage" or "targeted"; rank (B,) int64, from 1 within the stream; score (B,) float64
+    that the row was chosen by; failure (B,) int64, the failure that it is near, -1 for coverage. notes: what ran short.
+    """
+
+    rows: Array
+    stream: Array
+    rank: Array
+    score: Array
+    failure: Array
+    notes: tuple[str, ...]
+
+
+def allocate(
+    budget: int,
+    coverage_rows: Array,
+    coverage_scores: Array,
+    target_rows: Array,
+    target_scores: Array,
+    *,
+    keys: Sequence[str],
+    share: str | Fraction | float = "0.30",
+    exclude: Collection[str] = (),
+) -> Allocation:
+    """Choose min(budget, candidates) rows, exactly `ceil(share * budget)` of them for coverage while both streams last.
+
+    coverage_rows, coverage_scores (C,); target_rows, target_scores (F, K), rows -1 where a failure has fewer than K
+    neighbours; higher scores first. keys: one distinct text per row. exclude: keys that are never chosen. A row that is
+    listed twice counts with its best score; a row in both streams may be taken by either, once. Raises ValueError on
+    rows outside `keys`, scores that are NaN, keys that repeat, or a share outside 0..1.
+    """
+    portion = Fraction(str(share)) if isinstance(share, float) else Fraction(share)
+    if budget < 0 or not 0 <= portion <= 1:
+        raise ValueError(f"expected budget >= 0 and a share in 0..1, got {budget} and {share}")
+    order = _ranks(keys)
+    banned = set(exclude)
+    barred = np.array([key in banned for key in keys], bool)
+    coverage = _best_first(*_stream("coverage", coverage_rows, coverage_scores, 1, order), order, barred)
+    rows, scores = _stream("target", target_rows, target_scores, 2, order)
+    lists = [_best_first(*pair, order, barred) for pair in zip(rows, scores, strict=True)]
+    wanted = math.ceil(portion * budget)
+    covered = coverage[:wanted]
+    taken = {row for row, _ in covered}
+    targeted = _take_turns(lists, order, taken, budget - len(covered))
+    taken.update(row for row, _, _ in targeted)
+    rest = [pair for pair in coverage[wanted:] if pair[0] not in taken]
+    covered = covered + rest[: budget - len(covered) - len(targeted)]
+    notes = _notes(budget, wanted, len(covered), len(targeted), banned - set(keys))
+    return _allocation(covered, targeted, notes)
+
+
+def _ranks(keys: Sequence[str]) -> Array:
+    """(rows,) int64: the position of each row's key in sorted order."""
+    if len(set(keys)) != len(keys):
+        raise ValueError("expected distinct keys, got some twice")
+    ranks = np.empty(len(keys), np.int64)
+    ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
+    return ranks
+
+
+def _stream(name: str, rows: Array, scores: Array, dimensions: int, order: Array) -> tuple[Array, Array]:
+    rows, scores = np.asarray(rows), np.asarray(scores, np.float64)
+    if not rows.size:
+        rows = np.zeros((len(rows), 0)[:dimensions] if rows.ndim else (0,) * dimensions, np.int64)
+        scores = np.zeros(rows.shape)
+    if rows.ndim != dimensions or rows.shape != scores.shape or rows.dtype.kind not in "iu":
+        raise ValueError(
+            f"expected {name} rows (integers) and scores of one shape, got {rows.shape}, {scores.shape}"
+        )
+    padding = rows == -1 if dimensions == 2 else np.zeros(rows.shape, bool)
+    wrong = ~padding & ((rows < 0) | (rows >= len(order)))
+    if wrong.any():
+        raise ValueError(f"expected {name} rows in 0..{len(order) - 1}, got {some(rows[wrong].tolist())}")
+    if np.isnan(scores[~padding]).any():
+        raise ValueError(
+            f"expected {name} scores without NaN; rows {some(rows[np.isnan(scores)].tolist())} have one"
+        )
+    return rows.astype(np.int64), scores
+
+
+def _best_first(rows: Array, scores: Array, order: Array, barred: Array) -> list[tuple[int, float]]:
+    """(row, score) of the rows that may be chosen, best first, ties by key, each row once."""
+    fine = rows >= 0
+    fine[fine] = ~barred[rows[fine]]
+    rows, scores = rows[fine], scores[fine]
+    best = np.lexsort((order[rows], -scores))
+    return list(dict(reversed(list(zip(rows[best].tolist(), scores[best].tolist(), strict=True)))).items())[
+        ::-1
+    ]
+
+
+def _take_turns(
+    lists: list[list[tuple[int, float]]], order: Array, taken: set[int], places: int
+) -> list[tuple[int, float, int]]:
+    """(row, score, failure) for at most `places` rows that are not taken: fewest served first, then the best offer.
+
+    Failures that offer the same are told apart by the rest of their lists, so their own order changes nothing.
+    """
+    content = [[(-score, int(order[row])) for row, score in offers] for offers in lists]
+    standing = {f: place for place, f in enumerate(sorted(range(len(lists)), key=content.__getitem__))}
+    queue = [(0, *offers[0], standing[f], f, 0) for f, offers in enumerate(content) if offers]
+    heapq.heapify(queue)
+    taken = set(taken)
+    chosen: list[tuple[int, float, int]] = []
+    while queue and len(chosen) < places:
+        served, _, _, place, f, at = heapq.heappop(queue)
+        row, score = lists[f][at]
+        if row not in taken:
+            taken.add(row)
+            chosen.append((row, score, f))
+            served += 1
+        if at + 1 < len(lists[f]):
+            heapq.heappush(queue, (served, *content[f][at + 1], place, f, at + 1))
+    return chosen
+
+
+def _notes(budget: int, wanted: int, covered: int, targeted: int, unknown: set[str]) -> tuple[str, ...]:
+    notes = []
+    if covered < wanted:
+        notes.append(f"coverage ran short: {covered} of {wanted} places, the rest went to targets")
+    if targeted < budget - wanted:
+        notes.append(f"targets ran short: {targeted} of {budget - wanted} places, the rest went to coverage")
+    if covered + targeted < budget:
+        notes.append(f"the candidates ran short: {covered + targeted} of a budget of {budget}")
+    if unknown:
+        notes.append(f"excluded keys that no row has: {some(sorted(unknown))}")
+    return tuple(notes)
+
+
+def _allocation(
+    covered: list[tuple[int, float]], targeted: list[tuple[int, float, int]], notes: tuple[str, ...]
+) -> Allocation:
+    return Allocation(
+        rows=np.array([row for row, *_ in (*covered, *targeted)], np.int64),
+        stream=np.array(["coverage"] * len(covered) + ["targeted"] * len(targeted), dtype="<U8"),
+        rank=np.r_[1 : len(covered) + 1, 1 : len(targeted) + 1].astype(np.int64),
+        score=np.array([pair[1] for pair in (*covered, *targeted)], np.float64),
+        failure=np.array([-1] * len(covered) + [failure for *_, failure in targeted], np.int64),
+        notes=notes,
+    )

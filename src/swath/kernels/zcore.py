@@ -1,0 +1,325 @@
+"""ZCore: which rows cover the space of the embeddings, and which are redundant.
+
+Griffin, Marks, Corso, "Zero-Shot Coreset Selection via Iterative Subspace Sampling", WACV 2026. Each draw takes m dimensions
+and a point in them; the nearest row gains one, and its k nearest rows share the loss of one. Exact: the same draws
+give the published scores to rounding, at a cost per draw that grows far slower than N. Method, departures and costs:
+`docs/methods/zcore.md`. Index space: `row` is a position in `embeddings` (N, D).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import some
+
+Array = NDArray[Any]
+Method = Literal["auto", "brute", "walk"]
+
+_LARGEST = 1e37  # differences of larger float32 values would overflow
+_MOST_DRAWS = 2**24  # one row can gain at most 2**25 units before int64 overflows
+_MOST_NEIGHBOURS = 2**22
+_GROUPS = 8
+_FIRST_BLOCK = 4096
+_CHUNK = 2**22  # values looked at in one go
+
+
+@dataclass(frozen=True)
+class Draws:
+    """`dims` (n, m) int64: columns of the embeddings; `points` (n, m) float64: one point in those columns, in their units."""
+
+    dims: Array
+    points: Array
+
+    def __len__(self) -> int:
+        return len(self.dims)
+
+    def __getitem__(self, part: slice) -> Draws:
+        return Draws(self.dims[part], self.points[part])
+
+
+@dataclass(frozen=True)
+class Partial:
+    """Scores of some of the draws: `units` (N,) int64 in 2**-38, to be merged in any order."""
+
+    units: Array
+    draws: int
+
+
+@dataclass(frozen=True)
+class ZCoreResult:
+    """`scores` (N,) float64 in 0..1, high is worth labelling first; and how sure the ranking is.
+
+    overlap: share of the selected rows on which two independent halves of the draws agree, mean over splits.
+    interval: 95 % interval of that overlap. reason: why the drawing ended.
+    """
+
+    scores: Array
+    draws: int
+    overlap: float
+    interval: tuple[float, float]
+    reason: Literal["overlap reached", "draw budget"]
+
+
+def draw(embeddings: Array, n: int, rng: np.random.Generator, *, subspace: int = 2, start: int = 0) -> Draws:
+    """Draw `n` subspaces and a point in each, distributed as in the paper.
+
+    Dimensions without replacement, points triangular (least, median, largest value) per dimension; constant dimensions
+    are left out, so m = min(subspace, dimensions that vary). One key is taken from `rng`; draw i depends on that key,
+    the data and `start + i` alone, so any split of the draws gives the same ones. Raises ValueError on non-finite rows.
+    """
+    if n < 0 or start < 0 or subspace < 1:
+        raise ValueError(f"expected n >= 0, start >= 0, subspace >= 1; got {n}, {start}, {subspace}")
+    key = rng.integers(0, 2**64, size=2, dtype=np.uint64)
+    return _draw(_spread(_checked(embeddings)), n, key, subspace, start)
+
+
+def raw_scores(
+    embeddings: Array,
+    draws: Draws,
+    *,
+    k: int = 1000,
+    exponent: int = 4,
+    workers: int = 1,
+    method: Method = "auto",
+) -> Array:
+    """(N,) float64: the sum over the draws of coverage (+1 to the nearest row) and redundancy (-1 shared by its k nearest).
+
+    Shares go as distance**-exponent; a row equal to the nearest one takes the whole loss. Ties: lowest row. The same
+    bits for any `workers`, `method` and split of the draws. A single row only gains; no rows: empty; m = 0: zeros.
+    """
+    return finish(partial(embeddings, draws, k=k, exponent=exponent, workers=workers, method=method))
+
+
+def partial(
+    embeddings: Array,
+    draws: Draws,
+    *,
+    k: int = 1000,
+    exponent: int = 4,
+    workers: int = 1,
+    method: Method = "auto",
+) -> Partial:
+    """What these draws add to the scores, in whole units: see `raw_scores`, `merge`, `finish`."""
+    data = _checked(embeddings)
+    dims, points = _checked_draws(draws, data.shape[1])
+    if not 1 <= k <= _MOST_NEIGHBOURS or not 0 <= exponent <= 64 or exponent != int(exponent):
+        raise ValueError(
+            f"expected 1 <= k <= {_MOST_NEIGHBOURS} and a whole exponent in 0..64; got {k}, {exponent}"
+        )
+    if workers < 1:
+        raise ValueError(f"expected at least one worker, got {workers}")
+    totals = np.zeros((workers, len(data)), np.int64)
+    if len(data) and dims.size:
+        lanes = [slice(lane, None, workers) for lane in range(workers)]
+        _accumulate(
+            data,
+            [Draws(dims[lane], points[lane]) for lane in lanes],
+            totals,
+            k,
+            int(exponent),
+            workers,
+            method,
+        )
+    return Partial(totals.sum(axis=0), len(draws))
+
+
+def merge(parts: Sequence[Partial]) -> Partial:
+    """The sum of partial scores of the same rows, in any order and grouping."""
+    if not parts:
+        raise ValueError("expected at least one partial score, got none")
+    draws = sum(part.draws for part in parts)
+    if draws > _MOST_DRAWS:
+        raise ValueError(f"expected at most {_MOST_DRAWS} draws in one sum, got {draws}")
+    return Partial(np.sum([part.units for part in parts], axis=0, dtype=np.int64), draws)
+
+
+def finish(part: Partial) -> Array:
+    """(N,) float64: the partial scores in units of one draw."""
+    return part.units * 2.0**-38
+
+
+def score(
+    embeddings: Array,
+    *,
+    seed: int,
+    select: float = 0.1,
+    target_overlap: float = 0.8,
+    max_draws: int | None = None,
+    k: int = 1000,
+    exponent: int = 4,
+    subspace: int = 2,
+    workers: int = 1,
+    method: Method = "auto",
+    progress: Callable[[int, int], None] | None = None,
+) -> ZCoreResult:
+    """Score every row, drawing until the selection is stable or the draw budget ends.
+
+    select: share of the rows (0..1] that will be chosen; the overlap is that of the best `ceil(select * N)` rows.
+    max_draws: default 200 per row, between 50,000 and 2,000,000. progress: called with (draws done, budget).
+    Draw i goes to group i mod 8; the 35 ways of making two halves of the groups give the overlap and its interval.
+    It is the agreement of *half* the draws with the other half, so the full ranking is steadier than it says.
+    """
+    if not 0 < select <= 1 or not 0 <= target_overlap <= 1:
+        raise ValueError(
+            f"expected 0 < select <= 1 and 0 <= target_overlap <= 1; got {select}, {target_overlap}"
+        )
+    data = _checked(embeddings)
+    rows = len(data)
+    chosen = int(np.ceil(round(select * rows, 9)))
+    budget = min(max(200 * rows, 50_000), 2_000_000) if max_draws is None else max_draws
+    spread = _spread(data)
+    key = np.random.Generator(np.random.Philox(seed)).integers(0, 2**64, size=2, dtype=np.uint64)
+    totals = np.zeros((_GROUPS, rows), np.int64)
+    done = 0
+    overlap, interval = _agreement(totals, chosen, key)
+    while done < budget and len(spread.dims) and not _reached(interval, target_overlap, done):
+        block = min(max(done, _FIRST_BLOCK), budget - done)
+        draws = _draw(spread, block, key, subspace, done)
+        lanes = [draws[(group - done) % _GROUPS :: _GROUPS] for group in range(_GROUPS)]
+        _accumulate(data, lanes, totals, k, exponent, workers, method)
+        done += block
+        overlap, interval = _agreement(totals, chosen, key)
+        if progress is not None:
+            progress(done, budget)
+    reached = _reached(interval, target_overlap, done)
+    total = finish(Partial(totals.sum(axis=0), done))
+    return ZCoreResult(_unit(total), done, overlap, interval, "overlap reached" if reached else "draw budget")
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """The dimensions that vary, (V,) int64, and their least, median and largest values, (V,) float64."""
+
+    dims: Array
+    low: Array
+    middle: Array
+    high: Array
+
+
+def _checked(embeddings: Array) -> Array:
+    """`embeddings` as (N, D) float32; ValueError names the rows that hold what can't be measured."""
+    given = np.asarray(embeddings)
+    if given.ndim != 2 or given.dtype.kind not in "fiub":
+        raise ValueError(f"expected (N, D) real numbers, got shape {given.shape}, {given.dtype}")
+    with np.errstate(over="ignore"):
+        data: Array = given.astype(np.float32, copy=False)
+    step = max(1, _CHUNK // max(1, data.shape[1]))
+    bad: list[int] = []
+    for start in range(0, len(data), step):
+        fine = (np.abs(data[start : start + step]) <= _LARGEST).all(axis=1)
+        bad.extend((np.flatnonzero(~fine) + start).tolist())
+    if bad:
+        raise ValueError(
+            f"expected finite embeddings of at most {_LARGEST:g} in float32; rows {some(bad)} are not: leave them out"
+        )
+    return data
+
+
+def _checked_draws(draws: Draws, columns: int) -> tuple[Array, Array]:
+    dims, points = np.asarray(draws.dims, np.int64), np.asarray(draws.points, np.float64)
+    if dims.ndim != 2 or dims.shape != points.shape:
+        raise ValueError(f"expected dims and points of one shape (n, m), got {dims.shape} and {points.shape}")
+    if len(dims) > _MOST_DRAWS:
+        raise ValueError(f"expected at most {_MOST_DRAWS} draws in one sum, got {len(dims)}")
+    if dims.size and not (dims.min() >= 0 and dims.max() < columns and np.isfinite(points).all()):
+        raise ValueError(f"expected dims in 0..{columns - 1} and finite points")
+    return dims, points
+
+
+def _spread(data: Array) -> _Spread:
+    rows, columns = data.shape
+    low, middle, high = np.zeros((3, columns))
+    step = max(1, _CHUNK // max(1, rows))
+    for start in range(0, columns if rows else 0, step):
+        part = slice(start, start + step)
+        block = np.ascontiguousarray(data[:, part].T)
+        low[part], high[part] = block.min(axis=1), block.max(axis=1)
+        middle[part] = np.median(block, axis=1, overwrite_input=True)
+    dims = np.flatnonzero(high > low)
+    return _Spread(dims, low[dims], middle[dims], high[dims])
+
+
+def _draw(spread: _Spread, n: int, key: Array, subspace: int, start: int) -> Draws:
+    """Draws start .. start + n of the stream of `key`: each has whole Philox blocks (4 words) of its own."""
+    m = min(subspace, len(spread.dims))
+    blocks = -(-2 * m // 4)
+    stream = np.random.Philox(key=key, counter=start * blocks)
+    words = stream.random_raw(n * blocks * 4).reshape(n, blocks * 4)
+    uniform = (words[:, : 2 * m] >> np.uint64(11)) * 2.0**-53
+    place = np.empty((n, m), np.int64)
+    for j in range(m):  # the r-th of the dimensions that are not taken yet
+        rank = np.minimum((uniform[:, j] * (len(spread.dims) - j)).astype(np.int64), len(spread.dims) - j - 1)
+        for taken in np.sort(place[:, :j], axis=1).T:
+            rank += rank >= taken
+        place[:, j] = rank
+    low, middle, high = spread.low[place], spread.middle[place], spread.high[place]
+    u, width = uniform[:, m:], high - low
+    rising = low + np.sqrt(u * width * (middle - low))
+    falling = high - np.sqrt((1 - u) * width * (high - middle))
+    return Draws(spread.dims[place], np.where(u * width <= middle - low, rising, falling))
+
+
+def _accumulate(
+    data: Array, lanes: Sequence[Draws], totals: Array, k: int, exponent: int, workers: int, method: Method
+) -> None:
+    """Add lane i of the draws to `totals[i]` (N,) int64, at most `workers` lanes at a time."""
+    from swath.kernels import _zcore_walk as compiled
+
+    used, place = np.unique(np.concatenate([lane.dims for lane in lanes]), return_inverse=True)
+    columns = np.ascontiguousarray(data[:, used].T) + np.float32(0)  # + 0: no -0.0
+    ends = np.cumsum([len(lane) for lane in lanes])[:-1]
+    where = np.split(place.reshape(-1, lanes[0].dims.shape[1]), ends)
+    k = min(k, max(1, len(data) - 1))
+    with ThreadPoolExecutor(workers) as pool:
+        jobs = [
+            pool.submit(compiled.brute, columns, dims, lane.points, k, exponent, total)
+            for dims, lane, total in zip(where, lanes, totals, strict=True)
+        ]
+        for job in jobs:
+            job.result()
+
+
+def _agreement(totals: Array, chosen: int, key: Array) -> tuple[float, tuple[float, float]]:
+    """Overlap of the best `chosen` rows between halves of the groups: mean over the 35 splits, and a 95 % interval."""
+    rows = totals.shape[1]
+    if chosen >= rows:
+        return 1.0, (1.0, 1.0)
+    if not totals.any():
+        return chosen / rows, (0.0, 1.0)
+    luck = np.random.Generator(np.random.Philox(key=key + np.uint64(1)))
+    everything = totals.sum(axis=0)
+    shares = []
+    for others in combinations(range(1, _GROUPS), _GROUPS // 2 - 1):
+        half = totals[[0, *others]].sum(axis=0)
+        both = _best(half, chosen, luck) & _best(everything - half, chosen, luck)
+        shares.append(both.sum() / chosen)
+    mean, spread = float(np.mean(shares)), 1.96 * float(np.std(shares, ddof=1))
+    return mean, (max(0.0, mean - spread), min(1.0, mean + spread))
+
+
+def _best(units: Array, chosen: int, luck: np.random.Generator) -> Array:
+    """(N,) bool: the `chosen` highest; ties at the edge by lot, since a tie broken by row would look like agreement."""
+    edge = np.partition(units, len(units) - chosen)[len(units) - chosen]
+    best: Array = units > edge
+    tied = np.flatnonzero(units == edge)
+    best[luck.permutation(tied)[: chosen - int(best.sum())]] = True
+    return best
+
+
+def _reached(interval: tuple[float, float], target: float, done: int) -> bool:
+    return done > 0 and interval[0] >= target
+
+
+def _unit(total: Array) -> Array:
+    """Scaled to 0..1; all zeros where no row differs from another."""
+    if not len(total) or total.max() == total.min():
+        return np.zeros(len(total))
+    scaled: Array = (total - total.min()) / (total.max() - total.min())
+    return scaled
