@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from swath.annotators.base import Boxes, Cuboids, Rejected
 
 LONGEST_CLASS = 64
 
-Labels = TypeVar("Labels", Boxes, Cuboids)
+Labels = TypeVar("Labels", bound=Boxes | Cuboids)
 
 
 def clean(
@@ -46,7 +46,7 @@ def clean(
             good.append(row)
         else:
             rejected.append(Rejected(names[row], reason))
-    return labels.take(good), tuple(rejected)
+    return cast(Labels, labels.take(good)), tuple(rejected)
 
 
 def wrong_box(box: np.ndarray, width: float, height: float) -> str | None:
