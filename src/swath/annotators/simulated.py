@@ -30,6 +30,7 @@ from swath.annotators.clean import clean
 from swath.errors import ConfigError
 from swath.kernels.boxes import clip, iou
 from swath.kernels.checks import PRIORS
+from swath.kernels.cuboids import wrap
 
 Truth = Callable[[Task], tuple[Boxes | None, Cuboids | None]]
 
@@ -201,4 +202,6 @@ def _invented_cuboid(
 
 
 def _wrapped(angle: float) -> float:
-    return float((angle + math.pi) % (2 * math.pi) - math.pi)
+    if -math.pi <= angle < math.pi:
+        return angle  # not a bit changed
+    return float(wrap(angle))
