@@ -56,8 +56,12 @@ class Splits(_Section):
     test: Share = 0.15
     val: Share = 0.15
     golden: Share = 0.05
+    by: Literal["sequence", "scene"] = "sequence"
     join_duplicates: float | None = Field(
-        None, ge=0, le=1, description="cosine similarity from which two scenes without a common drive are one unit"
+        None,
+        ge=0,
+        le=1,
+        description="cosine similarity from which two scenes without a common drive are one unit",
     )
     audit_pairs: Count = 20
 
@@ -115,7 +119,9 @@ class Golden(_Section):
     swap: Share = 0.02
     shift: Share = 0.05
     iou: Share = Field(0.5, description="2D IoU from which a blind label and a reference are one object")
-    center: float = Field(2.0, gt=0, description="metres in bird's eye view within which two cuboids are one object")
+    center: float = Field(
+        2.0, gt=0, description="metres in bird's eye view within which two cuboids are one object"
+    )
     shift_iou: Share = Field(0.7, description="a matched box below this 2D IoU is shifted")
     shift_center: float = Field(0.5, gt=0, description="metres from which a matched cuboid is shifted")
     warn_alpha: Share = 0.05
@@ -177,7 +183,9 @@ class LoopConfig(_Section):
 
 def canonical(value: Any) -> bytes:
     """The one JSON spelling of `value`: sorted keys, no spaces, UTF-8, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
 
 
 def parse(data: Any, source: str) -> LoopConfig:
@@ -190,7 +198,9 @@ def parse(data: Any, source: str) -> LoopConfig:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         more = f" (+{error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigError(f"{source}: {name or 'settings'}: {first['msg']}, got {first['input']!r}{more}") from None
+        raise ConfigError(
+            f"{source}: {name or 'settings'}: {first['msg']}, got {first['input']!r}{more}"
+        ) from None
 
 
 def merged(base: LoopConfig, changes: dict[str, Any], source: str) -> LoopConfig:
@@ -213,7 +223,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text())
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}); give --config an existing YAML file") from None
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); give --config an existing YAML file"
+        ) from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
     if data is None:

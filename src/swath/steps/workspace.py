@@ -61,7 +61,9 @@ class Workspace:
             members: dict[str, str] = unpack(loop["membership"])
             test = sorted(key for key, split in members.items() if split == "test")
             if digest(members) != loop["membership_sha256"] or digest(test) != loop["test_sha256"]:
-                raise IntegrityError(f"{self.name}: the splits in the journal are not the ones that were frozen (hash differs)")
+                raise IntegrityError(
+                    f"{self.name}: the splits in the journal are not the ones that were frozen (hash differs)"
+                )
             self._membership = (loop["membership_sha256"], members)
         return self._membership[1]
 
@@ -88,7 +90,9 @@ class Workspace:
         membership = self.membership()
         other = [key for key in self.not_test(keys, operation) if membership.get(key) != split]
         if other:
-            raise StateError(f"{operation} works on {split}; {len(other)} scenes are not in it: {some(other)}")
+            raise StateError(
+                f"{operation} works on {split}; {len(other)} scenes are not in it: {some(other)}"
+            )
         return keys
 
     # ------------------------------------------------------------------ writing
@@ -120,7 +124,9 @@ class Workspace:
         """Saved views, as the journal has them."""
         return projection.views(self.membership(), self.journal.batches(), self.journal.assignments())
 
-    def project(self, writer: Writer, keys: Iterable[str] | None = None, views: Iterable[str] | None = None) -> None:
+    def project(
+        self, writer: Writer, keys: Iterable[str] | None = None, views: Iterable[str] | None = None
+    ) -> None:
         """Writes tags and status of `keys` (all that differ, when None) and the saved `views` (all, when None)."""
         states = self.states()
         if keys is None:

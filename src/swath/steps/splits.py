@@ -1,0 +1,265 @@
+"""Splits scenes into test, val, golden and pool, and audits them for leaks.
+
+Test, val and pool are drawn by unit: all scenes of a drive stay together (near-duplicates too, where that is asked for);
+scenes without a drive are units of their own. Golden measures annotators, not the model: it is drawn scene by scene from
+the drives of the pool, one frame per drive until drives run out. Test is frozen from here on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from swath import __version__
+from swath.config import Splits
+from swath.errors import StateError
+from swath.journal import digest, pack
+from swath.projection import SPLITS
+from swath.steps.workspace import Workspace
+
+Unit = tuple[str, ...]  # keys that stay together, sorted
+
+
+@dataclass(frozen=True)
+class SplitResult:
+    """Sizes by split; `closest`: pairs of scenes in different splits that look most alike, most alike first."""
+
+    splits: Mapping[str, int]
+    units: int
+    seed: int
+    test_sha256: str
+    closest: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+
+
+def split(workspace: Workspace) -> SplitResult:
+    """Commits the split of a dataset. A dataset that is split already keeps its split: the record is returned."""
+    if workspace.is_split():
+        return _result(workspace)
+    with workspace.writer("split") as writer:
+        if workspace.is_split():
+            return _result(workspace)
+        table, config = workspace.scenes.table, workspace.config.splits
+        drives = table.sequence if config.by == "sequence" else np.full(len(table), "")
+        units = units_of(table.keys.tolist(), drives.tolist())
+        notes: list[str] = []
+        if config.by == "sequence" and not (table.sequence != "").any():
+            notes.append(
+                f"no drives are known (field {workspace.config.fields.sequence!r} is empty): split by scene; "
+                "near-duplicate neighbours may end up in different splits, see the closest pairs"
+            )
+        if config.join_duplicates is not None:
+            units, joined = _join(workspace, units, config.join_duplicates)
+            notes.append(f"{joined} scenes joined to units by near-duplicates")
+        membership, more = assign(units, config, workspace.config.seed)
+        closest = leaks(workspace, membership, config.audit_pairs)
+        test = sorted(key for key, name in membership.items() if name == "test")
+        record = {
+            "seed": workspace.config.seed,
+            "units": len(units),
+            "notes": notes + more,
+            "closest": closest,
+            "config_hash": workspace.config.hash(),
+            "swath": __version__,
+        }
+        frozen = {
+            "membership": pack(membership),
+            "membership_sha256": digest(membership),
+            "test_sha256": digest(test),
+        }
+        workspace.journal.record(writer, "split", record, **frozen)
+        workspace.project(writer)
+    return _result(workspace)
+
+
+def _result(workspace: Workspace) -> SplitResult:
+    loop, membership = workspace.journal.loop(), workspace.membership()
+    record = loop["steps"]["split"]
+    sizes = {name: sum(split == name for split in membership.values()) for name in SPLITS}
+    return SplitResult(
+        sizes,
+        record["units"],
+        record["seed"],
+        loop["test_sha256"],
+        tuple(record["closest"]),
+        tuple(record["notes"]),
+    )
+
+
+def units_of(keys: Sequence[str], drives: Sequence[str]) -> list[Unit]:
+    """Units in the order of their first key: one per drive, and one per scene that has none ("")."""
+    groups: dict[str, list[str]] = {}
+    for key, drive in sorted(zip(keys, drives, strict=True)):
+        groups.setdefault(f"drive {drive}" if drive else f"scene {key}", []).append(key)
+    return sorted(tuple(group) for group in groups.values())
+
+
+def sizes(n: int, config: Splits) -> dict[str, int]:
+    """How many of `n` scenes each split gets: largest remainders, ties in the order test, val, golden, pool."""
+    shares = {"test": config.test, "val": config.val, "golden": config.golden}
+    shares["pool"] = 1 - sum(shares.values())
+    exact = {name: share * n for name, share in shares.items()}
+    out = {name: int(value + 1e-9) for name, value in exact.items()}
+    left = n - sum(out.values())
+    for name in sorted(SPLITS, key=lambda one: -(round(exact[one] - out[one], 9)))[:left]:
+        out[name] += 1
+    return out
+
+
+def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, str], list[str]]:
+    """(key -> split, notes). Units are drawn in an order that depends on the seed and the keys alone."""
+    rng = np.random.default_rng([seed, 0x5711])
+    order = [units[i] for i in rng.permutation(len(units))]
+    wanted = sizes(sum(map(len, units)), config)
+    membership: dict[str, str] = {}
+    for name in ("test", "val"):
+        taken = choose([len(unit) for unit in order], wanted[name])
+        membership |= {key: name for i in taken for key in order[i]}
+        order = [unit for i, unit in enumerate(order) if i not in taken]
+    golden = spread(order, wanted["golden"], rng)
+    membership |= {key: "golden" if key in golden else "pool" for unit in order for key in unit}
+    got = {name: sum(split == name for split in membership.values()) for name in SPLITS}
+    empty = [name for name in SPLITS if wanted[name] and not got[name]]
+    if empty:
+        raise StateError(
+            f"{len(units)} units (drives) of {len(membership)} scenes leave {', '.join(empty)} without scenes; "
+            "give more drives, other shares, or split by scene (splits: {by: scene}) and read the leak audit"
+        )
+    notes = [
+        f"{name} has {got[name]} scenes where {wanted[name]} were wanted: drives stay whole"
+        for name in SPLITS
+        if got[name] != wanted[name]
+    ]
+    return dict(sorted(membership.items())), notes
+
+
+def choose(lengths: Sequence[int], target: int, look: int = 200) -> set[int]:
+    """Positions whose lengths add up to `target`, or as near as can be (then below rather than above).
+
+    The first ones are taken while they are far from filling it; subset sums over the next `look` finish it exactly.
+    """
+    taken: set[int] = set()
+    left = target
+    longest = max(lengths, default=0)
+    start = 0
+    while start < len(lengths) and left > 20 * longest:
+        taken.add(start)
+        left -= lengths[start]
+        start += 1
+    reached: dict[int, tuple[int, int]] = {0: (-1, -1)}  # sum -> (sum before, position)
+    for i in range(start, min(start + look, len(lengths))):
+        for before in sorted(reached):
+            after = before + lengths[i]
+            if after <= left + longest and after not in reached and lengths[i]:
+                reached[after] = (before, i)
+        if left in reached:
+            break
+    total = min(reached, key=lambda one: (abs(one - left), one))
+    while total:
+        total, i = reached[total]
+        taken.add(i)
+    return taken
+
+
+def spread(units: Sequence[Unit], n: int, rng: np.random.Generator) -> set[str]:
+    """`n` keys, one per unit in turn, each unit's frames in a random order; never the last frame of the pool."""
+    queues = [[unit[i] for i in rng.permutation(len(unit))] for unit in units]
+    out: list[str] = []
+    while len(out) < n and any(queues):
+        for queue in queues:
+            if queue and len(out) < n:
+                out.append(queue.pop())
+    return set(out)
+
+
+# ---------------------------------------------------------------------- leaks
+
+
+def leaks(workspace: Workspace, membership: Mapping[str, str], pairs: int) -> list[dict[str, Any]]:
+    """The pairs of scenes across test, val and pool that look most alike: scenes, splits, cosine similarity."""
+    from swath.kernels.neighbors import top_k
+
+    keys, vectors = looks(workspace)
+    split = np.array([membership.get(key, "") for key in keys])
+    found: list[dict[str, Any]] = []
+    for one, two in (("test", "pool"), ("val", "pool"), ("test", "val")):
+        a, b = np.flatnonzero(split == one), np.flatnonzero(split == two)
+        if not len(a) or not len(b) or not pairs:
+            continue
+        rows, similar = top_k(vectors[a], vectors[b], 1)
+        for i in range(len(a)):
+            found.append(
+                {
+                    "scenes": [keys[a[i]], keys[b[rows[i, 0]]]],
+                    "splits": [one, two],
+                    "similarity": round(float(similar[i, 0]), 6),
+                }
+            )
+    return sorted(found, key=lambda pair: (-pair["similarity"], pair["scenes"]))[:pairs]
+
+
+def looks(workspace: Workspace) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
+    """Keys and label-free descriptors (n, d) of every scene whose primary image can be read.
+
+    Kept in a file of its own, never in `embeddings`: this is the one place that looks at test scenes, and nothing that
+    selects or trains reads it.
+    """
+    from swath.encoders import make
+
+    table = workspace.scenes.table
+    image = workspace.config.slices.image
+    there = np.flatnonzero(table.paths[image] != "")
+    keys = table.keys[there].tolist()
+    encoder = make("descriptor:image")
+    fingerprint = digest([encoder.name, encoder.version, keys, table.paths[image][there].tolist()])
+    path = workspace.home / "audit.npz"
+    if path.exists():
+        with np.load(path) as cached:
+            if str(cached["fingerprint"]) == fingerprint:
+                return cached["keys"].tolist(), cached["vectors"]
+    media = [{"image": one} for one in table.paths[image][there].tolist()]
+    encoded = encoder.encode(
+        media, workers=workspace.config.embed.workers, progress=workspace.progress("audit for leaks")
+    )
+    usable = np.isfinite(encoded.vectors).all(axis=1) & (np.linalg.norm(encoded.vectors, axis=1) > 0)
+    keys = [key for key, good in zip(keys, usable, strict=True) if good]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".partial.npz")
+    np.savez(
+        temporary,
+        fingerprint=fingerprint,
+        keys=np.array(keys, dtype=np.str_),
+        vectors=encoded.vectors[usable],
+    )
+    temporary.replace(path)
+    return keys, encoded.vectors[usable]
+
+
+def _join(workspace: Workspace, units: Sequence[Unit], similarity: float) -> tuple[list[Unit], int]:
+    """Units with the near-duplicates of other units joined to them (union-find over pairs at least that similar)."""
+    from swath.kernels.neighbors import top_k
+
+    keys, vectors = looks(workspace)
+    unit_of = {key: i for i, unit in enumerate(units) for key in unit}
+    parent = list(range(len(units)))
+
+    def find(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    rows, similar = top_k(vectors, vectors, min(20, len(keys)))
+    for i, key in enumerate(keys):
+        for j, value in zip(rows[i], similar[i], strict=True):
+            a, b = find(unit_of[key]), find(unit_of[keys[j]])
+            if value >= similarity and a != b:
+                parent[max(a, b)] = min(a, b)
+    groups: dict[int, list[str]] = {}
+    for i, unit in enumerate(units):
+        groups.setdefault(find(i), []).extend(unit)
+    joined = sorted(tuple(sorted(group)) for group in groups.values())
+    return joined, sum(len(units[i]) for i in range(len(units)) if find(i) != i)
