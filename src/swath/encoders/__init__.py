@@ -1,0 +1,34 @@
+"""Encoders turn media into vectors. `make("descriptor")`, `make("onnx:PATH")`, ... by the name a user
+configures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from swath.encoders.base import Encoded, Encoder
+from swath.errors import UnknownNameError
+
+__all__ = ["SPECS", "Encoded", "Encoder", "make"]
+
+SPECS = ("descriptor", "descriptor:image", "descriptor:cloud", "onnx:PATH", "zoo:NAME")
+
+
+def make(spec: str, **settings: Any) -> Encoder:
+    """The encoder that `spec` names, with its `settings`. UnknownNameError, naming those that exist, for
+    others."""
+    kind, _, detail = spec.partition(":")
+    if kind == "descriptor" and detail in ("", "image", "cloud"):
+        from swath.encoders.descriptor import Descriptor
+
+        if not detail:
+            return Descriptor(**settings)
+        return Descriptor(slices=(detail,), **settings)  # type: ignore[arg-type]
+    if kind == "onnx" and detail:
+        from swath.encoders.onnx import Onnx
+
+        return Onnx(detail, **settings)
+    if kind == "zoo" and detail:
+        from swath.encoders.zoo import Zoo
+
+        return Zoo(detail, **settings)
+    raise UnknownNameError(f"no encoder {spec!r}; expected one of {', '.join(SPECS)}")
