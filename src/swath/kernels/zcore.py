@@ -1,9 +1,9 @@
 """ZCore: which rows cover the space of the embeddings, and which are redundant.
 
-Griffin, Marks, Corso, "Zero-Shot Coreset Selection via Iterative Subspace Sampling", WACV 2026. Each draw takes m dimensions
-and a point in them; the nearest row gains one, and its k nearest rows share the loss of one. Exact: the same draws
-give the published scores to rounding, at a cost per draw that grows far slower than N. Method, departures and costs:
-`docs/methods/zcore.md`. Index space: `row` is a position in `embeddings` (N, D).
+Griffin, Marks, Corso, "Zero-Shot Coreset Selection via Iterative Subspace Sampling", WACV 2026. Each draw takes m
+dimensions and a point in them; the nearest row gains one, and its k nearest rows share the loss of one. Exact: the
+same draws give the published scores to rounding, at a cost per draw that grows far slower than N. Departures, costs
+and limits: `docs/methods/zcore.md`. Index space: `row` is a position in `embeddings` (N, D).
 """
 
 from __future__ import annotations
@@ -18,21 +18,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import some
+from swath.kernels._zcore_columns import Brute, Walk
 
 Array = NDArray[Any]
 Method = Literal["auto", "brute", "walk"]
 
+MEMORY = 4 * 2**30  # bytes of sorted columns that are kept in memory, unless told otherwise
 _LARGEST = 1e37  # differences of larger float32 values would overflow
-_MOST_DRAWS = 2**24  # one row can gain at most 2**25 units before int64 overflows
+_MOST_DRAWS = 2**24  # int64 holds 2**25 units of 2**-38
 _MOST_NEIGHBOURS = 2**22
-_GROUPS = 8
+_FEW_ROWS = 1500  # plus five a neighbour: so few are quicker to look at than to walk among
 _FIRST_BLOCK = 4096
-_CHUNK = 2**22  # values looked at in one go
+_GROUPS = 8
+_CHUNK = 2**22  # values checked in one go
 
 
 @dataclass(frozen=True)
 class Draws:
-    """`dims` (n, m) int64: columns of the embeddings; `points` (n, m) float64: one point in those columns, in their units."""
+    """`dims` (n, m) int64: columns of the embeddings; `points` (n, m) float64: a point in each, in their units."""
 
     dims: Array
     points: Array
@@ -54,10 +57,10 @@ class Partial:
 
 @dataclass(frozen=True)
 class ZCoreResult:
-    """`scores` (N,) float64 in 0..1, high is worth labelling first; and how sure the ranking is.
+    """`scores` (N,) float64 in 0..1, the highest first to be labelled; and how sure the ranking is.
 
-    overlap: share of the selected rows on which two independent halves of the draws agree, mean over splits.
-    interval: 95 % interval of that overlap. reason: why the drawing ended.
+    overlap: share of the selected rows on which two independent halves of the draws agree, mean over the splits.
+    interval: 95 % interval of that share. reason: why the drawing ended.
     """
 
     scores: Array
@@ -68,11 +71,11 @@ class ZCoreResult:
 
 
 def draw(embeddings: Array, n: int, rng: np.random.Generator, *, subspace: int = 2, start: int = 0) -> Draws:
-    """Draw `n` subspaces and a point in each, distributed as in the paper.
+    """Draw `n` subspaces and a point in each, distributed as published.
 
-    Dimensions without replacement, points triangular (least, median, largest value) per dimension; constant dimensions
-    are left out, so m = min(subspace, dimensions that vary). One key is taken from `rng`; draw i depends on that key,
-    the data and `start + i` alone, so any split of the draws gives the same ones. Raises ValueError on non-finite rows.
+    Dimensions without replacement, points triangular (least, median, largest value) in each; constant dimensions are
+    left out, so m = min(subspace, dimensions that vary). One key is taken from `rng`; draw i depends on that key, the
+    data and `start + i` alone, so any split of the draws gives the same ones. ValueError names non-finite rows.
     """
     if n < 0 or start < 0 or subspace < 1:
         raise ValueError(f"expected n >= 0, start >= 0, subspace >= 1; got {n}, {start}, {subspace}")
@@ -88,13 +91,18 @@ def raw_scores(
     exponent: int = 4,
     workers: int = 1,
     method: Method = "auto",
+    memory: int = MEMORY,
 ) -> Array:
-    """(N,) float64: the sum over the draws of coverage (+1 to the nearest row) and redundancy (-1 shared by its k nearest).
+    """(N,) float64: over the draws, +1 to the row nearest to the point, -1 shared by the k rows nearest to that row.
 
-    Shares go as distance**-exponent; a row equal to the nearest one takes the whole loss. Ties: lowest row. The same
-    bits for any `workers`, `method` and split of the draws. A single row only gains; no rows: empty; m = 0: zeros.
+    Shares go as distance**-exponent; a row equal to the nearest one (in the drawn dimensions) takes the whole loss.
+    Ties: lowest row. The same bits for any `workers`, `method`, `memory` (bytes of sorted columns kept in memory; the
+    rest goes to a temporary file) and split of the draws. A single row only gains; no rows: empty; m = 0: zeros.
+    Embeddings count as float32. ValueError names rows that are not finite or exceed 1e37.
     """
-    return finish(partial(embeddings, draws, k=k, exponent=exponent, workers=workers, method=method))
+    return finish(
+        partial(embeddings, draws, k=k, exponent=exponent, workers=workers, method=method, memory=memory)
+    )
 
 
 def partial(
@@ -105,44 +113,37 @@ def partial(
     exponent: int = 4,
     workers: int = 1,
     method: Method = "auto",
+    memory: int = MEMORY,
 ) -> Partial:
-    """What these draws add to the scores, in whole units: see `raw_scores`, `merge`, `finish`."""
+    """What these draws add to the scores, in whole units, as `raw_scores` describes; then `merge`, then `finish`."""
     data = _checked(embeddings)
     dims, points = _checked_draws(draws, data.shape[1])
-    if not 1 <= k <= _MOST_NEIGHBOURS or not 0 <= exponent <= 64 or exponent != int(exponent):
-        raise ValueError(
-            f"expected 1 <= k <= {_MOST_NEIGHBOURS} and a whole exponent in 0..64; got {k}, {exponent}"
-        )
-    if workers < 1:
-        raise ValueError(f"expected at least one worker, got {workers}")
+    _check_options(k, exponent, workers)
     totals = np.zeros((workers, len(data)), np.int64)
     if len(data) and dims.size:
-        lanes = [slice(lane, None, workers) for lane in range(workers)]
-        _accumulate(
-            data,
-            [Draws(dims[lane], points[lane]) for lane in lanes],
-            totals,
-            k,
-            int(exponent),
-            workers,
-            method,
-        )
-    return Partial(totals.sum(axis=0), len(draws))
+        lanes = [(dims[lane::workers], points[lane::workers]) for lane in range(workers)]
+        with ThreadPoolExecutor(workers) as pool:
+            engine = _engine(data, np.unique(dims), dims.shape[1], len(dims), k, method, memory, pool)
+            engine.add(lanes, totals, min(k, len(data)), exponent, pool)
+    return Partial(np.asarray(totals.sum(axis=0)), len(draws))
 
 
 def merge(parts: Sequence[Partial]) -> Partial:
     """The sum of partial scores of the same rows, in any order and grouping."""
-    if not parts:
-        raise ValueError("expected at least one partial score, got none")
+    if not parts or len({part.units.shape for part in parts}) > 1:
+        raise ValueError(
+            f"expected partial scores of the same rows, got {[part.units.shape for part in parts]}"
+        )
     draws = sum(part.draws for part in parts)
     if draws > _MOST_DRAWS:
         raise ValueError(f"expected at most {_MOST_DRAWS} draws in one sum, got {draws}")
-    return Partial(np.sum([part.units for part in parts], axis=0, dtype=np.int64), draws)
+    return Partial(np.asarray(sum(part.units for part in parts)), draws)
 
 
 def finish(part: Partial) -> Array:
     """(N,) float64: the partial scores in units of one draw."""
-    return part.units * 2.0**-38
+    scores: Array = part.units * 2.0**-38
+    return scores
 
 
 def score(
@@ -157,40 +158,48 @@ def score(
     subspace: int = 2,
     workers: int = 1,
     method: Method = "auto",
+    memory: int = MEMORY,
     progress: Callable[[int, int], None] | None = None,
 ) -> ZCoreResult:
     """Score every row, drawing until the selection is stable or the draw budget ends.
 
-    select: share of the rows (0..1] that will be chosen; the overlap is that of the best `ceil(select * N)` rows.
-    max_draws: default 200 per row, between 50,000 and 2,000,000. progress: called with (draws done, budget).
-    Draw i goes to group i mod 8; the 35 ways of making two halves of the groups give the overlap and its interval.
-    It is the agreement of *half* the draws with the other half, so the full ranking is steadier than it says.
+    select: share of the rows that will be chosen; the overlap is that of the best `ceil(select * N)`. Drawing ends when
+    the lower end of its interval reaches `target_overlap`. max_draws: by default 200 a row, at least 50,000, at most
+    2,000,000. progress: called with (draws done, budget). Other arguments and errors: as `raw_scores`.
+    Draw i belongs to group i mod 8, and the 35 ways to make two halves of the groups give overlap and interval. It is
+    the agreement of half the draws with the other half: the ranking by all of them is steadier than it says.
+    No rows, or none that differ: no draws, scores all 0, and the overlap of chance.
     """
     if not 0 < select <= 1 or not 0 <= target_overlap <= 1:
         raise ValueError(
-            f"expected 0 < select <= 1 and 0 <= target_overlap <= 1; got {select}, {target_overlap}"
+            f"expected 0 < select <= 1, 0 <= target_overlap <= 1; got {select}, {target_overlap}"
         )
+    _check_options(k, exponent, workers)
     data = _checked(embeddings)
     rows = len(data)
     chosen = int(np.ceil(round(select * rows, 9)))
-    budget = min(max(200 * rows, 50_000), 2_000_000) if max_draws is None else max_draws
+    budget = min(max(200 * rows, 50_000), 2_000_000) if max_draws is None else min(max_draws, _MOST_DRAWS)
     spread = _spread(data)
+    m = min(subspace, len(spread.dims))
     key = np.random.Generator(np.random.Philox(seed)).integers(0, 2**64, size=2, dtype=np.uint64)
     totals = np.zeros((_GROUPS, rows), np.int64)
-    done = 0
     overlap, interval = _agreement(totals, chosen, key)
-    while done < budget and len(spread.dims) and not _reached(interval, target_overlap, done):
-        block = min(max(done, _FIRST_BLOCK), budget - done)
-        draws = _draw(spread, block, key, subspace, done)
-        lanes = [draws[(group - done) % _GROUPS :: _GROUPS] for group in range(_GROUPS)]
-        _accumulate(data, lanes, totals, k, exponent, workers, method)
-        done += block
-        overlap, interval = _agreement(totals, chosen, key)
-        if progress is not None:
-            progress(done, budget)
-    reached = _reached(interval, target_overlap, done)
-    total = finish(Partial(totals.sum(axis=0), done))
-    return ZCoreResult(_unit(total), done, overlap, interval, "overlap reached" if reached else "draw budget")
+    done, reached = 0, False
+    with ThreadPoolExecutor(workers) as pool:
+        engine = _engine(data, spread.dims, m, budget, k, method, memory, pool) if m else None
+        while engine is not None and done < budget and not reached:
+            block = min(max(done, _FIRST_BLOCK), budget - done)
+            draws = _draw(spread, block, key, subspace, done)
+            groups = [draws[(group - done) % _GROUPS :: _GROUPS] for group in range(_GROUPS)]
+            lanes = [(group.dims, group.points) for group in groups]
+            engine.add(lanes, totals, min(k, rows), exponent, pool)
+            done += block
+            overlap, interval = _agreement(totals, chosen, key)
+            reached = interval[0] >= target_overlap
+            if progress is not None:
+                progress(done, budget)
+    scores = _unit(np.asarray(totals.sum(axis=0)))
+    return ZCoreResult(scores, done, overlap, interval, "overlap reached" if reached else "draw budget")
 
 
 @dataclass(frozen=True)
@@ -217,7 +226,7 @@ def _checked(embeddings: Array) -> Array:
         bad.extend((np.flatnonzero(~fine) + start).tolist())
     if bad:
         raise ValueError(
-            f"expected finite embeddings of at most {_LARGEST:g} in float32; rows {some(bad)} are not: leave them out"
+            f"expected finite values up to {_LARGEST:g}; rows {some(bad)} hold others: leave them out"
         )
     return data
 
@@ -231,6 +240,36 @@ def _checked_draws(draws: Draws, columns: int) -> tuple[Array, Array]:
     if dims.size and not (dims.min() >= 0 and dims.max() < columns and np.isfinite(points).all()):
         raise ValueError(f"expected dims in 0..{columns - 1} and finite points")
     return dims, points
+
+
+def _check_options(k: int, exponent: int, workers: int) -> None:
+    if not 1 <= k <= _MOST_NEIGHBOURS:
+        raise ValueError(f"expected k in 1..{_MOST_NEIGHBOURS}, got {k}")
+    if not isinstance(exponent, int) or not 0 <= exponent <= 64:
+        raise ValueError(f"expected a whole exponent in 0..64, got {exponent!r}")
+    if workers < 1:
+        raise ValueError(f"expected at least one worker, got {workers}")
+
+
+def _engine(
+    data: Array,
+    dims: Array,
+    m: int,
+    draws: int,
+    k: int,
+    method: Method,
+    memory: int,
+    pool: ThreadPoolExecutor,
+) -> Brute | Walk:
+    """The way to carry out `draws` draws of m of the columns `dims`: a walk where its sort pays."""
+    if method not in ("auto", "brute", "walk") or (method == "walk" and m != 2):
+        raise ValueError(
+            f"expected auto, brute or (two dimensions a draw) walk; got {method!r} with {m} dimensions"
+        )
+    pays = m == 2 and len(data) > _FEW_ROWS + 5 * k and draws > 4 * len(dims)
+    if method == "walk" or (method == "auto" and pays):
+        return Walk(data, dims, memory, pool)
+    return Brute(data, memory)
 
 
 def _spread(data: Array) -> _Spread:
@@ -254,8 +293,9 @@ def _draw(spread: _Spread, n: int, key: Array, subspace: int, start: int) -> Dra
     words = stream.random_raw(n * blocks * 4).reshape(n, blocks * 4)
     uniform = (words[:, : 2 * m] >> np.uint64(11)) * 2.0**-53
     place = np.empty((n, m), np.int64)
-    for j in range(m):  # the r-th of the dimensions that are not taken yet
-        rank = np.minimum((uniform[:, j] * (len(spread.dims) - j)).astype(np.int64), len(spread.dims) - j - 1)
+    for j in range(m):  # the rank-th of the dimensions that are not taken yet
+        left = len(spread.dims) - j
+        rank = np.minimum((uniform[:, j] * left).astype(np.int64), left - 1)
         for taken in np.sort(place[:, :j], axis=1).T:
             rank += rank >= taken
         place[:, j] = rank
@@ -266,28 +306,8 @@ def _draw(spread: _Spread, n: int, key: Array, subspace: int, start: int) -> Dra
     return Draws(spread.dims[place], np.where(u * width <= middle - low, rising, falling))
 
 
-def _accumulate(
-    data: Array, lanes: Sequence[Draws], totals: Array, k: int, exponent: int, workers: int, method: Method
-) -> None:
-    """Add lane i of the draws to `totals[i]` (N,) int64, at most `workers` lanes at a time."""
-    from swath.kernels import _zcore_walk as compiled
-
-    used, place = np.unique(np.concatenate([lane.dims for lane in lanes]), return_inverse=True)
-    columns = np.ascontiguousarray(data[:, used].T) + np.float32(0)  # + 0: no -0.0
-    ends = np.cumsum([len(lane) for lane in lanes])[:-1]
-    where = np.split(place.reshape(-1, lanes[0].dims.shape[1]), ends)
-    k = min(k, max(1, len(data) - 1))
-    with ThreadPoolExecutor(workers) as pool:
-        jobs = [
-            pool.submit(compiled.brute, columns, dims, lane.points, k, exponent, total)
-            for dims, lane, total in zip(where, lanes, totals, strict=True)
-        ]
-        for job in jobs:
-            job.result()
-
-
 def _agreement(totals: Array, chosen: int, key: Array) -> tuple[float, tuple[float, float]]:
-    """Overlap of the best `chosen` rows between halves of the groups: mean over the 35 splits, and a 95 % interval."""
+    """Overlap of the best `chosen` rows between halves of the groups: mean over 35 splits, and a 95 % interval."""
     rows = totals.shape[1]
     if chosen >= rows:
         return 1.0, (1.0, 1.0)
@@ -305,16 +325,12 @@ def _agreement(totals: Array, chosen: int, key: Array) -> tuple[float, tuple[flo
 
 
 def _best(units: Array, chosen: int, luck: np.random.Generator) -> Array:
-    """(N,) bool: the `chosen` highest; ties at the edge by lot, since a tie broken by row would look like agreement."""
+    """(N,) bool: the `chosen` highest; ties at the edge by lot, as ties broken by row would pass for agreement."""
     edge = np.partition(units, len(units) - chosen)[len(units) - chosen]
     best: Array = units > edge
     tied = np.flatnonzero(units == edge)
     best[luck.permutation(tied)[: chosen - int(best.sum())]] = True
     return best
-
-
-def _reached(interval: tuple[float, float], target: float, done: int) -> bool:
-    return done > 0 and interval[0] >= target
 
 
 def _unit(total: Array) -> Array:
