@@ -27,9 +27,15 @@ LEVELS = 3  # per colour channel, in the colour histograms
 
 RANGES = np.array([0, 6, 12, 18, 26, 36, 50, 80.0])  # m
 # Twelve sectors of 7.5 degrees where the camera looks, then six of 45 degrees around the rest.
-AZIMUTHS = np.radians(np.r_[np.arange(-45, 45, 7.5), np.arange(45, 316, 45)])
+AZIMUTHS = np.r_[np.arange(-45, 45, 7.5), np.arange(45, 316, 45)]  # degrees, to the left of straight ahead
 HEIGHTS = np.array([-0.5, 0.2, 0.5, 0.8, 1.2, 1.6, 2.0, 2.5, 3.5, 5.0, 8.0])  # m above the ground
 HEIGHT_RANGES = np.array([0, 12, 26, 50, 80.0])  # m
+
+# The same bins as tables: by whole metres, 7.5 degrees from AZIMUTHS[0] on, and 0.1 m from HEIGHTS[0] on.
+_RING = np.digitize(np.arange(80) + 0.5, RANGES) - 1
+_BAND = np.digitize(np.arange(80) + 0.5, HEIGHT_RANGES) - 1
+_SECTOR = np.digitize(AZIMUTHS[0] + 7.5 * np.arange(48) + 1, AZIMUTHS) - 1
+_LEVEL = np.digitize(HEIGHTS[0] + 0.1 * np.arange(85) + 0.05, HEIGHTS) - 1
 
 IMAGE_DIM = 3 * THUMB[0] * THUMB[1] + ORIENTATIONS * (HEIGHT // CELL) * (WIDTH // CELL) + 2 * LEVELS**3
 CLOUD_DIM = 2 * (len(RANGES) - 1) * (len(AZIMUTHS) - 1) + (len(HEIGHT_RANGES) - 1) * (len(HEIGHTS) - 1)
@@ -119,25 +125,25 @@ def cloud_descriptor(points: Vector) -> Vector:
     close = points[away < 20, 2]
     ground = np.quantile(close if len(close) else points[:, 2], 0.1) if len(points) else 0.0
     height = points[:, 2] - ground
-    azimuth = np.arctan2(points[:, 1], points[:, 0])
-    azimuth = np.where(azimuth < AZIMUTHS[0], azimuth + 2 * np.pi, azimuth)
-    ring = np.digitize(away, RANGES) - 1
-    sector = np.minimum(np.digitize(azimuth, AZIMUTHS) - 1, len(AZIMUTHS) - 2)
-    cell = ring * (len(AZIMUTHS) - 1) + sector
-    size = (len(RANGES) - 1) * (len(AZIMUTHS) - 1)
 
     # Ground returns say little: what stands on it makes the picture.
     stands = (height > 0.3) & (height < 8)
-    hits = np.log1p(np.bincount(cell[stands], minlength=size))
+    azimuth = np.degrees(np.arctan2(points[stands, 1], points[stands, 0])) - AZIMUTHS[0]
+    sectors, size = len(AZIMUTHS) - 1, (len(RANGES) - 1) * (len(AZIMUTHS) - 1)
+    cell = (
+        _RING[away[stands].astype(np.int64)] * sectors + _SECTOR[(azimuth % 360 / 7.5).astype(np.int64) % 48]
+    )
+    hits = np.log1p(np.bincount(cell, minlength=size)) / np.log1p(1000)
     top = np.zeros(size)
-    np.maximum.at(top, cell[stands], height[stands])
-    level = np.digitize(height, HEIGHTS) - 1
-    inside = (level >= 0) & (level < len(HEIGHTS) - 1)
-    band = np.digitize(away, HEIGHT_RANGES) - 1
-    flat = band * (len(HEIGHTS) - 1) + level
-    profile = np.bincount(flat[inside], minlength=(len(HEIGHT_RANGES) - 1) * (len(HEIGHTS) - 1))
-    profile = np.sqrt(profile / max(len(points), 1))
-    blocks = [(hits / np.log1p(1000), 1.0, 1.0), (top / 4, 0.7, 1.0), (profile, 0.7, 0.1)]
+    np.maximum.at(top, cell, height[stands] / 4)
+
+    inside = (height >= HEIGHTS[0]) & (height < HEIGHTS[-1])
+    level = _LEVEL[np.minimum(((height[inside] - HEIGHTS[0]) * 10).astype(np.int64), len(_LEVEL) - 1)]
+    levels = len(HEIGHTS) - 1
+    band = _BAND[away[inside].astype(np.int64)]
+    count = np.bincount(band * levels + level, minlength=(len(HEIGHT_RANGES) - 1) * levels)
+    profile = np.sqrt(count / max(len(points), 1))
+    blocks = [(hits, 1.0, 1.0), (top, 0.7, 1.0), (profile, 0.7, 0.1)]
     return _unit(np.concatenate([_block(b - b.mean(), weight, floor) for b, weight, floor in blocks]))
 
 
