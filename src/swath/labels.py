@@ -38,7 +38,14 @@ class Read3D:
 
 def detection(identity: Sequence[object], label: str, **attributes: Any) -> dict[str, Any]:
     """One FiftyOne `Detection`, raw, with an id that is a function of `identity`."""
-    return {"_id": object_id(*identity), "_cls": "Detection", "attributes": {}, "tags": [], "label": label, **attributes}
+    return {
+        "_id": object_id(*identity),
+        "_cls": "Detection",
+        "attributes": {},
+        "tags": [],
+        "label": label,
+        **attributes,
+    }
 
 
 def detections(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -47,7 +54,11 @@ def detections(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def box_documents(
-    boxes: Floats, classes: Sequence[str], size: tuple[int, int], identity: Sequence[object], **attributes: Any
+    boxes: Floats,
+    classes: Sequence[str],
+    size: tuple[int, int],
+    identity: Sequence[object],
+    **attributes: Any,
 ) -> list[dict[str, Any]]:
     """Raw detections of boxes (n, 4) in pixels of an image of `size` (width, height). An attribute that is a list of
     length n gives each box its own value."""
@@ -65,7 +76,9 @@ def cuboid_documents(
 ) -> list[dict[str, Any]]:
     """Raw detections of cuboids (n, 9) in the LiDAR frame."""
     out = []
-    for i, (cuboid, name) in enumerate(zip(np.asarray(cuboids, dtype=float).reshape(-1, 9), classes, strict=True)):
+    for i, (cuboid, name) in enumerate(
+        zip(np.asarray(cuboids, dtype=float).reshape(-1, 9), classes, strict=True)
+    ):
         values = [float(one) for one in cuboid]
         shape = {"location": values[:3], "dimensions": values[3:6], "rotation": values[6:]}
         out.append(detection([*identity, i], name, **shape, **_each(attributes, i)))

@@ -18,13 +18,17 @@ ANSWERED = ("labeled", "reviewed_empty")
 
 
 def scene_states(
-    membership: Mapping[str, str], batches: Iterable[Mapping[str, Any]], assignments: Iterable[Mapping[str, Any]]
+    membership: Mapping[str, str],
+    batches: Iterable[Mapping[str, Any]],
+    assignments: Iterable[Mapping[str, Any]],
 ) -> dict[str, SceneState]:
     """Tags and status of every scene of `membership` (key -> split, "" where it has none).
 
     `batches` in order, `assignments` of any batch. A cancelled batch leaves no batch tag; labels that came stay labels.
     """
-    tags: dict[str, set[str]] = {key: ({f"split:{split}"} if split in SPLITS else set()) for key, split in membership.items()}
+    tags: dict[str, set[str]] = {
+        key: ({f"split:{split}"} if split in SPLITS else set()) for key, split in membership.items()
+    }
     status = dict.fromkeys(membership, "unlabeled")
     by_name = {batch["round"]: batch for batch in batches}
     for name, scenes in _by_scene(assignments).items():
@@ -35,7 +39,11 @@ def scene_states(
         for (key, role), rows in scenes.items():
             if role == "golden" or key not in tags:
                 continue
-            finished = [modality for modality, states in rows["modalities"].items() if all(s in ANSWERED for s in states)]
+            finished = [
+                modality
+                for modality, states in rows["modalities"].items()
+                if all(s in ANSWERED for s in states)
+            ]
             whole = len(finished) == len(rows["modalities"])
             if role == "pool":
                 tags[key] |= {f"annotated_{modality}:{name}" for modality in finished}
@@ -71,10 +79,15 @@ def failure_tags(batches: Iterable[Mapping[str, Any]]) -> dict[str, set[str]]:
 
 
 def views(
-    membership: Mapping[str, str], batches: Iterable[Mapping[str, Any]], assignments: Iterable[Mapping[str, Any]]
+    membership: Mapping[str, str],
+    batches: Iterable[Mapping[str, Any]],
+    assignments: Iterable[Mapping[str, Any]],
 ) -> dict[str, list[str]]:
     """Saved views by name: sorted scene keys."""
-    out = {view: sorted(key for key, split in membership.items() if split == name) for name, view in VIEWS.items()}
+    out = {
+        view: sorted(key for key, split in membership.items() if split == name)
+        for name, view in VIEWS.items()
+    }
     listed = [batch for batch in batches if batch.get("number", -1) >= 0 and batch["state"] != "cancelled"]
     members: dict[str, set[str]] = {batch["round"]: set() for batch in listed}
     for row in assignments:
@@ -93,7 +106,8 @@ def _by_scene(assignments: Iterable[Mapping[str, Any]]) -> dict[str, dict[tuple[
     out: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}
     for row in assignments:
         scene = out.setdefault(row["round"], {}).setdefault(
-            (row["key"], row["role"]), {"modalities": {}, "stream": row.get("stream"), "active": False, "returned": False}
+            (row["key"], row["role"]),
+            {"modalities": {}, "stream": row.get("stream"), "active": False, "returned": False},
         )
         scene["modalities"].setdefault(row["modality"], []).append(row["state"])
         scene["active"] |= bool(row["active"]) and row["state"] not in DONE

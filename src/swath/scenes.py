@@ -14,6 +14,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import PurePath
 from typing import Any, Final
 
@@ -146,7 +147,13 @@ class Scenes:
 
     def _read_table(self) -> SceneTable:
         image = self.config.slices.image
-        wanted = {"filepath": 1, KEY: 1, self.config.fields.sequence: 1, "metadata.width": 1, "metadata.height": 1}
+        wanted = {
+            "filepath": 1,
+            KEY: 1,
+            self.config.fields.sequence: 1,
+            "metadata.width": 1,
+            "metadata.height": 1,
+        }
         if self.grouped:
             wanted[self.dataset.group_field] = 1
         scenes: dict[str, dict[str, Any]] = {}
@@ -168,7 +175,7 @@ class Scenes:
             )
         ordered = sorted(scenes.items(), key=lambda item: item[1]["key"])
         keys = [scene["key"] for _, scene in ordered]
-        twice = sorted({one for one, two in zip(keys, keys[1:], strict=False) if one == two})
+        twice = sorted({one for one, two in pairwise(keys) if one == two})
         if twice:
             raise IntegrityError(f"{len(twice)} scene keys are there twice: {some(twice)}")
 
@@ -220,7 +227,12 @@ class Scenes:
         import fiftyone as fo
 
         fields = self.config.fields
-        simple = {KEY: fo.StringField, FENCE: fo.IntField, fields.status: fo.StringField, fields.zcore: fo.FloatField}
+        simple = {
+            KEY: fo.StringField,
+            FENCE: fo.IntField,
+            fields.status: fo.StringField,
+            fields.zcore: fo.FloatField,
+        }
         simple |= {fields.sequence: fo.StringField, "embeddings_source": fo.StringField}
         for name, kind in simple.items():
             if name not in self.dataset.get_field_schema():
@@ -243,14 +255,19 @@ class Scenes:
         docs = list(self._collection.find({}, {"filepath": 1, KEY: 1, self.dataset.group_field or "_id": 1}))
         scenes: dict[str, dict[str, Any]] = {}
         for doc in docs:
-            group = doc[self.dataset.group_field] if self.grouped else {"_id": doc["_id"], "name": self.slices[0]}
+            group = (
+                doc[self.dataset.group_field] if self.grouped else {"_id": doc["_id"], "name": self.slices[0]}
+            )
             scene = scenes.setdefault(str(group["_id"]), {"ids": [], "paths": {}, "key": None})
             scene["ids"].append(doc["_id"])
             scene["paths"][group["name"]] = doc["filepath"]
             scene["key"] = scene["key"] or doc.get(KEY)
         taken = {scene["key"] for scene in scenes.values() if scene["key"]}
         new = {scene_id: scene for scene_id, scene in scenes.items() if not scene["key"]}
-        first = {scene_id: PurePath(_primary(scene["paths"], self.config.slices.image)) for scene_id, scene in new.items()}
+        first = {
+            scene_id: PurePath(_primary(scene["paths"], self.config.slices.image))
+            for scene_id, scene in new.items()
+        }
         stems = [path.stem for path in first.values()]
         unique = len(set(stems)) == len(stems) and not taken & set(stems)
         root = os.path.commonpath([str(path.parent) for path in first.values()]) if first else ""
@@ -261,7 +278,9 @@ class Scenes:
             changes.append(pymongo.UpdateMany({"_id": {"$in": scene["ids"]}}, {"$set": {KEY: scene["key"]}}))
         twice = len(taken) + len(new) - len({scene["key"] for scene in scenes.values()})
         if twice:
-            raise IntegrityError(f"{twice} scenes have the same media path; each scene needs media of its own")
+            raise IntegrityError(
+                f"{twice} scenes have the same media path; each scene needs media of its own"
+            )
         if changes:
             self._collection.bulk_write(changes, ordered=False)
         self._collection.update_many({FENCE: None}, {"$set": {FENCE: 0}})
@@ -284,7 +303,9 @@ class Scenes:
         for state, keys in groups.items():
             rows = table.rows(keys)
             expected += sum(int(np.count_nonzero(ids[rows] != "")) for ids in table.samples.values())
-            others = {"$filter": {"input": {"$ifNull": ["$tags", []]}, "as": "tag", "cond": {"$not": [_OWNED_TAG]}}}
+            others = {
+                "$filter": {"input": {"$ifNull": ["$tags", []]}, "as": "tag", "cond": {"$not": [_OWNED_TAG]}}
+            }
             change = {
                 "tags": {"$concatArrays": [others, [{"$literal": tag} for tag in state.tags]]},
                 self.config.fields.status: {"$literal": state.status},
@@ -314,7 +335,12 @@ class Scenes:
         return sorted(found, key=lambda one: (one.scene, one.slice, one.what))
 
     def write(
-        self, slice_name: str, values: Mapping[str, Mapping[str, Any]], writer: Writer, *, by_pipeline: bool = False
+        self,
+        slice_name: str,
+        values: Mapping[str, Mapping[str, Any]],
+        writer: Writer,
+        *,
+        by_pipeline: bool = False,
     ) -> None:
         """Sets fields of one slice, scene by scene: key -> {field: raw value}. With `by_pipeline` the values are
         aggregation expressions, evaluated by the server in one step with the write."""
@@ -324,7 +350,9 @@ class Scenes:
         ids = self.table.samples[slice_name][self.table.rows(keys)]
         without = [key for key, one in zip(keys, ids, strict=True) if not one]
         if without:
-            raise IntegrityError(f"{len(without)} scenes have no slice {slice_name!r} to write to: {some(without)}")
+            raise IntegrityError(
+                f"{len(without)} scenes have no slice {slice_name!r} to write to: {some(without)}"
+            )
         now: Any = "$$NOW" if by_pipeline else None
         changes = []
         for key, one in zip(keys, ids, strict=True):
@@ -333,14 +361,23 @@ class Scenes:
             if by_pipeline:
                 changes.append(pymongo.UpdateOne(query, [{"$set": {**change, "last_modified_at": now}}]))
             else:
-                changes.append(pymongo.UpdateOne(query, {"$set": change, "$currentDate": {"last_modified_at": True}}))
+                changes.append(
+                    pymongo.UpdateOne(query, {"$set": change, "$currentDate": {"last_modified_at": True}})
+                )
         matched = 0
         for start in range(0, len(changes), 2_000):
-            matched += self._collection.bulk_write(changes[start : start + 2_000], ordered=False).matched_count
+            matched += self._collection.bulk_write(
+                changes[start : start + 2_000], ordered=False
+            ).matched_count
         self._all_landed(len(changes), matched, writer, f"values of {slice_name!r}")
 
     def write_vectors(
-        self, field: str, keys: Sequence[str], vectors: npt.NDArray[np.float32], sources: Sequence[str], writer: Writer
+        self,
+        field: str,
+        keys: Sequence[str],
+        vectors: npt.NDArray[np.float32],
+        sources: Sequence[str],
+        writer: Writer,
     ) -> None:
         """Vectors (n, d) of the primary slice, float32, with what each was computed from; a row of NaN clears the field."""
         from fiftyone.core.utils import serialize_numpy_array
@@ -374,7 +411,11 @@ class Scenes:
 
     def slice_view(self, keys: Sequence[str], slice_name: str) -> Any:
         """One slice of these scenes as an ungrouped FiftyOne view."""
-        ids = [str(one) for one in self.table.samples[slice_name][self.table.rows(keys)] if one] if len(keys) else []
+        ids = (
+            [str(one) for one in self.table.samples[slice_name][self.table.rows(keys)] if one]
+            if len(keys)
+            else []
+        )
         whole = self.dataset.select_group_slices([slice_name]) if self.grouped else self.dataset
         return whole.select(ids)
 

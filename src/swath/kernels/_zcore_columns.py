@@ -44,7 +44,7 @@ class Brute:
             used, place = np.unique(dims[start : start + step], return_inverse=True)
             columns = _columns(self._data, used)
             where = place.reshape(-1, dims.shape[1])
-            brute(columns, where, points[start : start + step], k, exponent, total)
+            brute(columns, where, np.array(points[start : start + step]), k, exponent, total)
 
 
 class Walk:

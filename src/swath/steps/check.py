@@ -12,7 +12,7 @@ from typing import Any
 
 from swath.errors import FormatError, StateError
 from swath.formats.pcd import read_pcd
-from swath.kernels.checks import Finding, check_boxes, check_cuboids, check_across
+from swath.kernels.checks import Finding, check_across, check_boxes, check_cuboids
 from swath.labels import read_boxes, read_cuboids
 from swath.steps.annotate import calibrations
 from swath.steps.workspace import Workspace

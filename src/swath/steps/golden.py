@@ -205,7 +205,8 @@ def _errors(
         far = near < config.shift_iou
         values.setdefault("2d iou", []).extend(near.tolist())
     else:
-        assert isinstance(blind, Read3D) and isinstance(careful, Read3D)
+        assert isinstance(blind, Read3D)
+        assert isinstance(careful, Read3D)
         apart = np.linalg.norm(blind.cuboids[:, None, :2] - careful.cuboids[None, :, :2], axis=2)
         pairs = match(-apart, -config.center)
         off = np.linalg.norm(

@@ -13,7 +13,7 @@ from swath import projection
 from swath.config import LoopConfig
 from swath.errors import FrozenSplitError, IntegrityError, StateError, some
 from swath.journal import Document, Journal, Writer, digest, unpack
-from swath.scenes import SceneState, Scenes
+from swath.scenes import Scenes, SceneState
 
 Tick = Callable[[int, int], None]  # (done, of)
 Progress = Callable[[str], Tick]  # a title -> a tick

@@ -88,7 +88,7 @@ class CameraRays:
         self.directions = np.broadcast_to(x, shape), np.broadcast_to(y[:, None], shape), np.ones(shape)
 
     def block(self, corners: Array) -> Block | None:
-        seen = _clip_to_front(corners - self.origin)
+        seen = clip_to_front(corners - self.origin)
         if len(seen) == 0:
             return None
         u = seen[:, 0] / seen[:, 2] * self.focal + self.centre[0]
@@ -169,7 +169,7 @@ def cast(rays: Rays, solids: list[Solid], hits: Hits, noise: Array, count: int =
         axes = solid.axes()
         start = tuple(float((axes[:, k] * (rays.origin - solid.place)).sum()) for k in range(3))
         for part in solid.parts:
-            block = rays.block(solid.to_camera(_box_corners(part.bounds)))
+            block = rays.block(solid.to_camera(box_corners(part.bounds)))
             if block is None:
                 continue
             x, y, z = (direction[block] for direction in rays.directions)
@@ -307,7 +307,7 @@ def sample(noise: Array, x: Array, y: Array) -> Array:
     return np.asarray(noise[rows, columns])
 
 
-def _box_corners(bounds: Array) -> Array:
+def box_corners(bounds: Array) -> Array:
     """(8, 3); the first four lie around the foot."""
     (x0, y0, z0), (x1, y1, z1) = bounds
     foot = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
@@ -319,7 +319,7 @@ _EDGES = np.array(
 )
 
 
-def _clip_to_front(corners: Array) -> Array:
+def clip_to_front(corners: Array) -> Array:
     """The corners (8, 3) in front of the camera, and where the edges of the box cross the plane just before
     it.
     """

@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.formats.kitti_records import Calibration, KittiObject
-from swath.worlds.cast import Array, CameraRays, Hits, LidarRays, Solid, cast, sample
+from swath.worlds.cast import (
+    Array,
+    CameraRays,
+    Hits,
+    LidarRays,
+    Solid,
+    box_corners,
+    cast,
+    clip_to_front,
+    sample,
+)
 from swath.worlds.shapes import Rng
 from swath.worlds.street import LANE, SECONDS_PER_FRAME, Actor, Street
 
@@ -246,7 +256,7 @@ def _sweep(rig: Rig, street: Street, frame: int, solids: list[Solid], rng: Rng) 
     distance = hits.distance
     facing = np.abs(sum(hits.normal[..., k] * rays.directions[k] for k in range(3)))
     strength = hits.reflectance * (0.35 + 0.65 * facing)
-    # Chance that a pulse comes back: weaker with distance, grazing angles, dark paint, and what hangs in the air.
+    # Chance that a pulse comes back: weaker with distance, grazing angles, dark paint, drops in the air.
     back = np.where(np.isfinite(distance), distance, 1e9)
     chance = np.exp(-2.2 * VISIBILITY[weather] * np.minimum(back, 500.0)) * np.clip(
         1.6 - back / 90 + strength, 0, 0.97
@@ -267,39 +277,55 @@ def _sweep(rig: Rig, street: Street, frame: int, solids: list[Solid], rng: Rng) 
 def _labels(
     rig: Rig, street: Street, labelled: list[tuple[Actor, Solid]], visible: Array
 ) -> tuple[KittiObject, ...]:
-    """KITTI's labels: 2D box of the whole outline, clipped to the image; truncation; occlusion from what is
-    visible.
-    """
-    objects: list[KittiObject] = []
-    for (actor, solid), share in zip(labelled, visible.tolist(), strict=True):
-        outline = solid.to_camera(actor.shape.points()) - rig.left.origin
-        x, _, z = (float(value) for value in solid.place)
-        outline = outline[outline[:, 2] > 0.5]
-        if share < 0.1 or z < 1.0 or len(outline) == 0:
-            continue  # hidden, or beside and behind the camera: KITTI doesn't label it
-        u = outline[:, 0] / outline[:, 2] * rig.left.focal + rig.left.centre[0]
-        v = outline[:, 1] / outline[:, 2] * rig.left.focal + rig.left.centre[1]
-        whole = (float(u.min()), float(v.min()), float(u.max()), float(v.max()))
-        box = (
-            max(whole[0], 0.0), max(whole[1], 0.0), min(whole[2], rig.left.width - 1.0), min(whole[3], rig.left.height - 1.0)
-        )  # fmt: skip
-        if box[2] - box[0] < 2 or box[3] - box[1] < 2:
-            continue
-        area = (box[2] - box[0]) * (box[3] - box[1])
-        truncated = round(1 - area / ((whole[2] - whole[0]) * (whole[3] - whole[1])), 2)
-        lost = math.exp(-VISIBILITY[street.plan.weather] * z) < 0.1
-        if lost or truncated > 0.9 or box[3] - box[1] < SMALLEST * rig.scale:
-            objects.append(_dont_care(box))
-            continue
-        shape, rotation = actor.shape, solid.rotation_y
-        objects.append(
-            KittiObject(
-                str(actor.label), truncated, 0 if share > 0.8 else 1 if share > 0.45 else 2,
-                math.remainder(rotation - math.atan2(x, z), 2 * math.pi), box,
-                (shape.height, shape.width, shape.length), (x, float(solid.place[1]), z), rotation,
-            )
-        )  # fmt: skip
+    """KITTI's labels, near to far, DontCare last."""
+    found = [
+        _label(rig, street, actor, solid, share)
+        for (actor, solid), share in zip(labelled, visible.tolist(), strict=True)
+    ]
+    objects = [item for item in found if item is not None]
     return tuple(sorted(objects, key=lambda o: (o.label == "DontCare", o.location[2], o.box)))
+
+
+def _label(rig: Rig, street: Street, actor: Actor, solid: Solid, share: float) -> KittiObject | None:
+    """One label: the box of the whole outline, clipped to the image; occlusion from the visible `share`.
+
+    DontCare where it is too small, too far out of the image or lost in fog; None where it is (all but)
+    hidden.
+    """
+    whole = _outline(rig.left, solid)
+    if share < 0.1 or whole is None:
+        return None
+    right, bottom = rig.left.width - 1.0, rig.left.height - 1.0
+    box = max(whole[0], 0.0), max(whole[1], 0.0), min(whole[2], right), min(whole[3], bottom)
+    if box[2] - box[0] < 2 or box[3] - box[1] < 2:
+        return None
+    area = (box[2] - box[0]) * (box[3] - box[1])
+    truncated = round(1 - area / ((whole[2] - whole[0]) * (whole[3] - whole[1])), 2)
+    x, y, z = (float(value) for value in solid.place)
+    lost = math.exp(-VISIBILITY[street.plan.weather] * z) < 0.1
+    if lost or truncated > 0.9 or z < 1.0 or box[3] - box[1] < SMALLEST * rig.scale:
+        return _dont_care(box)
+    occluded = 0 if share > 0.8 else 1 if share > 0.45 else 2
+    alpha = math.remainder(solid.rotation_y - math.atan2(x, z), 2 * math.pi)
+    size = actor.shape.height, actor.shape.width, actor.shape.length
+    return KittiObject(str(actor.label), truncated, occluded, alpha, box, size, (x, y, z), solid.rotation_y)
+
+
+def _outline(camera: CameraRays, solid: Solid) -> tuple[float, float, float, float] | None:
+    """The box, `x1, y1, x2, y2` in pixels and not clipped, of what lies before the camera; None where nothing
+    does.
+    """
+    pieces = []
+    for part in solid.parts:
+        points = solid.to_camera(part.points) - camera.origin
+        if points[:, 2].min() < 0.3:  # partly behind: its box, cut off just before the camera
+            points = clip_to_front(solid.to_camera(box_corners(part.bounds)) - camera.origin)
+        pieces.append(points)
+    x, y, z = np.concatenate(pieces).T
+    if len(z) == 0:
+        return None
+    u, v = x / z * camera.focal + camera.centre[0], y / z * camera.focal + camera.centre[1]
+    return float(u.min()), float(v.min()), float(u.max()), float(v.max())
 
 
 def _dont_care(box: tuple[float, float, float, float]) -> KittiObject:

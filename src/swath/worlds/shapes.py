@@ -49,10 +49,6 @@ class Shape:
     width: float
     height: float
 
-    def points(self) -> Array:
-        """(P, 3): points on the hull, enough to know its outline in an image to about a pixel."""
-        return np.concatenate([part.points for part in self.parts])
-
 
 def tapered(
     foot: Sequence[float], top: Sequence[float], z: tuple[float, float], *colours: Colour, **more: float
@@ -134,9 +130,17 @@ def car(rng: Rng) -> Shape:
     )
     roof = rng.uniform(-0.40, -0.30)  # hatchbacks to saloons
     cabin = tapered(
-        (-0.46 * long, 0.24 * long, -side + 0.09, side - 0.09), (roof * long, 0.06 * long, -side + 0.24, side - 0.24), (belt, height),
-        GLASS, GLASS, GLASS, GLASS, paint, paint, reflectance=0.2,
-    )  # fmt: skip
+        (-0.46 * long, 0.24 * long, -side + 0.09, side - 0.09),
+        (roof * long, 0.06 * long, -side + 0.24, side - 0.24),
+        (belt, height),
+        GLASS,
+        GLASS,
+        GLASS,
+        GLASS,
+        paint,
+        paint,
+        reflectance=0.2,
+    )
     return assemble(
         body, cabin, *_wheels(0.31 * long, side, 0.31), *_lights(long / 2, side, 0.58 * belt + 0.12)
     )
@@ -152,9 +156,17 @@ def van(rng: Rng) -> Shape:
     side, long = width / 2, length
     lower = box((-long / 2, long / 2), (-side, side), (0.3, 1.05), paint, reflectance=0.45)
     upper = tapered(
-        (-long / 2, 0.36 * long, -side, side), (-long / 2 + 0.06, 0.20 * long, -side + 0.1, side - 0.1), (1.05, height),
-        GLASS, GLASS, paint, paint, paint, paint, reflectance=0.45,
-    )  # fmt: skip
+        (-long / 2, 0.36 * long, -side, side),
+        (-long / 2 + 0.06, 0.20 * long, -side + 0.1, side - 0.1),
+        (1.05, height),
+        GLASS,
+        GLASS,
+        paint,
+        paint,
+        paint,
+        paint,
+        reflectance=0.45,
+    )
     window = tapered(
         (0.05 * long, 0.27 * long, -side - 0.01, side + 0.01),
         (0.05 * long, 0.2 * long, -side + 0.05, side - 0.05),
@@ -255,14 +267,20 @@ def tram(rng: Rng) -> Shape:
     cream: Colour = (0.85, 0.82, 0.72)
     nose = half - 0.5
     return assemble(
-        tapered((-half, half, -side, side), (-nose, nose, -side + 0.04, side - 0.04), (0.35, height - 0.25), cream, reflectance=0.5),
+        tapered(
+            (-half, half, -side, side),
+            (-nose, nose, -side + 0.04, side - 0.04),
+            (0.35, height - 0.25),
+            cream,
+            reflectance=0.5,
+        ),
         box((-half + 0.1, half - 0.1), (-side - 0.015, side + 0.015), (0.36, 1.25), livery, reflectance=0.5),
         box((-nose + 0.4, nose - 0.4), (-side - 0.01, side + 0.01), (1.5, 2.6), GLASS, reflectance=0.15),
         box((-half + 0.12, half - 0.12), (-side + 0.15, side - 0.15), (1.45, 2.7), GLASS, reflectance=0.15),
         box((-nose + 0.8, nose - 0.8), (-side + 0.3, side - 0.3), (0.0, 0.4), DARK),
         box((-2.0, 1.0), (-0.6, 0.6), (height - 0.3, height), DARK),
         *_lights(half - 0.05, side, 0.85),
-    )  # fmt: skip
+    )
 
 
 def misc(rng: Rng) -> Shape:

@@ -219,9 +219,13 @@ def _add_traffic(street: Street, rng: Rng) -> None:
     for _ in range(int(rng.poisson(1.1 if plan.density == "busy" else 0.35 if plan.density == "far" else 0))):
         side = 1 if rng.random() < 0.4 else -1
         actor = Actor(
-            "Cyclist", shapes.cyclist(rng), _ahead(street, rng), side * (2 * LANE + 0.1), math.pi if side > 0 else rng.normal(0, 0.05),
+            "Cyclist",
+            shapes.cyclist(rng),
+            _ahead(street, rng),
+            side * (2 * LANE + 0.1),
+            math.pi if side > 0 else rng.normal(0, 0.05),
             -side * rng.uniform(2.5, 5),
-        )  # fmt: skip
+        )
         _put(street, actor)
 
 
