@@ -13,7 +13,8 @@ import numpy as np
 
 from swath.worlds import shapes
 from swath.worlds.cast import Array
-from swath.worlds.shapes import Rng, Shape
+from swath.worlds.parts import Shape
+from swath.worlds.shapes import Rng
 
 SECONDS_PER_FRAME = 0.25
 LANE = 1.75  # metres from the road's middle to that of a lane
