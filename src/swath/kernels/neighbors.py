@@ -1,9 +1,9 @@
-"""The exact nearest rows of a pool, for a few thousand queries and up to millions of rows.
+"""The exact nearest rows of a pool, for thousands of queries and millions of rows, in little memory.
 
 A float32 matrix product by blocks finds every row that could be among the best, with a margin that covers its rounding;
 those are scored again in float64, each in the same order of additions. So the answer depends on the vectors alone: not
 on the block size, the number of threads or the BLAS. Index space: `row` is a position in `pool` (N, D).
-Method and costs: `docs/methods/targeted.md`.
+Method, costs and limits: `docs/methods/targeted.md`.
 """
 
 from __future__ import annotations
@@ -16,131 +16,165 @@ from numpy.typing import NDArray
 from swath.errors import some
 
 Array = NDArray[Any]
-Metric = Literal["cosine", "dot"]
 
 _QUERIES = 1024  # queries in one matrix product
-_PAIRS = 2**20  # values scored again in one go (8 MB in float64, three times)
+_VALUES = 2**20  # float64 values of vectors that are handled in one go: 8 MB
 
 
 def top_k(
-    queries: Array,
-    pool: Array,
-    k: int,
-    *,
-    metric: Metric = "cosine",
-    offsets: Array | None = None,
-    block: int = 4096,
+    queries: Array, pool: Array, k: int, *, metric: Literal["cosine"] = "cosine", block: int = 4096
 ) -> tuple[Array, Array]:
-    """The k most similar pool rows of each query, best first, ties by lowest row.
+    """The k pool rows most similar to each query, best first, ties by lowest row.
 
-    queries (F, D), pool (N, D), real and finite. Returns rows (F, min(k, N)) int64 and similarities of the same shape,
-    float32. Ranked by the float64 similarity, plus `offsets` (N,) of the row where given.
-    Beyond the vectors it needs about 4 * block * min(F, 1024) bytes and some 40 MB. Raises ValueError naming rows that
-    are not finite or, for cosine, zero.
+    queries (F, D), pool (N, D), real and finite. Returns rows (F, min(k, N)) int64 and cosine similarities of the same
+    shape, float32; the order is that of the float64 similarities. `block` rows of the pool are compared at a time: it
+    changes the time and the memory (about 4 * block * min(F, 1024) bytes and 40 MB), never the answer. ValueError names
+    rows that are zero or not finite.
     """
-    queries, pool = _vectors("queries", queries), _vectors("pool", pool)
+    if metric != "cosine":
+        raise ValueError(f"expected metric 'cosine', got {metric!r}")
+    rows, similarity = _top_k(queries, pool, k, None, block)
+    return rows, similarity.astype(np.float32)
+
+
+def contrast_top_k(
+    failures: Array, clean: Array, pool: Array, k: int, *, weight: float = 1.0, block: int = 4096
+) -> tuple[Array, Array]:
+    """As `top_k`, ranked by similarity to a failure minus `weight` times the largest similarity to a clean scene.
+
+    failures (F, D), clean (M, D): validation scenes without errors; M = 0 gives `top_k`. Returns rows (F, min(k, N))
+    and those differences, float32. A pool row near to scenes that the model gets right falls behind.
+    """
+    clean = np.asarray(clean)
+    if not len(clean):
+        return top_k(failures, pool, k, block=block)
+    _, similarity = top_k(pool, clean, 1, block=block)
+    rows, difference = _top_k(failures, pool, k, -weight * similarity[:, 0].astype(np.float64), block)
+    return rows, difference.astype(np.float32)
+
+
+def _top_k(queries: Array, pool: Array, k: int, offsets: Array | None, block: int) -> tuple[Array, Array]:
+    """Rows and float64 ranks (F, min(k, N)): cosine similarity plus the `offsets` (N,) of the rows."""
+    queries, pool = _vectors("query", queries), _vectors("pool", pool)
     if queries.shape[1] != pool.shape[1]:
         raise ValueError(
             f"expected queries and pool of one width, got {queries.shape[1]} and {pool.shape[1]}"
         )
     if k < 0 or block < 1:
         raise ValueError(f"expected k >= 0 and block >= 1, got {k} and {block}")
-    bonus = np.zeros(len(pool)) if offsets is None else np.asarray(offsets, np.float64)
-    if bonus.shape != (len(pool),) or not np.isfinite(bonus).all():
-        raise ValueError(f"expected one finite offset per pool row, got shape {bonus.shape}")
-    lengths = _lengths("queries", queries, metric), _lengths("pool", pool, metric)
+    if offsets is None:
+        offsets = np.zeros(len(pool))
+    query_lengths, lengths = _lengths("query", queries), _lengths("pool", pool)
     k = min(k, len(pool))
-    rows = np.zeros((len(queries), k), np.int64)
-    values = np.zeros((len(queries), k), np.float32)
+    rows, ranks = np.zeros((len(queries), k), np.int64), np.zeros((len(queries), k))
     for start in range(0, len(queries) if k else 0, _QUERIES):
         part = slice(start, start + _QUERIES)
-        rows[part], values[part] = _search(queries[part], lengths[0][part], pool, lengths[1], k, bonus, block)
-    return rows, values
+        search = _Search(queries[part], query_lengths[part], pool, lengths, offsets, k)
+        for first in range(0, len(pool), block):
+            search.look_at(first, min(first + block, len(pool)))
+        rows[part], ranks[part] = search.result()
+    return rows, ranks
 
 
 def _vectors(name: str, given: Array) -> Array:
     vectors = np.asarray(given)
     if vectors.ndim != 2 or vectors.dtype.kind not in "fiub":
-        raise ValueError(f"expected {name} as (rows, D) real numbers, got {vectors.shape}, {vectors.dtype}")
+        raise ValueError(
+            f"expected {name} vectors (rows, D) of real numbers, got {vectors.shape}, {vectors.dtype}"
+        )
     return vectors
 
 
-def _lengths(name: str, vectors: Array, metric: Metric) -> Array:
-    """(rows,) float64 lengths for cosine, ones for dot; ValueError names the rows that have no direction."""
-    if metric not in ("cosine", "dot"):
-        raise ValueError(f"expected metric 'cosine' or 'dot', got {metric!r}")
+def _lengths(name: str, vectors: Array) -> Array:
+    """(rows,) float64 lengths; ValueError names the rows that have no direction."""
     lengths = np.empty(len(vectors))
-    step = max(1, _PAIRS // max(1, vectors.shape[1]))
+    step = max(1, _VALUES // max(1, vectors.shape[1]))
     for start in range(0, len(vectors), step):
         block = vectors[start : start + step].astype(np.float64)
-        lengths[start : start + step] = np.sqrt((block * block).sum(axis=1))
-    for what, bad in (("finite", ~np.isfinite(lengths)), ("longer than zero", lengths == 0)):
-        if bad.any() and (what == "finite" or metric == "cosine"):
-            found = some(np.flatnonzero(bad).tolist())
-            raise ValueError(f"expected {name} vectors that are {what}; rows {found} are not: leave them out")
-    return lengths if metric == "cosine" else np.ones(len(vectors))
+        with np.errstate(over="ignore", under="ignore"):
+            block *= block
+        lengths[start : start + step] = np.sqrt(block.sum(axis=1))
+    bad = np.flatnonzero(~np.isfinite(lengths) | (lengths == 0))
+    if len(bad):
+        raise ValueError(
+            f"expected {name} vectors that are finite and not zero; rows {some(bad.tolist())} are not"
+        )
+    return lengths
 
 
-def _search(
-    queries: Array, lengths: Array, pool: Array, pool_lengths: Array, k: int, bonus: Array, block: int
-) -> tuple[Array, Array]:
-    """Rows and similarities (F, k) for one slice of queries."""
-    count, width = queries.shape
-    scaled = (queries / lengths[:, None]).astype(np.float32)
-    slack = _slack(scaled, width)
-    rows = np.full((count, k), len(pool), np.int64)
-    ranks = np.full((count, k), -np.inf)  # float64 similarity + offset of `rows`, best first
-    for start in range(0, len(pool), block):
-        part = slice(start, start + block)
-        lines = (pool[part] / pool_lengths[part, None]).astype(np.float32)
-        margin = slack[:, None] * np.linalg.norm(lines, axis=1).max() + 1e-30
-        rough = scaled @ lines.T
-        if bonus.any():
-            rough += bonus[part].astype(np.float32)
-            margin = margin + 2.0**-22 * (np.abs(bonus[part]).max() + np.abs(rough).max())
-        need = ranks[:, -1:] - margin
-        for query in np.flatnonzero((rough >= need).sum(axis=1) > 2 * k):
-            edge = np.partition(rough[query], -k)[-k]
-            need[query] = max(need[query, 0], edge - 2 * margin[query, 0])
-        query, line = np.nonzero(rough >= need.astype(np.float32))
-        exact = _exact(queries, lengths, pool, pool_lengths, query, line + start) + bonus[line + start]
-        _keep_best(rows, ranks, query, line + start, exact, k)
-    return rows, (ranks - bonus[rows]).astype(np.float32)
+class _Search:
+    """The best k rows for some queries, while the pool goes by in blocks of rising rows."""
+
+    def __init__(
+        self, queries: Array, query_lengths: Array, pool: Array, lengths: Array, offsets: Array, k: int
+    ) -> None:
+        self._queries, self._query_lengths = queries, query_lengths
+        self._pool, self._lengths, self._offsets, self._k = pool, lengths, offsets, k
+        self._scaled = _scaled(queries, query_lengths)
+        self._margin = _margin(queries.shape[1])
+        self._rows = np.full((len(queries), k), len(pool), np.int64)
+        self._ranks = np.full((len(queries), k), -np.inf)  # best first
+        self._found: list[tuple[Array, Array, Array]] = []  # (query, row, rank) not yet among them
+        self._waiting = 0
+
+    def look_at(self, start: int, end: int) -> None:
+        rough = self._scaled @ _scaled(self._pool[start:end], self._lengths[start:end]).T
+        offsets = self._offsets[start:end]
+        margin = self._margin
+        if offsets.any():
+            rough += offsets.astype(np.float32)
+            margin += 2.0**-22 * (1 + float(np.abs(offsets).max()))
+        need = self._ranks[:, -1] - margin
+        close = rough >= need[:, None].astype(np.float32)
+        crowded = np.count_nonzero(close, axis=1) > 2 * self._k  # in the first block: all
+        for many in np.flatnonzero(crowded):
+            edge = np.partition(rough[many], -self._k)[-self._k]
+            close[many] &= rough[many] >= np.float32(edge - 2 * margin)
+        query, line = np.nonzero(close)
+        self._found.append((query, line + start, self._exact(query, line + start)))
+        self._waiting += len(query)
+        if self._waiting > self._ranks.size // 4:
+            self._merge()
+
+    def result(self) -> tuple[Array, Array]:
+        self._merge()
+        return self._rows, self._ranks
+
+    def _exact(self, query: Array, row: Array) -> Array:
+        """(P,) float64 ranks of the pairs (query, row): the same additions for a pair whatever else is scored."""
+        ranks = np.empty(len(query))
+        step = max(1, _VALUES // max(1, self._pool.shape[1]))
+        for start in range(0, len(query), step):
+            q, r = query[start : start + step], row[start : start + step]
+            products = self._pool[r].astype(np.float64)
+            products *= self._queries[q]
+            cosine = products.sum(axis=1) / (self._query_lengths[q] * self._lengths[r])
+            ranks[start : start + step] = cosine + self._offsets[r]
+        return ranks
+
+    def _merge(self) -> None:
+        count, k = self._ranks.shape
+        query = np.concatenate([np.repeat(np.arange(count), k), *(found[0] for found in self._found)])
+        row = np.concatenate([self._rows.ravel(), *(found[1] for found in self._found)])
+        rank = np.concatenate([self._ranks.ravel(), *(found[2] for found in self._found)])
+        order = np.lexsort((row, -rank, query))
+        best = order[np.searchsorted(query[order], np.arange(count))[:, None] + np.arange(k)]
+        self._rows, self._ranks = row[best], rank[best]
+        self._found, self._waiting = [], 0
 
 
-def _slack(scaled: Array, width: int) -> Array:
-    """(F,) bound of |float32 product - float64 similarity| per unit of a row's length, whatever the order of additions.
+def _scaled(vectors: Array, lengths: Array) -> Array:
+    """(rows, D) float32 of length one."""
+    scaled = np.empty(vectors.shape, np.float32)
+    return np.divide(vectors, lengths[:, None], out=scaled, dtype=np.float64, casting="same_kind")
 
-    Higham, "Accuracy and Stability of Numerical Algorithms", 3.1: n additions lose at most n * u / (1 - n * u) of the
-    sum of the sizes, which Cauchy and Schwarz bound by the lengths; 4 more for the rounding of both vectors.
+
+def _margin(width: int) -> float:
+    """Bound of |float32 product - cosine similarity| for vectors of length one, whatever the order of additions.
+
+    Higham, "Accuracy and Stability of Numerical Algorithms", 3.1: a sum of n products is off by at most
+    n u / (1 - n u) of the sum of their sizes, here at most 1; the 8 cover the rounding of both vectors and of the
+    threshold, the last term what is lost below the smallest float32.
     """
     units = (width + 8) * 2.0**-24
-    bound: Array = np.linalg.norm(scaled.astype(np.float64), axis=1) * units / (1 - units) * 1.01
-    return bound
-
-
-def _exact(
-    queries: Array, lengths: Array, pool: Array, pool_lengths: Array, query: Array, row: Array
-) -> Array:
-    """(P,) float64 similarities of the pairs (query, row): one order of additions for each pair, in chunks."""
-    found = np.empty(len(query))
-    step = max(1, _PAIRS // max(1, pool.shape[1]))
-    for start in range(0, len(query), step):
-        q, r = query[start : start + step], row[start : start + step]
-        products = pool[r].astype(np.float64)
-        products *= queries[q]
-        found[start : start + step] = products.sum(axis=1) / (lengths[q] * pool_lengths[r])
-    return found
-
-
-def _keep_best(rows: Array, ranks: Array, query: Array, row: Array, rank: Array, k: int) -> None:
-    """Merge new pairs into the best k of each query, in place. New rows are all higher than the kept ones."""
-    order = np.lexsort((row, -rank, query))
-    query, row, rank = query[order], row[order], rank[order]
-    starts = np.flatnonzero(np.r_[True, query[1:] != query[:-1]]) if len(query) else []
-    for start, end in zip(starts, [*starts[1:], len(query)], strict=True):
-        at, end = query[start], min(end, start + k)
-        both = np.concatenate([ranks[at], rank[start:end]])
-        best = np.argsort(-both, kind="stable")[:k]
-        rows[at] = np.concatenate([rows[at], row[start:end]])[best]
-        ranks[at] = both[best]
+    return units / (1 - units) + width * 1e-37
