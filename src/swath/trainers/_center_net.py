@@ -1,9 +1,10 @@
 """The network of the center detector: what it sees, what it is told, how its answer is read. Pure torch.
 
-An object is a peak of its class's heatmap at the box centre, and four distances from there to the sides (Zhou et
-al. 2019, "Objects as Points"). All of a box's middle is told its distances, weighted by the heatmap's bell, which
-learns from few images much faster than the one centre cell (Liu et al. 2020, "Training-Time-Friendly Network").
-Coordinates in here are pixels of the network's input; cells are STRIDE pixels wide.
+An object is a peak of its class's heatmap at the box centre, and four distances from there to the sides
+(Zhou et al. 2019, "Objects as Points"). All of a box's middle is told its distances, weighted by the
+heatmap's bell, which learns from few images much faster than the one centre cell (Liu et al. 2020,
+"Training-Time-Friendly Network"). Coordinates in here are pixels of the network's input; cells are STRIDE
+pixels wide.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Seq
 
 
 class CenterNet(nn.Module):
-    """(B, 3, H, W) in about [-1, 1] -> heat (B, C, H/4, W/4) as logits, sides (B, 4, H/4, W/4) in pixels > 0."""
+    """(B, 3, H, W) in about [-1, 1] -> heat (B, C, H/4, W/4) as logits, sides (B, 4, H/4, W/4) in pixels >
+    0.
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
@@ -63,9 +66,10 @@ def targets(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What the network should have said for a batch of images, boxes in input pixels.
 
-    heat (B, C, h, w): 1 at centres, a bell around them; sides (B, 4, h, w): distances left, top, right, bottom;
-    weight (B, h, w): how much a cell's distances count, adding up to about 1 per box. Where boxes compete for a
-    cell the smaller has it. Boxes with a centre outside the input or without area are left out.
+    heat (B, C, h, w): 1 at centres, a bell around them; sides (B, 4, h, w): distances left, top, right,
+    bottom; weight (B, h, w): how much a cell's distances count, adding up to about 1 per box. Where boxes
+    compete for a cell the smaller has it. Boxes with a centre outside the input or without area are left
+    out.
     """
     rows, columns = height // STRIDE, width // STRIDE
     heat = np.zeros((len(boxes), classes, rows, columns), dtype=np.float32)

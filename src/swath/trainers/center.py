@@ -1,7 +1,7 @@
 """The built-in detector: a small center detector, trained from nothing in under a minute on one CPU thread.
 
-It is made to close the loop anywhere, not to win: 0.35 million parameters, no pretrained weights. With one thread
-the same images, settings and seed give the same weights, bit for bit, on the same machine and torch.
+It is made to close the loop anywhere, not to win: 0.35 million parameters, no pretrained weights. With one
+thread the same images, settings and seed give the same weights, bit for bit, on the same machine and torch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from swath.trainers._center_net import CenterNet
 
-_FORMAT = 1
+_FORMAT = 1  # of the model file
 _Boxes = list[NDArray[np.float64]]
 _Labels = list[NDArray[np.int64]]
 
@@ -44,8 +44,8 @@ class CenterTrainer:
     width: of the network's input, px, a multiple of 16; the height follows the training images' aspect
     steps: weight updates, `batch` images each; lr: the highest learning rate
     threads: of torch; 1 gives the same weights every time
-    holdout: share of the drives that is kept apart to choose the best of `checks` checkpoints; 0: take the last
-    min_score, most: predictions below the score or beyond the count (per image) are not reported
+    holdout: share of the drives that is kept apart to choose the best of `checks` checkpoints; 0: take the
+    last min_score, most: predictions below the score or beyond the count (per image) are not reported
     """
 
     width: int = 384
@@ -73,9 +73,9 @@ class CenterTrainer:
     def fit(self, data: TrainingSet, out: Path, *, seed: int, progress: Progress | None = None) -> Model:
         """Trains, and writes `out` in one piece. See `Trainer.fit`.
 
-        Some drives (`holdout` of them, at least one) are kept out of training, and the checkpoint with the least
-        loss on them is taken. That needs two drives; with one, all images train and the last checkpoint is taken,
-        and `info["held_out"]` is empty.
+        Some drives (`holdout` of them, at least one) are kept out of training, and the checkpoint with the
+        least loss on them is taken. That needs two drives; with one, all images train and the last
+        checkpoint is taken, and `info["held_out"]` is empty.
         """
         if not data.images:
             raise SwathError("training: expected labelled images, got none; label a batch first")
@@ -111,8 +111,9 @@ class CenterTrainer:
         found: list[Predictions] = []
 
         def collect(net: CenterNet, batch: Tensor, shrunk: list[_Image]) -> None:
-            for image, *rows in zip(shrunk, *decode(*net(batch), self.most), strict=True):
-                found.append(_in_image(image, *rows, min_score=self.min_score))
+            heat, sides = net(batch)
+            for image, boxes, scores, labels in zip(shrunk, *decode(heat, sides, self.most), strict=True):
+                found.append(_in_image(image, boxes, scores, labels, self.min_score))
 
         self._see(model, images, collect, progress)
         return found
@@ -171,7 +172,8 @@ class _Image:
 def _opened(path: str) -> Image.Image:
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            rgb: Image.Image = image.convert("RGB")
+            return rgb
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise SwathError(f"{path}: expected an image, got: {error}; replace or remove the file") from error
 
@@ -258,7 +260,9 @@ class _Samples:
 
 
 def _hold_out(groups: Sequence[str], share: float, rng: np.random.Generator) -> frozenset[str]:
-    """The drives to keep apart: `share` of them, at least one, and at least one is left; none of fewer than two."""
+    """The drives to keep apart: `share` of them, at least one, and at least one is left; none of fewer than
+    two.
+    """
     names = sorted(set(groups))
     if share == 0 or len(names) < 2:
         return frozenset()
@@ -297,7 +301,8 @@ def _train(
             queue = np.concatenate([queue, rng.permutation(rows)])
         batch, queue = queue[: settings.batch], queue[settings.batch :]
         images, boxes, labels = samples.shaken(batch, rng)
-        value = loss(*net(images), targets(boxes, labels, classes, height, width))
+        heat, sides = net(images)
+        value = loss(heat, sides, targets(boxes, labels, classes, height, width))
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -307,7 +312,8 @@ def _train(
         if len(held) and (step % every == 0 or step == settings.steps):
             with torch.no_grad():
                 images, boxes, labels = samples.plain(held)
-                on_held = float(loss(*smooth(images), targets(boxes, labels, classes, height, width)))
+                heat, sides = smooth(images)
+                on_held = float(loss(heat, sides, targets(boxes, labels, classes, height, width)))
             curve.append((step, round(on_held, 4)))
             if best is None or on_held < best[0]:
                 best = (on_held, step, {name: v.clone() for name, v in smooth.state_dict().items()})
@@ -369,9 +375,8 @@ def _digest(header: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> str
 def _write(out: Path, header: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> str:
     """Writes the model whole or not at all (a new file, then a rename), and returns its digest."""
     content = io.BytesIO()
-    np.savez(
-        content, header=np.array(json.dumps(header)), **{f"state:{name}": v for name, v in state.items()}
-    )
+    arrays: dict[str, Any] = {f"state:{name}": values for name, values in state.items()}
+    np.savez(content, header=np.array(json.dumps(header)), **arrays)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
