@@ -159,7 +159,7 @@ class LoopConfig(_Section):
     seed: int = Field(51, ge=0)
     classes: tuple[str, ...] = KITTI_CLASSES
     slices: Slices = Slices()
-    fields: Fields = Fields()  # type: ignore[assignment]
+    fields: Fields = Fields()
     splits: Splits = Splits()
     embed: Embed = Embed()
     select: Select = Select()

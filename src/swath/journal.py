@@ -120,7 +120,7 @@ class Journal:
 
     def loop(self) -> Document:
         """Configuration, splits and records; `UnknownNameError` when the dataset has no loop yet."""
-        found = self._loops.find_one({"_id": self.dataset_id})
+        found: Document | None = self._loops.find_one({"_id": self.dataset_id})
         if found is None:
             raise UnknownNameError(
                 f"dataset {self.name!r} has no loop yet; run `swath init {self.name} --kitti DIR` or `--fiftyone {self.name}`"
@@ -305,7 +305,7 @@ class Journal:
 
     def round(self, name: str) -> Document:
         """One batch by name, manifest included."""
-        found = self._rounds.find_one({"dataset": self.dataset_id, "round": name})
+        found: Document | None = self._rounds.find_one({"dataset": self.dataset_id, "round": name})
         if found is None:
             known = [batch["round"] for batch in self.batches()]
             raise UnknownNameError(f"no round {name!r}; there are: {', '.join(known) or 'none yet'}")
@@ -448,4 +448,4 @@ class Journal:
             {"dataset": self.dataset_id, "round": name, "active": True, **query},
             {"$set": {"active": False, **also}},
         )
-        return done.modified_count
+        return int(done.modified_count)

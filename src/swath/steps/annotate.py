@@ -145,7 +145,7 @@ def work_of(workspace: Workspace, name: str) -> Work:
             slice_name: str(paths[rows[key]]) for slice_name, paths in table.paths.items() if paths[rows[key]]
         }
         width, height = (int(one) for one in table.size[rows[key]])
-        ordered: tuple[Modality, ...] = tuple(one for one in ("2d", "3d") if one in modalities)  # type: ignore[misc]
+        ordered: tuple[Modality, ...] = tuple(one for one in ("2d", "3d") if one in modalities)
         opaque = task_id(config.seed, name, key, slot)
         tasks.append(Task(opaque, key, media, width, height, known.get(key), ordered, slot))
     return Work(name, name, config.classes, tuple(sorted(tasks, key=lambda task: task.task)))
@@ -281,12 +281,23 @@ def _reference(
         values[key] = {OPINIONS[modality]: labels.detections(opinions)} if needed[key] > 1 else {}
         if len(ordered) == needed[key]:
             drawn = [_labels(answer) for _, answer in ordered]
-            agreed = drawn[0] if len(drawn) == 1 else consensus(drawn).labels
+            agreed = _majority(drawn)
             documents = _documents(
                 task, agreed, [key, name, "reference", modality], name, ordered[0][1].annotator
             )
             values[key][human] = labels.detections(documents)
     return {key: value for key, value in values.items() if value}
+
+
+def _majority(drawn: Sequence[Boxes | Cuboids]) -> Boxes | Cuboids:
+    if len(drawn) == 1:
+        return drawn[0]
+    flat = [one for one in drawn if isinstance(one, Boxes)]
+    return (
+        consensus(flat).labels
+        if flat
+        else consensus([one for one in drawn if isinstance(one, Cuboids)]).labels
+    )
 
 
 def _labels(answer: Answer) -> Boxes | Cuboids:
@@ -299,11 +310,17 @@ def _labels(answer: Answer) -> Boxes | Cuboids:
 def _documents(
     task: Task, drawn: Boxes | Cuboids, identity: Sequence[object], name: str, annotator: str, **more: Any
 ) -> list[dict[str, Any]]:
-    attributes = {"round": name, "annotator": annotator, **more}
+    return label_documents(
+        drawn, (task.width, task.height), identity, round=name, annotator=annotator, **more
+    )
+
+
+def label_documents(
+    drawn: Boxes | Cuboids, size: tuple[int, int], identity: Sequence[object], **attributes: Any
+) -> list[dict[str, Any]]:
+    """Raw FiftyOne labels of boxes or cuboids; ids are a function of `identity`."""
     if isinstance(drawn, Boxes):
-        return labels.box_documents(
-            drawn.boxes, drawn.classes, (task.width, task.height), identity, **attributes
-        )
+        return labels.box_documents(drawn.boxes, drawn.classes, size, identity, **attributes)
     return labels.cuboid_documents(drawn.cuboids, drawn.classes, identity, **attributes)
 
 

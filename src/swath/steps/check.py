@@ -47,7 +47,7 @@ def check(workspace: Workspace) -> CheckResult:
         done = {(row["key"], row["modality"]) for row in rows}
         keys = sorted({key for key, _ in done})
         flat = workspace.scenes.values(config.slices.image, keys, [config.fields.detections])
-        solid = [{}] * len(keys)
+        solid: list[dict[str, Any]] = [{} for _ in keys]
         if "3d" in workspace.modalities:
             solid = workspace.scenes.values(config.slices.cloud, keys, [config.fields.cuboids])
         known = calibrations(workspace.scenes, keys)

@@ -132,7 +132,7 @@ def _result(
     notes: list[str],
 ) -> EvaluateResult:
     names = workspace.config.classes
-    failures = []
+    failures: list[dict[str, Any]] = []
     kinds: Counter[str] = Counter()
     for key, predicted, truth, one in zip(keys, predictions, references, mistakes, strict=True):
         kinds.update(kind for kind in one.kinds if kind != "right")

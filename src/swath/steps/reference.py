@@ -15,6 +15,7 @@ from swath.annotators.base import Annotator, Boxes, Cuboids
 from swath.annotators.clean import clean
 from swath.errors import StateError, UnknownNameError, some
 from swath.journal import FINAL_REFERENCE, REFERENCE, Document, Writer
+from swath.steps.annotate import label_documents
 from swath.steps.select import modalities_of
 from swath.steps.workspace import Workspace, commit
 
@@ -96,20 +97,12 @@ def _take_over(
             if flat:
                 boxes = labels.read_boxes(doc[field], (width, height))
                 drawn, bad = clean(Boxes(boxes.boxes, boxes.classes), config.classes, width, height, key)
-                documents = labels.box_documents(
-                    drawn.boxes,
-                    drawn.classes,
-                    (width, height),
-                    [key, name, modality],
-                    round=name,
-                    annotator=field,
-                )
             else:
                 solid = labels.read_cuboids(doc[field])
                 drawn, bad = clean(Cuboids(solid.cuboids, solid.classes), config.classes, width, height, key)
-                documents = labels.cuboid_documents(
-                    drawn.cuboids, drawn.classes, [key, name, modality], round=name, annotator=field
-                )
+            documents = label_documents(
+                drawn, (width, height), [key, name, modality], round=name, annotator=field
+            )
             values[key] = {target: labels.detections(documents)}
             counts[modality] = counts.get(modality, 0) + len(drawn)
             rejected += [

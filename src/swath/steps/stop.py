@@ -81,7 +81,7 @@ def stop(workspace: Workspace) -> StopResult:
         }
         stops = [criterion for criterion, values in criteria.items() if values["stop"]]
         decision = "stop" if stops else "continue"
-        why = "; ".join(f"{one}: {criteria[one]['why']}" for one in stops or criteria)
+        why = "; ".join(f"{one}: {criteria[one]['why']}" for one in stops) or "no criterion says stop"
         record = {"decision": decision, "why": why, "criteria": criteria}
         workspace.journal.advance(writer, name, "evaluated", "closed", {"stop": record})
         workspace.journal.release(writer, name, {})

@@ -1,0 +1,74 @@
+"""A mongod of the session's own, and folders and datasets made once. Threads are few: two cores must do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
+os.environ["FIFTYONE_DATABASE_VALIDATION"] = "false"
+os.environ["FIFTYONE_SHOW_PROGRESS_BARS"] = "false"
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("swath", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("swath")
+
+
+@pytest.fixture(scope="session")
+def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a mongod that this session starts and ends; FiftyOne in this process and in children uses it."""
+    from swath import database
+
+    server = database.start(tmp_path_factory.mktemp("mongod"))
+    os.environ["FIFTYONE_DATABASE_URI"] = server.uri
+    os.environ["FIFTYONE_DATABASE_DIR"] = str(server.folder)
+    yield server.uri
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Made KITTI folders at a quarter of KITTI's size, by number of scenes; each is made once."""
+    from swath.worlds import make_world
+
+    made: dict[int, Path] = {}
+
+    def get(scenes: int) -> Path:
+        if scenes not in made:
+            made[scenes] = tmp_path_factory.mktemp(f"world{scenes}")
+            make_world(made[scenes], scenes=scenes, seed=3, scale=0.25)
+        return made[scenes]
+
+    return get
+
+
+@pytest.fixture
+def dataset_name(mongod: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A name that no other test uses; its dataset and journal are removed afterwards."""
+    import hashlib
+
+    name = "t-" + hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:12]
+    remove(name)
+    yield name
+    remove(name)
+
+
+def remove(name: str) -> None:
+    """Removes a dataset with its journal, if there is one."""
+    import fiftyone as fo
+
+    from swath.scenes import open_journal
+
+    if fo.dataset_exists(name):
+        dataset = fo.load_dataset(name)
+        open_journal(dataset).forget()
+        fo.delete_dataset(name)
+
+
+QUICK: dict[str, Any] = {"train": {"steps": 30, "width": 160}, "select": {"zcore_max_draws": 4000}}
+"""Settings that make a round take seconds; what is tested does not depend on a good model."""
