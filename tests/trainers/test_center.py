@@ -9,8 +9,9 @@ from PIL import Image
 
 from swath.errors import ConfigError, IntegrityError, SwathError
 from swath.kernels.detection import References, score_detections
+from swath.trainers._center_images import Samples
 from swath.trainers.base import FeatureTrainer, Model, Trainer, TrainingSet
-from swath.trainers.center import CenterTrainer, _hold_out, _Samples
+from swath.trainers.center import CenterTrainer, _hold_out
 
 torch = pytest.importorskip("torch", reason="the center trainer needs torch: pip install 'swath[train]'")
 
@@ -195,7 +196,7 @@ def test_shaken_boxes_stay_on_their_objects() -> None:
         x, y = rng.integers(20, 60), rng.integers(12, 36)
         image[y : y + 16, x : x + 20] = 255
         boxes.append(np.array([[x, y, x + 20, y + 16]], dtype=float))
-    samples = _Samples(pixels, boxes, [np.zeros(1, dtype=np.int64)] * 40)
+    samples = Samples(pixels, boxes, [np.zeros(1, dtype=np.int64)] * 40)
     images, moved, labels = samples.shaken(np.arange(40), rng)
     light = images.mean(dim=1).numpy()
     kept = 0

@@ -6,14 +6,8 @@ thread the same images, settings and seed give the same weights, bit for bit, on
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import os
 import time
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from swath.errors import ConfigError, IntegrityError, SwathError
-from swath.kernels.boxes import area, clip
+from swath.errors import ConfigError, SwathError
+from swath.trainers._center_images import Samples, Shrunk, as_input, height_for, in_image, read_image
 from swath.trainers.base import Model, Predictions, Progress, TrainingSet
+from swath.trainers.model_file import read_model, write_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,8 +27,6 @@ if TYPE_CHECKING:
     from swath.trainers._center_net import CenterNet
 
 _FORMAT = 1  # of the model file
-_Boxes = list[NDArray[np.float64]]
-_Labels = list[NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -80,9 +72,9 @@ class CenterTrainer:
         if not data.images:
             raise SwathError("training: expected labelled images, got none; label a batch first")
         started = time.process_time()
-        height = _height_for(data.images, self.width)
-        shrunk = [_read_image(path, self.width, height) for path in data.images]
-        samples = _Samples(
+        height = height_for(data.images, self.width)
+        shrunk = [read_image(path, self.width, height) for path in data.images]
+        samples = Samples(
             np.stack([one.pixels for one in shrunk]),
             [one.scale * boxes for one, boxes in zip(shrunk, data.boxes, strict=True)],
             list(data.labels),
@@ -93,7 +85,7 @@ class CenterTrainer:
         with _torch(self.threads, seed):
             state, info = _train(self, samples, apart, len(data.classes), rng, progress)
         header = {"format": _FORMAT, "classes": list(data.classes), "width": self.width, "height": height}
-        digest = _write(out, header, state)
+        digest = write_model(out, header, state)
         info |= {
             "images": len(data.images),
             "objects": sum(len(boxes) for boxes in data.boxes),
@@ -110,10 +102,10 @@ class CenterTrainer:
 
         found: list[Predictions] = []
 
-        def collect(net: CenterNet, batch: Tensor, shrunk: list[_Image]) -> None:
+        def collect(net: CenterNet, batch: Tensor, shrunk: list[Shrunk]) -> None:
             heat, sides = net(batch)
             for image, boxes, scores, labels in zip(shrunk, *decode(heat, sides, self.most), strict=True):
-                found.append(_in_image(image, boxes, scores, labels, self.min_score))
+                found.append(in_image(image, boxes, scores, labels, self.min_score))
 
         self._see(model, images, collect, progress)
         return found
@@ -124,7 +116,7 @@ class CenterTrainer:
         """(n, 192) what the backbone sees, averaged over each image. See `FeatureTrainer.features`."""
         rows = [np.zeros((0, 192), dtype=np.float32)]
 
-        def collect(net: CenterNet, batch: Tensor, _: list[_Image]) -> None:
+        def collect(net: CenterNet, batch: Tensor, _: list[Shrunk]) -> None:
             rows.append(net.pooled(batch).numpy())
 
         self._see(model, images, collect, progress)
@@ -134,11 +126,11 @@ class CenterTrainer:
         self,
         model: Model,
         images: Sequence[str],
-        collect: Callable[[CenterNet, Tensor, list[_Image]], None],
+        collect: Callable[[CenterNet, Tensor, list[Shrunk]], None],
         progress: Progress | None,
     ) -> None:
         """Hands the loaded network and the images to `collect`, batch by batch, in order."""
-        header, state = _read(model)
+        header, state = read_model(model)
         with _torch(self.threads, seed=0):
             import torch
 
@@ -150,119 +142,14 @@ class CenterTrainer:
             with torch.no_grad():
                 for start in range(0, len(images), self.batch):
                     paths = images[start : start + self.batch]
-                    shrunk = [_read_image(path, header["width"], header["height"]) for path in paths]
-                    collect(net, _as_input(np.stack([one.pixels for one in shrunk])), shrunk)
+                    shrunk = [read_image(path, header["width"], header["height"]) for path in paths]
+                    collect(net, as_input(np.stack([one.pixels for one in shrunk])), shrunk)
                     if progress:
                         progress(start + len(paths), len(images))
 
 
-# -- images --------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Image:
-    """An image as the network gets it: pixels (H, W, 3) uint8, shrunk by `scale` into the top left corner."""
-
-    pixels: NDArray[np.uint8]
-    scale: float
-    width: int
-    height: int
-
-
-def _opened(path: str) -> Image.Image:
-    try:
-        with Image.open(path) as image:
-            rgb: Image.Image = image.convert("RGB")
-            return rgb
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SwathError(f"{path}: expected an image, got: {error}; replace or remove the file") from error
-
-
-def _height_for(paths: Sequence[str], width: int) -> int:
-    """The input height that suits the images' median aspect, a multiple of 16."""
-    aspects = []
-    for path in paths:
-        image = _opened(path)
-        aspects.append(image.height / image.width)
-    return 16 * max(2, round(width * float(np.median(aspects)) / 16))
-
-
-def _read_image(path: str, width: int, height: int) -> _Image:
-    image = _opened(path)
-    scale = min(width / image.width, height / image.height)
-    across, down = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    pixels = np.full((height, width, 3), 128, dtype=np.uint8)
-    pixels[:down, :across] = np.asarray(image.resize((across, down), Image.Resampling.BILINEAR))
-    return _Image(pixels, scale, image.width, image.height)
-
-
-def _as_input(pixels: NDArray[np.uint8]) -> Tensor:
-    """(B, H, W, 3) uint8 -> (B, 3, H, W) float32 in [-1, 1], channels last in memory."""
-    import torch
-
-    return (torch.from_numpy(pixels).float() / 127.5 - 1).permute(0, 3, 1, 2)
-
-
-def _in_image(
-    image: _Image,
-    boxes: NDArray[np.float64],
-    scores: NDArray[np.float64],
-    labels: NDArray[np.int64],
-    min_score: float,
-) -> Predictions:
-    boxes = clip(boxes / image.scale, image.width, image.height)
-    keep = (scores >= min_score) & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return Predictions(boxes[keep], scores[keep], labels[keep])
-
-
-# -- training ------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Samples:
-    """Training images as the network gets them (N, H, W, 3) uint8, with boxes in its pixels and labels."""
-
-    pixels: NDArray[np.uint8]
-    boxes: list[NDArray[np.float64]]
-    labels: list[NDArray[np.int64]]
-
-    def plain(self, rows: NDArray[np.int64]) -> tuple[Tensor, _Boxes, _Labels]:
-        return _as_input(self.pixels[rows]), [self.boxes[i] for i in rows], [self.labels[i] for i in rows]
-
-    def shaken(self, rows: NDArray[np.int64], rng: np.random.Generator) -> tuple[Tensor, _Boxes, _Labels]:
-        """A batch, each image mirrored or not, zoomed by 0.75 to 1.33, shifted, and lit otherwise."""
-        import torch
-        from torch.nn import functional as F
-
-        images, boxes, labels = self.plain(rows)
-        n, (height, width) = len(rows), images.shape[2:]
-        size = np.array([width, height])
-        zoom = np.exp(rng.uniform(np.log(0.75), np.log(1.33), n))
-        mirror = np.where(rng.random(n) < 0.5, -1.0, 1.0)
-        shift = rng.uniform(-0.15, 0.15, (n, 2))  # of where the view's middle lies in the image, in [-1, 1]
-        turn = np.zeros((n, 2, 3), dtype=np.float32)  # from the view to the image
-        turn[:, 0, 0], turn[:, 1, 1], turn[:, :, 2] = mirror / zoom, 1 / zoom, shift
-        grid = F.affine_grid(torch.from_numpy(turn), [n, 3, height, width], align_corners=False)
-        images = F.grid_sample(images, grid, align_corners=False)
-        contrast, light = rng.uniform(0.7, 1.3, (n, 3, 1, 1)), rng.uniform(-0.2, 0.2, (n, 1, 1, 1))
-        images = images * torch.from_numpy(contrast).float() + torch.from_numpy(light).float()
-
-        seen: tuple[_Boxes, _Labels] = ([], [])
-        for i in range(n):
-            scaled = boxes[i].reshape(-1, 2, 2) / size * 2 - 1
-            moved = (scaled - shift[i]) * zoom[i] * np.array([mirror[i], 1.0])
-            moved = np.sort((moved + 1) / 2 * size, axis=1).reshape(-1, 4)
-            cut = clip(moved, width, height)
-            keep = area(cut) >= np.maximum(0.3 * area(moved), 4.0)
-            seen[0].append(cut[keep])
-            seen[1].append(labels[i][keep])
-        return images.contiguous(memory_format=torch.channels_last), *seen
-
-
 def _hold_out(groups: Sequence[str], share: float, rng: np.random.Generator) -> frozenset[str]:
-    """The drives to keep apart: `share` of them, at least one, and at least one is left; none of fewer than
-    two.
-    """
+    """The drives to keep apart: `share` of them, at least one, and at least one is left; of one drive none."""
     names = sorted(set(groups))
     if share == 0 or len(names) < 2:
         return frozenset()
@@ -272,7 +159,7 @@ def _hold_out(groups: Sequence[str], share: float, rng: np.random.Generator) -> 
 
 def _train(
     settings: CenterTrainer,
-    samples: _Samples,
+    samples: Samples,
     apart: NDArray[np.bool_],
     classes: int,
     rng: np.random.Generator,
@@ -357,53 +244,3 @@ def _torch(threads: int, seed: int) -> Iterator[None]:
         finally:
             torch.set_num_threads(before[0])
             torch.use_deterministic_algorithms(before[1])
-
-
-# -- the model file ------------------------------------------------------------------------------------------
-
-
-def _digest(header: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> str:
-    """sha256 of what a model is: classes, input size, and every tensor by name, shape, type and values."""
-    whole = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
-    for name in sorted(state):
-        values = state[name]
-        whole.update(f"{name} {values.shape} {values.dtype.str}".encode())
-        whole.update(np.ascontiguousarray(values).tobytes())
-    return whole.hexdigest()
-
-
-def _write(out: Path, header: Mapping[str, Any], state: Mapping[str, NDArray[Any]]) -> str:
-    """Writes the model whole or not at all (a new file, then a rename), and returns its digest."""
-    content = io.BytesIO()
-    arrays: dict[str, Any] = {f"state:{name}": values for name, values in state.items()}
-    np.savez(content, header=np.array(json.dumps(header)), **arrays)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as file:
-            file.write(content.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, out)
-    finally:
-        partial.unlink(missing_ok=True)
-    return _digest(header, state)
-
-
-def _read(model: Model) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The header and tensors of a model file; IntegrityError unless they are exactly those of `model`."""
-    try:
-        with np.load(model.path, allow_pickle=False) as content:
-            header = json.loads(str(content["header"]))
-            state = {name[6:]: content[name] for name in content.files if name.startswith("state:")}
-    except FileNotFoundError as error:
-        raise SwathError(f"{model.path}: the model file is not there; train again") from error
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise IntegrityError(f"{model.path}: expected a model file, got: {error}; train again") from error
-    digest = _digest(header, state)
-    if digest != model.sha256 or tuple(header["classes"]) != tuple(model.classes):
-        raise IntegrityError(
-            f"{model.path}: expected the model {model.sha256[:12]}, got {digest[:12]}: the file was changed or "
-            "belongs to another round; train again"
-        )
-    return header, state
