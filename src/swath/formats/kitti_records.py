@@ -280,7 +280,7 @@ def _number(word: str) -> float:
     except ValueError:
         raise ValueError(f"{word[:30]!r}, which is no number") from None
     if not abs(value) <= _LARGEST:
-        raise ValueError(f"{word[:30]!r}, which is not finite or larger than {_LARGEST:g}")
+        raise ValueError(f"{word[:30]!r}, which is not finite, or above {_LARGEST:g}")
     return value
 
 

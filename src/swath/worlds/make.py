@@ -14,9 +14,11 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,9 +54,10 @@ def make_world(
 ) -> World:
     """Make a world of `scenes` frames in `root`; `scale` is the image size as a share of KITTI's 1242 x 375.
 
-    The same scenes, seed and scale give the same bytes for every number of `workers` (threads). A folder that
-    holds this world already is left as it is; one that was interrupted is made again. `progress(done, total)`
-    counts frames. ConfigError for sizes that can't be, and where `root` holds something else.
+    The same scenes, seed and scale give the same bytes for every number of `workers` (processes; a script
+    that asks for more than one needs the usual `if __name__ == "__main__"`). A folder that holds this world
+    already is left as it is; one that was interrupted is made again. `progress(done, total)` counts frames.
+    ConfigError for sizes that can't be, and where `root` holds something else.
     """
     root = Path(root)
     if scenes < 1 or not 0.1 <= scale <= 2.0 or seed < 0:
@@ -73,16 +76,14 @@ def make_world(
     starts = np.cumsum([0] + [plan.frames for plan in plans]).tolist()
     objects: Counter[str] = Counter()
     done = 0
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        jobs = [
-            pool.submit(_write_drive, root / "training", plan, start, seed, scale)
-            for plan, start in zip(plans, starts[:-1], strict=True)
-        ]
-        for plan, job in zip(plans, jobs, strict=True):
-            objects.update(job.result())
-            done += plan.frames
-            if progress:
-                progress(done, scenes)
+    tasks = [
+        (root / "training", plan, start, seed, scale) for plan, start in zip(plans, starts[:-1], strict=True)
+    ]
+    for plan, counted in zip(plans, _write_drives(tasks, workers), strict=True):
+        objects.update(counted)
+        done += plan.frames
+        if progress:
+            progress(done, scenes)
     listed = list(_frames(plans))
     write_atomic(root / "drives.txt", "".join(f"{key} {plan.name}\n" for key, plan in listed).encode())
     world = World(root, scenes, len(plans), dict(sorted(objects.items())))
@@ -126,6 +127,15 @@ def _frames(plans: list[DrivePlan]) -> Iterator[tuple[str, DrivePlan]]:
     """Frame names, in order, each with its drive."""
     for number, plan in enumerate(plan for one in plans for plan in [one] * one.frames):
         yield f"{number:06d}", plan
+
+
+def _write_drives(tasks: list[Any], workers: int) -> Iterator[Counter[str]]:
+    if workers <= 1:
+        yield from (_write_drive(*task) for task in tasks)
+        return
+    # Not forked: a caller that has opened a database has threads, which forked children would lack.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(_write_drive, *zip(*tasks, strict=True))
 
 
 def _write_drive(training: Path, plan: DrivePlan, start: int, seed: int, scale: float) -> Counter[str]:

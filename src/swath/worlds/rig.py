@@ -63,7 +63,7 @@ class Rig:
         offset = np.array([-0.004, -0.076, -0.272])  # the LiDAR's place, seen from camera 0
         calibration = Calibration(p2, p3, r0, np.column_stack([turn, offset]))
         left, right = (CameraRays(np.array([-side, 0.0, 0.0]), focal, centre, size) for side in SIDE.values())
-        lidar = LidarRays((r0 * offset).sum(axis=1), _product(r0, turn), BEAMS, round(1800 * scale))
+        lidar = LidarRays((r0 * offset).sum(axis=1), _product(r0, turn), BEAMS, max(900, round(1800 * scale)))
         return cls(calibration, left, right, lidar, scale)
 
 
