@@ -1,9 +1,9 @@
 """One budget over two streams: coverage gets its exact share, targets the rest, fairly over the failures.
 
-The rules (`docs/methods/allocation.md`): coverage takes its best `ceil(share * budget)` rows; then the failures take
-turns, each its best row that is left, the best offer of a turn first. A stream that runs short gives its places to the
-other, and says so. Every tie is broken by key, so the order in which rows or failures are listed changes nothing.
-Index space: `row` is a position in `keys`, `failure` a position in `target_rows`.
+Coverage takes its best `ceil(share * budget)` rows; then the failures take turns, each its best row that is left, the
+best offer of a turn first. A stream that runs short leaves its places to the other, and the notes say so. Every tie is
+broken by key, so the order in which rows or failures are listed changes nothing. Rules and reasons:
+`docs/methods/allocation.md`. Index space: `row` is a position in `keys`, `failure` a position in `target_rows`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Allocation:
     """A batch of B rows, coverage first, each stream in the order of its choice.
 
     rows (B,) int64; stream (B,) "coverage" or "targeted"; rank (B,) int64, from 1 within the stream; score (B,) float64
-    that the row was chosen by; failure (B,) int64, the failure that it is near, -1 for coverage. notes: what ran short.
+    that the row was chosen by; failure (B,) int64 that it is near to, -1 for coverage. notes: what ran short.
     """
 
     rows: Array
@@ -50,12 +50,12 @@ def allocate(
     share: str | Fraction | float = "0.30",
     exclude: Collection[str] = (),
 ) -> Allocation:
-    """Choose min(budget, candidates) rows, exactly `ceil(share * budget)` of them for coverage while both streams last.
+    """Choose min(budget, candidates) rows, exactly `ceil(share * budget)` for coverage while both streams last.
 
-    coverage_rows, coverage_scores (C,); target_rows, target_scores (F, K), rows -1 where a failure has fewer than K
+    coverage_rows, coverage_scores (C,); target_rows, target_scores (F, K), row -1 where a failure has fewer than K
     neighbours; higher scores first. keys: one distinct text per row. exclude: keys that are never chosen. A row that is
-    listed twice counts with its best score; a row in both streams may be taken by either, once. Raises ValueError on
-    rows outside `keys`, scores that are NaN, keys that repeat, or a share outside 0..1.
+    listed twice counts with its best score; a row that is in both streams is chosen once, by coverage if that comes to
+    it. ValueError on rows outside `keys`, NaN scores, keys that repeat, a share outside 0..1 and a negative budget.
     """
     portion = Fraction(str(share)) if isinstance(share, float) else Fraction(share)
     if budget < 0 or not 0 <= portion <= 1:
@@ -88,21 +88,20 @@ def _ranks(keys: Sequence[str]) -> Array:
 
 def _stream(name: str, rows: Array, scores: Array, dimensions: int, order: Array) -> tuple[Array, Array]:
     rows, scores = np.asarray(rows), np.asarray(scores, np.float64)
-    if not rows.size:
-        rows = np.zeros((len(rows), 0)[:dimensions] if rows.ndim else (0,) * dimensions, np.int64)
-        scores = np.zeros(rows.shape)
+    if rows.size == scores.size == 0:
+        shape = (len(rows), 0) if dimensions == 2 else (0,)
+        return np.zeros(shape, np.int64), np.zeros(shape)
     if rows.ndim != dimensions or rows.shape != scores.shape or rows.dtype.kind not in "iu":
         raise ValueError(
-            f"expected {name} rows (integers) and scores of one shape, got {rows.shape}, {scores.shape}"
+            f"expected whole {name} rows and scores of one shape, got {rows.shape}, {scores.shape}"
         )
-    padding = rows == -1 if dimensions == 2 else np.zeros(rows.shape, bool)
-    wrong = ~padding & ((rows < 0) | (rows >= len(order)))
-    if wrong.any():
-        raise ValueError(f"expected {name} rows in 0..{len(order) - 1}, got {some(rows[wrong].tolist())}")
-    if np.isnan(scores[~padding]).any():
-        raise ValueError(
-            f"expected {name} scores without NaN; rows {some(rows[np.isnan(scores)].tolist())} have one"
-        )
+    listed = rows != -1 if dimensions == 2 else np.ones(rows.shape, bool)
+    wrong = rows[listed & ((rows < 0) | (rows >= len(order)))]
+    if len(wrong):
+        raise ValueError(f"expected {name} rows in 0..{len(order) - 1}, got {some(wrong.tolist())}")
+    blank = rows[listed & np.isnan(scores)]
+    if len(blank):
+        raise ValueError(f"expected {name} scores without NaN, which rows {some(blank.tolist())} have")
     return rows.astype(np.int64), scores
 
 
@@ -112,9 +111,10 @@ def _best_first(rows: Array, scores: Array, order: Array, barred: Array) -> list
     fine[fine] = ~barred[rows[fine]]
     rows, scores = rows[fine], scores[fine]
     best = np.lexsort((order[rows], -scores))
-    return list(dict(reversed(list(zip(rows[best].tolist(), scores[best].tolist(), strict=True)))).items())[
-        ::-1
-    ]
+    first: dict[int, float] = {}
+    for row, score in zip(rows[best].tolist(), scores[best].tolist(), strict=True):
+        first.setdefault(row, score)
+    return list(first.items())
 
 
 def _take_turns(
@@ -145,11 +145,11 @@ def _take_turns(
 def _notes(budget: int, wanted: int, covered: int, targeted: int, unknown: set[str]) -> tuple[str, ...]:
     notes = []
     if covered < wanted:
-        notes.append(f"coverage ran short: {covered} of {wanted} places, the rest went to targets")
+        notes.append(f"coverage ran short: {covered} of its {wanted} places taken")
     if targeted < budget - wanted:
-        notes.append(f"targets ran short: {targeted} of {budget - wanted} places, the rest went to coverage")
+        notes.append(f"targets ran short: {targeted} of their {budget - wanted} places taken")
     if covered + targeted < budget:
-        notes.append(f"the candidates ran short: {covered + targeted} of a budget of {budget}")
+        notes.append(f"candidates ran short: {covered + targeted} for a budget of {budget}")
     if unknown:
         notes.append(f"excluded keys that no row has: {some(sorted(unknown))}")
     return tuple(notes)
