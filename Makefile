@@ -1,0 +1,49 @@
+# `make` or `make help` lists what there is. Everything happens in .venv; nothing has to be installed by hand.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+# One thread per process: quicker than more on a busy machine, and the same seed gives the same model.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-full check format bench bench-long clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY)  ## .venv with swath, torch and a usable mongod in it
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("swath needs Python 3.10 or later, this is " + sys.version.split()[0] + "; say PYTHON=python3.11, for example") if sys.version_info < (3, 10) else None'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[train,onnx,dev]'
+	$(BIN)/python -m swath.database
+	@touch $@
+
+demo: $(READY)  ## a made KITTI folder, the whole loop on it, and a report
+	$(BIN)/swath demo
+
+test: $(READY)  ## the tests, slow proofs left out
+	$(BIN)/python -m pytest -m "not slow"
+
+test-full: $(READY)  ## all tests
+	$(BIN)/python -m pytest
+
+check: $(READY)  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)  ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)  ## the benchmarks, short
+	@for one in zcore neighbors allocate coverage commit; do $(BIN)/python -m benchmarks.$$one --short || exit 1; done
+
+bench-long: $(READY)  ## the benchmarks at full size (an hour, 24 GB)
+	@for one in zcore neighbors allocate coverage commit; do $(BIN)/python -m benchmarks.$$one --long || exit 1; done
+
+clean:  ## remove caches and the demo's folder; .venv stays
+	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
