@@ -48,7 +48,8 @@ STICKS_OUT = 0.02  # of the image's width or height
 SMALLEST = 3.0  # px, of the shorter side
 LARGEST = 0.9  # of the image's area
 LONGEST_RATIO = 8.0
-NEAR = 20.0  # m: an object this near without a point is an error, further away a warning
+FOOT = 0.3  # m above its bottom that a cuboid's points are not counted: they are the ground's
+SEEN_THROUGH = 3  # points behind a cuboid without points from which it can't be there
 GROUND_SLACK = 0.4  # m, and 1 cm more per metre of distance
 GROUND_ERROR = 1.0  # m
 TILT = 0.35  # rad, 20 degrees
@@ -198,14 +199,36 @@ def _double_cuboids(cuboids: Array, names: Sequence[str], rows: list[int]) -> It
 
 
 def _point_findings(cuboids: Array, rows: list[int], points: Array) -> Iterator[Finding]:
-    # A hand's width of slack: labels hug the points.
-    wide = cuboids[rows].copy()
-    wide[:, 3:6] += 0.1
-    for row, count in zip(rows, cuboid_kernel.points_inside(points, wide), strict=True):
+    # Labels hug the points, so a hand's width is added; what touches the ground is ground, so the foot is cut off.
+    body = cuboids[rows].copy()
+    foot = np.minimum(FOOT, 0.3 * body[:, 5])
+    body[:, 3:6] += 0.1
+    body[:, 5] -= foot
+    body[:, 2] += foot / 2
+    for row, count in zip(rows, cuboid_kernel.points_inside(points, body), strict=True):
         if count == 0:
-            away = math.hypot(*cuboids[row, :2])
-            severity: Severity = "error" if away < NEAR else "warning"
-            yield Finding("no_points", severity, "3d", row, f"no LiDAR point inside, {away:.0f} m away")
+            through, before = _line_of_sight(cuboids[row], points)
+            severity: Severity = "error" if through >= SEEN_THROUGH and through > before else "warning"
+            said = f"no LiDAR point inside, {through} seen through it and {before} before it"
+            yield Finding(
+                "no_points", severity, "3d", row, f"{said}, {math.hypot(*cuboids[row, :2]):.0f} m away"
+            )
+
+
+def _line_of_sight(cuboid: Array, points: Array) -> tuple[int, int]:
+    """How many points lie behind the middle of the cuboid as the sensor sees it, and how many before it."""
+    corners = cuboid_kernel.corners(cuboid[None])[0]
+    turn = math.atan2(cuboid[1], cuboid[0])
+
+    def seen(where: Array) -> tuple[Array, Array]:
+        away = np.hypot(where[:, 0], where[:, 1])
+        aside = cuboid_kernel.wrap(np.arctan2(where[:, 1], where[:, 0]) - turn)
+        return np.column_stack([aside, where[:, 2] / np.maximum(away, 1e-6)]), away
+
+    (outline, edge), (view, away) = seen(corners), seen(points)
+    middle, half = (outline.max(axis=0) + outline.min(axis=0)) / 2, np.ptp(outline, axis=0) / 2
+    inner = (np.abs(view - middle) < 0.6 * half).all(axis=1)
+    return int(np.count_nonzero(away[inner] > edge.max())), int(np.count_nonzero(away[inner] < edge.min()))
 
 
 def _ground_findings(cuboids: Array, rows: list[int], points: Array) -> Iterator[Finding]:
