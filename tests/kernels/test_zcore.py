@@ -14,15 +14,19 @@ from swath.kernels import _zcore_columns, _zcore_walk, zcore
 # --- The published formula, plainly; and data that has broken implementations of it ---
 
 
-def published(embeddings, draws, *, k=1000, exponent=4, dtype=np.float32):
-    """Griffin et al., section 3, one draw after the other, with a stable sort; all arithmetic in `dtype`."""
+def published(embeddings, draws, *, k=1000, exponent=4, dtype=np.float32, labelled=0):
+    """Griffin et al., section 3, one draw after the other, with a stable sort; all arithmetic in `dtype`.
+
+    Our departure: the last `labelled` rows take no part in the loss.
+    """
     x = embeddings.astype(dtype)
     scores = np.zeros(len(x))
     for dims, point in zip(draws.dims, draws.points, strict=True):
         chosen = np.argmin(np.abs(x[:, dims] - point).sum(axis=1))
         scores[chosen] += 1
         distance = np.abs(x[:, dims] - x[chosen, dims]).sum(axis=1)
-        others = np.argsort(distance, kind="stable")[1:][:k]
+        others = np.argsort(distance, kind="stable")
+        others = others[(others != chosen) & (others < len(x) - labelled)][:k]
         if len(others) and distance[others[0]] == 0:
             scores[others[0]] -= 1
         elif len(others):
@@ -174,6 +178,16 @@ def test_other_subspaces_equal_the_published_formula(subspace):
     assert np.abs(zcore.raw_scores(x, draws, k=50) - published(x, draws, k=50)).max() <= 1e-5
 
 
+@pytest.mark.parametrize("method", ["brute", "walk"])
+@pytest.mark.parametrize("labelled", [1, 300, 1990, 2000])
+def test_labelled_rows_only_gain(labelled, method):
+    """The last rows, said to be labelled, absorb draws and lose nothing; the nearest other rows share the loss."""
+    x, draws = repeated(0.2), draws_for(clusters())
+    scores = zcore.raw_scores(x, draws, k=50, labelled=labelled, method=method)
+    assert np.abs(scores - published(x, draws, k=50, labelled=labelled)).max() <= 1e-5
+    assert (scores[2000 - labelled :] == np.round(scores[2000 - labelled :])).all()
+
+
 def test_rows_permuted_scores_permuted():
     """Without ties, the order of the rows does not matter."""
     x, order = gauss(), np.random.default_rng(4).permutation(2000)
@@ -219,7 +233,14 @@ def test_what_cannot_be_measured_is_named(value):
 def test_wrong_arguments_are_refused():
     """Every argument out of its range raises a ValueError that says the range."""
     x, draws = gauss(50), draws_for(gauss(50))
-    for wrong in ({"k": 0}, {"exponent": 1.5}, {"exponent": -1}, {"workers": 0}, {"method": "slab"}):
+    for wrong in (
+        {"k": 0},
+        {"exponent": 1.5},
+        {"exponent": -1},
+        {"workers": 0},
+        {"method": "slab"},
+        {"labelled": 51},
+    ):
         with pytest.raises(ValueError, match="expected"):
             zcore.raw_scores(x, draws, **wrong)
     with pytest.raises(ValueError, match=r"dims in 0\.\.11"):

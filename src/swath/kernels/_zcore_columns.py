@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 Lane = tuple[Array, Array]  # dims (n, m) and points (n, m) of some draws: one lane is one thread's work
+Rule = tuple[int, int, int]  # k, exponent, and the first of the rows at the end that only gain
 Tile = tuple[Array, Array, Array]  # values (C, N) float32, the same ordered, their rows uint32
 
 BOUND = 1.0  # of `walk`; a test loosens it to see the equality suite fail
@@ -29,13 +30,11 @@ class Brute:
     def __init__(self, data: Array, memory: int) -> None:
         self._data, self._memory = data, memory
 
-    def add(
-        self, lanes: Sequence[Lane], totals: Array, k: int, exponent: int, pool: ThreadPoolExecutor
-    ) -> None:
+    def add(self, lanes: Sequence[Lane], totals: Array, rule: Rule, pool: ThreadPoolExecutor) -> None:
         """Add lane i to `totals[i]` (N,) int64."""
-        list(pool.map(self._lane, lanes, totals, [k] * len(lanes), [exponent] * len(lanes)))
+        list(pool.map(self._lane, lanes, totals, [rule] * len(lanes)))
 
-    def _lane(self, lane: Lane, total: Array, k: int, exponent: int) -> None:
+    def _lane(self, lane: Lane, total: Array, rule: Rule) -> None:
         from swath.kernels._zcore_walk import brute
 
         dims, points = lane
@@ -44,7 +43,7 @@ class Brute:
             used, place = np.unique(dims[start : start + step], return_inverse=True)
             columns = _columns(self._data, used)
             where = place.reshape(-1, dims.shape[1])
-            brute(columns, where, np.array(points[start : start + step]), k, exponent, total)
+            brute(columns, where, np.array(points[start : start + step]), *rule, total)
 
 
 class Walk:
@@ -68,15 +67,13 @@ class Walk:
             self._file.flush()
         self.visits = np.zeros(2, np.int64)  # rows looked at: for the nearest row, for its neighbours
 
-    def add(
-        self, lanes: Sequence[Lane], totals: Array, k: int, exponent: int, pool: ThreadPoolExecutor
-    ) -> None:
+    def add(self, lanes: Sequence[Lane], totals: Array, rule: Rule, pool: ThreadPoolExecutor) -> None:
         """Add lane i to `totals[i]` (N,) int64."""
         from swath.kernels._zcore_walk import walk
 
         def work(lane: Lane, tiles: tuple[Tile, Tile], total: Array) -> Array:
             visits = np.zeros(2, np.int64)
-            walk(*tiles, *lane, k, exponent, BOUND, total, visits)
+            walk(*tiles, *lane, *rule, BOUND, total, visits)
             return visits
 
         for tiles, parts in self._grouped(lanes):

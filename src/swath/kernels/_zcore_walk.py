@@ -108,10 +108,10 @@ def _penalise(keys: Any, count: Any, k: Any, exponent: Any, scratch: Any, scores
 
 
 @_compiled
-def brute(columns: Any, dims: Any, points: Any, k: Any, exponent: Any, scores: Any) -> Any:
+def brute(columns: Any, dims: Any, points: Any, k: Any, exponent: Any, losers: Any, scores: Any) -> Any:
     """Add the draws to `scores` (N,) int64 by looking at every row.
 
-    columns (C, N) float32, dims (n, m) positions in `columns`, points (n, m) float64.
+    columns (C, N) float32, dims (n, m) positions in `columns`, points (n, m) float64. Rows from `losers` on only gain.
     """
     rows = columns.shape[1]
     near = np.empty(rows, np.float32)
@@ -138,7 +138,7 @@ def brute(columns: Any, dims: Any, points: Any, k: Any, exponent: Any, scores: A
         count = 0
         limit = _FAR
         for row in range(rows):
-            if near[row] <= limit and row != chosen:
+            if near[row] <= limit and row != chosen and row < losers:
                 keys[count] = (np.uint64(np.float32(near[row]).view(np.uint32)) << _BITS) | np.uint64(row)
                 count += 1
                 if count == keys.size:
@@ -241,7 +241,16 @@ def _gather(
 
 @_compiled
 def _collect(
-    block: Any, n: Any, there: Any, seen: Any, chosen: Any, k: Any, keys: Any, count: Any, worst: Any
+    block: Any,
+    n: Any,
+    there: Any,
+    seen: Any,
+    chosen: Any,
+    losers: Any,
+    k: Any,
+    keys: Any,
+    count: Any,
+    worst: Any,
 ) -> Any:
     """Put the fetched rows up to `worst` away into `keys`, but those that were seen along the other dimension."""
     rows, near, values = block
@@ -253,7 +262,7 @@ def _collect(
             (value < high) | ((value == high) & (row <= high_row))
         )
         keys[count] = (np.uint64(np.float32(distance).view(np.uint32)) << _BITS) | np.uint64(row)
-        count += np.int64((distance <= worst) & (row != chosen) & (not inside))
+        count += np.int64((distance <= worst) & (row != chosen) & (row < losers) & (not inside))
     if count > keys.size - 2 * _STEP - 1:
         _smallest(keys, count, k)
         count = k
@@ -270,8 +279,10 @@ def _seen(ordered: Any, order: Any, left: Any, right: Any) -> Any:
 
 
 @_compiled
-def _neighbours(a: Any, b: Any, chosen: Any, k: Any, bound: Any, keys: Any, block: Any, visits: Any) -> Any:
-    """Fill `keys` with the k nearest rows of `chosen` (and maybe more); returns how many there are."""
+def _neighbours(
+    a: Any, b: Any, chosen: Any, losers: Any, k: Any, bound: Any, keys: Any, block: Any, visits: Any
+) -> Any:
+    """Fill `keys` with the k rows below `losers` nearest to `chosen` (and maybe more); returns how many they are."""
     x, y = a[0][chosen], b[0][chosen]
     right_a = np.searchsorted(a[1], x)
     right_b = np.searchsorted(b[1], y)
@@ -286,11 +297,11 @@ def _neighbours(a: Any, b: Any, chosen: Any, k: Any, bound: Any, keys: Any, bloc
         if next_a - edge_a > next_b - edge_b:
             left_a, right_a, n = _gather(a[1], a[2], b[0], left_a, right_a, step, next_a, x, block)
             seen = _seen(b[1], b[2], left_b, right_b)
-            count, worst = _collect(block, n, y, seen, chosen, k, keys, count, worst)
+            count, worst = _collect(block, n, y, seen, chosen, losers, k, keys, count, worst)
         else:
             left_b, right_b, n = _gather(b[1], b[2], a[0], left_b, right_b, step, next_b, y, block)
             seen = _seen(a[1], a[2], left_a, right_a)
-            count, worst = _collect(block, n, x, seen, chosen, k, keys, count, worst)
+            count, worst = _collect(block, n, x, seen, chosen, losers, k, keys, count, worst)
         step = min(step + 16, _STEP)
     visits[1] += right_a - left_a + right_b - left_b - 2
     return count
@@ -304,6 +315,7 @@ def walk(
     points: Any,
     k: Any,
     exponent: Any,
+    losers: Any,
     bound: Any,
     scores: Any,
     visits: Any,
@@ -313,7 +325,7 @@ def walk(
     first, second: (values (C, N) float32, the same ordered, the rows in that order uint32) of the dimensions that
     dims[:, 0] and dims[:, 1] (n, 2) count in. A row outside both windows is at least the sum of the two frontiers
     away, so the walk ends when `bound` (1: anything more is wrong) times that sum exceeds the best distance so far.
-    visits (2,) int64 counts the rows looked at for the nearest row and for its neighbours.
+    Rows from `losers` on only gain. visits (2,) int64 counts the rows looked at for the nearest row and its neighbours.
     """
     keys = np.empty(k + k // 4 + 2 * _STEP + 17, np.uint64)  # room to choose the k best seldom
     scratch = (np.empty(keys.size), np.empty(keys.size))
@@ -324,5 +336,5 @@ def walk(
         b = (second[0][q], second[1][q], second[2][q])
         chosen = _nearest(a, b, points[i, 0], points[i, 1], bound, visits)
         scores[chosen] += ONE
-        count = _neighbours(a, b, chosen, k, np.float32(bound), keys, block, visits)
+        count = _neighbours(a, b, chosen, np.uint32(losers), k, np.float32(bound), keys, block, visits)
         _penalise(keys, count, k, exponent, scratch, scores)

@@ -1,7 +1,8 @@
 """Scores for coverage: which pool rows to label first, given what is labelled already.
 
     zcore         ZCore over the pool alone, as published: what is labelled does not count
-    zcore_joint   ZCore over pool and labelled together: labelled rows absorb draws, and their neighbours lose by them
+    zcore_joint   ZCore over pool and labelled together: labelled rows absorb draws and lose nothing, so that what is
+                  near to them does
     kcenter       greedy farthest-first from what is labelled, by angle (Sener and Savarese, ICLR 2018, algorithm 1)
     random        a seeded order
 
@@ -52,17 +53,16 @@ def coverage_scores(
         return np.random.Generator(np.random.Philox(seed)).random(len(pool))
     if method == "kcenter":
         return _k_center(pool, labelled, int(np.ceil(round(select * len(pool), 9))))
-    together = pool if method == "zcore" else np.concatenate([pool, labelled])
-    result = zcore.score(
-        together,
+    return zcore.score(
+        pool,
         seed=seed,
+        labelled=labelled if method == "zcore_joint" else None,
         select=select,
         target_overlap=target_overlap,
         max_draws=max_draws,
         workers=workers,
         progress=progress,
-    )
-    return result.scores[: len(pool)]
+    ).scores
 
 
 def _k_center(pool: Array, labelled: Array, picks: int) -> Array:

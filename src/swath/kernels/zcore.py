@@ -89,6 +89,7 @@ def raw_scores(
     *,
     k: int = 1000,
     exponent: int = 4,
+    labelled: int = 0,
     workers: int = 1,
     method: Method = "auto",
     memory: int = MEMORY,
@@ -98,11 +99,11 @@ def raw_scores(
     Shares go as distance**-exponent; a row equal to the nearest one (in the drawn dimensions) takes the whole loss.
     Ties: lowest row. The same bits for any `workers`, `method`, `memory` (bytes of sorted columns kept in memory; the
     rest goes to a temporary file) and split of the draws. A single row only gains; no rows: empty; m = 0: zeros.
+    The last `labelled` rows only gain: they absorb draws, and losses are shared by the k nearest of the other rows.
     Embeddings count as float32. ValueError names rows that are not finite or exceed 1e37.
     """
-    return finish(
-        partial(embeddings, draws, k=k, exponent=exponent, workers=workers, method=method, memory=memory)
-    )
+    options: Any = {"k": k, "exponent": exponent, "labelled": labelled}
+    return finish(partial(embeddings, draws, **options, workers=workers, method=method, memory=memory))
 
 
 def partial(
@@ -111,6 +112,7 @@ def partial(
     *,
     k: int = 1000,
     exponent: int = 4,
+    labelled: int = 0,
     workers: int = 1,
     method: Method = "auto",
     memory: int = MEMORY,
@@ -119,12 +121,14 @@ def partial(
     data = _checked(embeddings)
     dims, points = _checked_draws(draws, data.shape[1])
     _check_options(k, exponent, workers)
+    if not 0 <= labelled <= len(data):
+        raise ValueError(f"expected 0 to {len(data)} labelled rows, got {labelled}")
     totals = np.zeros((workers, len(data)), np.int64)
     if len(data) and dims.size:
         lanes = [(dims[lane::workers], points[lane::workers]) for lane in range(workers)]
         with ThreadPoolExecutor(workers) as pool:
             engine = _engine(data, np.unique(dims), dims.shape[1], len(dims), k, method, memory, pool)
-            engine.add(lanes, totals, min(k, len(data)), exponent, pool)
+            engine.add(lanes, totals, (min(k, len(data)), exponent, len(data) - labelled), pool)
     return Partial(np.asarray(totals.sum(axis=0)), len(draws))
 
 
@@ -150,6 +154,7 @@ def score(
     embeddings: Array,
     *,
     seed: int,
+    labelled: Array | None = None,
     select: float = 0.1,
     target_overlap: float = 0.8,
     max_draws: int | None = None,
@@ -165,7 +170,9 @@ def score(
 
     select: share of the rows that will be chosen; the overlap is that of the best `ceil(select * N)`. Drawing ends when
     the lower end of its interval reaches `target_overlap`. max_draws: by default 200 a row, at least 50,000, at most
-    2,000,000. progress: called with (draws done, budget). Other arguments and errors: as `raw_scores`.
+    2,000,000. progress: called with (draws done, budget). labelled (M, D): rows that are labelled already; they absorb
+    draws and are not ranked, but what lies near to them loses. Other arguments and errors: as `raw_scores`; rows of
+    `labelled` are named as if they followed those of `embeddings`.
     Draw i belongs to group i mod 8, and the 35 ways to make two halves of the groups give overlap and interval. It is
     the agreement of half the draws with the other half: the ranking by all of them is steadier than it says.
     No rows, or none that differ: no draws, scores all 0, and the overlap of chance.
@@ -175,30 +182,30 @@ def score(
             f"expected 0 < select <= 1, 0 <= target_overlap <= 1; got {select}, {target_overlap}"
         )
     _check_options(k, exponent, workers)
-    data = _checked(embeddings)
-    rows = len(data)
+    data = _checked(embeddings if labelled is None else np.concatenate([embeddings, labelled]))
+    rows = len(embeddings)
     chosen = int(np.ceil(round(select * rows, 9)))
     budget = min(max(200 * rows, 50_000), 2_000_000) if max_draws is None else min(max_draws, _MOST_DRAWS)
     spread = _spread(data)
     m = min(subspace, len(spread.dims))
     key = np.random.Generator(np.random.Philox(seed)).integers(0, 2**64, size=2, dtype=np.uint64)
-    totals = np.zeros((_GROUPS, rows), np.int64)
-    overlap, interval = _agreement(totals, chosen, key)
+    totals = np.zeros((_GROUPS, len(data)), np.int64)
+    overlap, interval = _agreement(totals[:, :rows], chosen, key)
     done, reached = 0, False
     with ThreadPoolExecutor(workers) as pool:
-        engine = _engine(data, spread.dims, m, budget, k, method, memory, pool) if m else None
+        engine = _engine(data, spread.dims, m, budget, k, method, memory, pool) if m and rows else None
         while engine is not None and done < budget and not reached:
             block = min(max(done, _FIRST_BLOCK), budget - done)
             draws = _draw(spread, block, key, subspace, done)
             groups = [draws[(group - done) % _GROUPS :: _GROUPS] for group in range(_GROUPS)]
             lanes = [(group.dims, group.points) for group in groups]
-            engine.add(lanes, totals, min(k, rows), exponent, pool)
+            engine.add(lanes, totals, (min(k, len(data)), exponent, rows), pool)
             done += block
-            overlap, interval = _agreement(totals, chosen, key)
+            overlap, interval = _agreement(totals[:, :rows], chosen, key)
             reached = interval[0] >= target_overlap
             if progress is not None:
                 progress(done, budget)
-    scores = _unit(np.asarray(totals.sum(axis=0)))
+    scores = _unit(np.asarray(totals.sum(axis=0))[:rows])
     return ZCoreResult(scores, done, overlap, interval, "overlap reached" if reached else "draw budget")
 
 
