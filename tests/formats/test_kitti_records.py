@@ -22,6 +22,7 @@ from swath.formats.kitti import (
     to_cuboid,
     write_objects,
 )
+from swath.kernels import cuboids
 
 P2 = "721.5377 0 609.5593 44.85728 0 721.5377 172.854 0.2163791 0 0 1 0.002745884"
 P3 = "721.5377 0 609.5593 -339.5242 0 721.5377 172.854 2.199936 0 0 1 0.002729905"
@@ -274,3 +275,15 @@ def read_line(folder: Path, line: str) -> KittiObject:
     (folder / "line.txt").write_text(line)
     (found,), _ = read_objects(folder / "line.txt")
     return found
+
+
+@given(objects, number(-0.3, 0.3))
+def test_the_kernels_mean_the_same_by_a_cuboid(item: KittiObject, tilt: float) -> None:
+    """Corners and yaw of the cuboid kernels, which the steps use, are those of this file's own oracle."""
+    cuboid = to_cuboid(item, tilted(tilt))
+    found, expected = cuboids.corners(cuboid[None])[0], cuboid_corners(cuboid)
+    distances = np.linalg.norm(found[:, None] - expected[None], axis=2)
+    assert max(distances.min(axis=0).max(), distances.min(axis=1).max()) < 1e-6
+    assert math.remainder(cuboids.yawed(cuboid[None])[0, 6] - heading(cuboid), 2 * math.pi) == pytest.approx(
+        0, abs=1e-9
+    )
