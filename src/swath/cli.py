@@ -33,6 +33,8 @@ app = typer.Typer(
     "Start with [bold]swath demo[/bold], or [bold]swath init NAME --kitti DIR[/bold] and then "
     "[bold]swath next --dataset NAME[/bold] until it says that you are done.",
 )
+rounds_app = typer.Typer(no_args_is_help=True, help="Cancel a round, or close it early.")
+app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="The FiftyOne dataset.", show_default=False)]
@@ -445,6 +447,104 @@ def report(
     with opened(dataset, config) as loop:
         path = write_report(loop.workspace, loop.status(), to)
     out.result({"report": str(path)}, lambda value: show.line(f"report: {path}"))
+
+
+@app.command(rich_help_panel=LOOK)
+def explain(
+    scene: Annotated[str, typer.Argument(help="Key of a scene, or its FiftyOne id.")],
+    dataset: Dataset,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Why a scene is where it is: split, rounds, stream, rank, score, the failure it answers."""
+    out = Out(as_json)
+    with opened(dataset, config) as loop:
+        result = loop.explain(scene)
+    out.result(result, show.explain)
+
+
+@app.command(rich_help_panel=LOOK)
+def replay(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
+    dataset: Dataset,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Choose a batch again from its manifest and compare, byte by byte."""
+    out = Out(as_json)
+    with opened(dataset, config) as loop:
+        result = loop.replay(name)
+    out.result(result, show.replay)
+    if not result.equal:
+        raise typer.Exit(3)
+
+
+@app.command(rich_help_panel=LOOK)
+def repair(
+    dataset: Dataset,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what differs (exit code 3 if anything does).")
+    ] = False,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Make tags, status, views and info what the journal says."""
+    out = Out(as_json)
+    with opened(dataset, config) as loop:
+        result = loop.repair(check=check)
+    out.result(result, show.repair)
+    if check and (result.differences or result.strangers or result.gone):
+        raise typer.Exit(3)
+
+
+@app.command("app", rich_help_panel=LOOK)
+def app_(
+    dataset: Dataset, port: Annotated[int, typer.Option(help="On loopback.")] = 5151, config: Config = None
+) -> None:
+    """Open the dataset in FiftyOne's App, until interrupted."""
+    with opened(dataset, config) as loop:
+        import fiftyone as fo
+
+        session = fo.launch_app(loop.workspace.scenes.dataset, port=port, address="127.0.0.1", remote=True)
+        show.line(f"http://127.0.0.1:{port}/datasets/{dataset} (Ctrl-C ends it)")
+        session.wait(-1)
+
+
+@rounds_app.command("cancel")
+def round_cancel(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
+    dataset: Dataset,
+    reason: Annotated[str, typer.Option(help="Why; recorded.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Cancel a round before its model is trained; labels that came are kept."""
+    out = Out(as_json)
+    with opened(dataset, config) as loop:
+        result = loop.cancel(name, reason)
+    out.result(result, show.round_)
+
+
+@rounds_app.command("close")
+def round_close(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
+    dataset: Dataset,
+    return_missing: Annotated[
+        bool, typer.Option("--return-missing", help="What was not labelled goes back to the pool.")
+    ] = False,
+    reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """End the wait for labels; go on with those that came."""
+    out = Out(as_json)
+    if not return_missing:
+        raise ConfigError(
+            f"round close {name}: scenes without labels go back to the pool; say so: --return-missing"
+        )
+    with opened(dataset, config) as loop:
+        result = loop.close_round(name, reason)
+    out.result(result, show.round_)
 
 
 def waits(scenes: int) -> None:

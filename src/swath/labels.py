@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from swath.journal import digest
 from swath.scenes import object_id
 
 Floats = npt.NDArray[np.float64]
@@ -83,6 +84,12 @@ def cuboid_documents(
         shape = {"location": values[:3], "dimensions": values[3:6], "rotation": values[6:]}
         out.append(detection([*identity, i], name, **shape, **_each(attributes, i)))
     return out
+
+
+def digest_of(documents: Sequence[Mapping[str, Any]]) -> str:
+    """SHA-256 of what raw labels say (class and shape, in order), whatever FiftyOne adds to them."""
+    shapes = ("bounding_box", "location", "dimensions", "rotation")
+    return digest([[one.get("label"), *(one.get(shape) for shape in shapes)] for one in documents])
 
 
 def _each(attributes: Mapping[str, Any], i: int) -> dict[str, Any]:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from swath.steps.evaluate import EvaluateResult
     from swath.steps.golden import GoldenResult
     from swath.steps.init import InitResult
+    from swath.steps.mend import ExplainResult, RepairResult, ReplayResult, RoundResult
     from swath.steps.reference import ReferenceResult
     from swath.steps.select import SelectResult
     from swath.steps.splits import SplitResult
@@ -370,7 +371,39 @@ class Loop:
     def _closed(self) -> int:
         return sum(batch["state"] == "closed" for batch in self.workspace.journal.rounds())
 
+    # ------------------------------------------------------------------ changing one's mind, putting right
+
+    def cancel(self, name: str, reason: str) -> RoundResult:
+        """Cancels a round before its model is trained; labels that came are kept."""
+        from swath.steps.mend import cancel
+
+        return cancel(self.workspace, name, reason)
+
+    def close_round(self, name: str, reason: str = "") -> RoundResult:
+        """Ends the wait for labels of a round: what did not come goes back to the pool."""
+        from swath.steps.mend import close
+
+        return close(self.workspace, name, reason)
+
+    def repair(self, *, check: bool = False) -> RepairResult:
+        """Makes every tag, view and mirror what the journal says; with `check`, only says what differs."""
+        from swath.steps.mend import repair
+
+        return repair(self.workspace, check=check)
+
+    def replay(self, name: str) -> ReplayResult:
+        """Chooses the batch of a round again, and compares byte by byte."""
+        from swath.steps.mend import replay
+
+        return replay(self.workspace, name)
+
     # ------------------------------------------------------------------ showing
+
+    def explain(self, key: str) -> ExplainResult:
+        """All that the journal knows of one scene, by key or FiftyOne id."""
+        from swath.steps.mend import explain
+
+        return explain(self.workspace, key)
 
     def status(self) -> Status:
         """Progress by scene and slice, round by round."""

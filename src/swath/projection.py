@@ -101,6 +101,27 @@ def views(
     return out
 
 
+def info(
+    classes: Iterable[str], modalities: Iterable[str], batches: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Keys of `dataset.info`: the annotation schemas, `eval_vN`, and `golden_qa_history` with the guide's keys."""
+    out: dict[str, Any] = {f"annotation_schema_{one}": {"classes": list(classes)} for one in modalities}
+    history = []
+    for batch in batches:
+        if batch["state"] == "cancelled":
+            continue
+        if "evaluate" in batch["steps"]:
+            record = batch["steps"]["evaluate"]
+            ap50 = {label: one["ap50"]["value"] for label, one in record["classes"].items()}
+            figures = {"mAP": record["map"]["value"], "mAP50": record["map50"]["value"], "AP50": ap50}
+            out[f"eval_{batch['round']}"] = {**figures, "scenes": record["scenes"]}
+        if "golden" in batch["steps"]:
+            record = batch["steps"]["golden"]
+            shown = {"round": batch["round"], "verdict": record["verdict"], "axes": record["axes"]}
+            history.append({"iteration": batch["number"], **record["blind"], **shown})
+    return {**out, "golden_qa_history": history}
+
+
 def _by_scene(assignments: Iterable[Mapping[str, Any]]) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
     """round -> (key, role) -> its modalities' states (one per slot), stream, whether it is active or was returned."""
     out: dict[str, dict[tuple[str, str], dict[str, Any]]] = {}

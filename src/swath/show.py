@@ -19,7 +19,8 @@ PATIENCE = 1.0  # seconds before a bar shows: short work stays quiet
 
 def console() -> Console:
     """Writes to whatever standard output is now (with `--json`, that is standard error)."""
-    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    wide = None if sys.stdout.isatty() else 140
+    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=wide)
 
 
 @contextmanager
@@ -311,6 +312,82 @@ def status(result: Any) -> None:
     if result.held_by:
         line(f"  held by {result.held_by}")
     line(f"  next: {result.next.step or 'nothing'}: {result.next.why}")
+
+
+def explain(result: Any) -> None:
+    line(
+        f"{result.scene}: split {result.split}, {result.status}"
+        + (f", drive {result.sequence}" if result.sequence else "")
+    )
+    line(f"  FiftyOne id {result.id}; tags: {', '.join(result.tags) or 'none'}")
+    for slice_name, path in result.media.items():
+        line(f"  {slice_name}: {path}")
+    for one in result.rounds:
+        reason = (
+            f"{one['stream']} {one['rank']}: {one['reason']}"
+            if "reason" in one
+            else "sent blind, or as a reference"
+        )
+        line(f"  {one['round']} ({one['state']}): {reason}")
+        for answer in one["answers"]:
+            count = "" if answer["count"] is None else f", {answer['count']} labels"
+            line(
+                f"    {answer['role']} {answer['modality']} by {answer['annotator'] or 'nobody yet'}: {answer['state']}{count}"
+            )
+            quarantine(
+                [
+                    {"scene": result.scene, "modality": answer["modality"], **bad}
+                    for bad in answer["rejected"] or ()
+                ]
+            )
+    for one in result.failures:
+        line(
+            f"  failure of {one['round']}: {one['fn']} missed ({counts(one['missed'])}), {one['fp']} false ({counts(one['false'])})"
+        )
+    for one in result.findings:
+        line(
+            f"  check of {one['round']}: {one['severity']} {one['modality']} {one['rule']}: {one['evidence']}"
+        )
+
+
+def replay(result: Any) -> None:
+    if result.equal:
+        line(f"{result.round}: chosen again, byte for byte the same")
+        return
+    line(f"{result.round}: chosen again, and it is not the same")
+    for one in result.differs:
+        line(f"  {one}")
+    if result.added or result.removed:
+        line(
+            f"  {len(result.added)} scenes came in ({', '.join(result.added[:5])}), {len(result.removed)} fell out"
+        )
+
+
+def repair(result: Any) -> None:
+    verb = "differ" if result.checked_only else "differed and are put right"
+    line(
+        f"{len(result.differences)} places {verb}"
+        if result.differences
+        else "everything is as the journal says"
+    )
+    for one in result.differences[:20]:
+        where = f"{one.scene} ({one.slice})" if one.slice else one.scene
+        line(f"  {where} {one.what}: expected {one.expected or 'nothing'}; found {one.found or 'nothing'}")
+    if len(result.differences) > 20:
+        line(f"  ... and {len(result.differences) - 20} more (--json lists all)")
+    for keys, what in (
+        (result.strangers, "scenes are not in the journal; take them in with `swath init`"),
+        (result.gone, "scenes of the journal are not in the dataset any more"),
+        (result.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),
+    ):
+        if keys:
+            notes([f"{len(keys)} {what}: {', '.join(keys[:5])}"])
+
+
+def round_(result: Any) -> None:
+    line(
+        f"{result.round} is {result.state}: {result.returned} scenes go back to the pool, labels of {result.kept} are kept"
+    )
 
 
 def demo(result: Any) -> None:

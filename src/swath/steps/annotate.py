@@ -18,7 +18,7 @@ from swath.annotators.base import Annotator, Answer, Boxes, Cuboids, Modality, T
 from swath.annotators.consensus import consensus
 from swath.errors import ConfigError, IntegrityError, StateError, some
 from swath.formats.kitti import Calibration
-from swath.journal import DONE, Document, Writer, digest
+from swath.journal import DONE, Document, Writer
 from swath.scenes import Scenes
 from swath.steps.workspace import Workspace
 
@@ -344,14 +344,14 @@ def _entries(
         role = role_of[task.key, answer.modality, task.slot]
         which = {"key": task.key, "role": role, "modality": answer.modality, "slot": task.slot}
         drawn = _labels(answer)
-        values = drawn.boxes if isinstance(drawn, Boxes) else drawn.cuboids
+        stored = label_documents(drawn, (task.width, task.height), [])
         yield (
             which,
             {
                 "state": answer.state,
                 "annotator": answer.annotator,
                 "count": len(drawn),
-                "digest": digest([values.tolist(), list(drawn.classes)]),
+                "digest": labels.digest_of(stored),
                 "rejected": [{"where": one.where, "reason": one.reason} for one in answer.rejected],
             },
         )

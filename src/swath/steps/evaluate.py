@@ -75,7 +75,7 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
             workspace.journal.record(writer, f"final_{batch['round']}", record)
             return result
         _write_predictions(workspace, writer, batch["round"], keys, predictions)
-        _mirror(workspace, batch["round"], keys, result)
+        _show_in_app(workspace, batch["round"], keys, result)
         workspace.journal.barrier(writer)
         workspace.journal.advance(writer, batch["round"], "trained", "evaluated", {"evaluate": record})
         workspace.project(writer, views=[f"eval_{batch['round']}_failures"])
@@ -197,8 +197,8 @@ def _write_predictions(
     workspace.scenes.refresh()
 
 
-def _mirror(workspace: Workspace, name: str, keys: Sequence[str], result: EvaluateResult) -> None:
-    """FiftyOne's own evaluation `eval_vN`, for the App, above the operating threshold; and `info["eval_vN"]`."""
+def _show_in_app(workspace: Workspace, name: str, keys: Sequence[str], result: EvaluateResult) -> None:
+    """FiftyOne's own evaluation `eval_vN`, for the App, of the predictions above the operating threshold."""
     config, dataset = workspace.config, workspace.scenes.dataset
     key = f"eval_{name}"
     if key in dataset.list_evaluations():
@@ -217,11 +217,3 @@ def _mirror(workspace: Workspace, name: str, keys: Sequence[str], result: Evalua
         classes=list(config.classes),
         progress=False,
     )
-    ap50 = {label: one["ap50"]["value"] for label, one in result.classes.items()}
-    entry = {
-        "mAP": result.map["value"],
-        "mAP50": result.map50["value"],
-        "AP50": ap50,
-        "scenes": result.scenes,
-    }
-    workspace.scenes.set_info({key: plain(entry)})

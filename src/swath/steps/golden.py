@@ -70,12 +70,12 @@ def golden(workspace: Workspace, *, override: str | None = None) -> GoldenResult
             "means": dict(result.means),
             "examples": [dict(one) for one in result.examples],
             "override": override,
+            "blind": _counts(workspace, batch["round"], labels),
         }
-        _mirror(workspace, batch, entry, labels)
         blocked = result.verdict == "block" and override is None
         after = "labeled" if blocked else "checked"
         workspace.journal.advance(writer, batch["round"], "labeled", after, {"golden": entry})
-        workspace.scenes.refresh()
+        workspace.project(writer, [], views=[])
     if blocked:
         raise WaitingError(
             f"golden check of {result.round}: block: {'; '.join(result.reasons)}; look at the scenes, relabel, "
@@ -245,23 +245,8 @@ def _history(workspace: Workspace, name: str) -> dict[str, tuple[int, int]]:
     return out
 
 
-def _mirror(workspace: Workspace, batch: Document, entry: Mapping[str, Any], labels: Sequence[str]) -> None:
-    """`dataset.info["golden_qa_history"]`: the guide's keys, counted on the blind labels, and swath's figures beside them."""
-    history = [
-        one
-        for one in workspace.scenes.dataset.info.get("golden_qa_history") or []
-        if one.get("iteration") != batch["number"]
-    ]
-    rows = workspace.journal.assignments(round=batch["round"], role="golden", modality="2d", state="labeled")
-    history.append(
-        {
-            "iteration": batch["number"],
-            "samples_with_labels": len(rows),
-            "total_detections": len(labels),
-            "top_classes": dict(sorted(Counter(labels).items(), key=lambda one: (-one[1], one[0]))[:10]),
-            "round": batch["round"],
-            "verdict": entry["verdict"],
-            "axes": entry["axes"],
-        }
-    )
-    workspace.scenes.set_info({"golden_qa_history": sorted(history, key=lambda one: one["iteration"])})
+def _counts(workspace: Workspace, name: str, labels: Sequence[str]) -> dict[str, Any]:
+    """The guide's figures, counted on the blind 2D labels."""
+    rows = workspace.journal.assignments(round=name, role="golden", modality="2d", state="labeled")
+    top = sorted(Counter(labels).items(), key=lambda one: (-one[1], one[0]))[:10]
+    return {"samples_with_labels": len(rows), "total_detections": len(labels), "top_classes": dict(top)}

@@ -136,6 +136,7 @@ def _record(
     }
     also = {"home": str(workspace.home.resolve()), "config": workspace.config.model_dump(mode="json")}
     workspace.journal.record(writer, "init", entry, **also)
+    workspace.scenes.set_info(workspace.info())
     return InitResult(workspace.name, len(table), added, table.counts(), tuple(damages), aside)
 
 
@@ -152,9 +153,6 @@ def _declare_kitti(workspace: Workspace) -> None:
             dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     if "calibration" not in dataset.get_field_schema():
         dataset.add_sample_field("calibration", fo.DictField)
-    dataset.info.setdefault("annotation_schema_2d", {"classes": list(workspace.config.classes)})
-    dataset.info.setdefault("annotation_schema_3d", {"classes": list(workspace.config.classes)})
-    dataset.save()
 
 
 def _add_frames(workspace: Workspace, frames: Sequence[Frame]) -> int:

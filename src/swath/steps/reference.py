@@ -109,7 +109,13 @@ def _take_over(
                 {"scene": key, "modality": modality, "where": one.where, "reason": one.reason} for one in bad
             ]
             state = "labeled" if len(drawn) else "reviewed_empty"
-            answers.append((which, {"state": state, "annotator": field, "count": len(drawn)}))
+            told = {
+                "state": state,
+                "annotator": field,
+                "count": len(drawn),
+                "digest": labels.digest_of(documents),
+            }
+            answers.append((which, told))
         workspace.scenes.write(slice_name, values, writer)
     if not any(counts.values()):
         raise StateError(

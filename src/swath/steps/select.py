@@ -14,13 +14,14 @@ from typing import Any
 import numpy as np
 
 from swath import __version__
+from swath.config import LoopConfig, parse
 from swath.errors import StateError, UnknownNameError, WaitingError, some
 from swath.journal import Document, digest
 from swath.kernels import zcore
 from swath.kernels.allocate import allocate
 from swath.kernels.coverage import coverage_scores
 from swath.kernels.neighbors import top_k
-from swath.steps.embed import fingerprint, usable
+from swath.steps.embed import Vectors, fingerprint, usable
 from swath.steps.workspace import Workspace, commit
 
 
@@ -95,54 +96,56 @@ def result_of(manifest: Mapping[str, Any], *, dry_run: bool) -> SelectResult:
     )
 
 
+@dataclass(frozen=True)
+class Question:
+    """All that a decision depends on, besides the vectors: what a manifest keeps, so that it can be asked again.
+
+    candidates (C,) keys, sorted; modalities: what is to be labelled in each; failures: worst first; `answers`: the round
+    that they are of, None for the first batch.
+    """
+
+    number: int
+    candidates: tuple[str, ...]
+    modalities: tuple[tuple[str, ...], ...]
+    excluded: tuple[tuple[str, str], ...]
+    failures: tuple[Mapping[str, Any], ...]
+    answers: str | None
+    golden: tuple[Mapping[str, Any], ...]
+    config: LoopConfig
+
+
 def decide(
     workspace: Workspace, exclude: Sequence[str] = (), anyway: bool = False
 ) -> tuple[Document, dict[str, float]]:
-    """The manifest of the next round, and ZCore of every candidate. Reads; writes nothing.
+    """The manifest of the next round, and ZCore of every candidate. Reads; writes nothing."""
+    return answer(workspace, ask(workspace, exclude, anyway))
 
-    The same journal, embeddings and configuration give the same manifest, byte by byte.
+
+def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str, float]]:
+    """The manifest that a question leads to, and ZCore of every candidate.
+
+    The same question and vectors give the same manifest, byte by byte.
     """
-    number, last = _next_number(workspace, anyway)
-    config = workspace.config.select
-    candidates, vectors, excluded = _candidates(workspace, exclude)
-    first = last is None
-    left = len(candidates) + len(excluded)
-    wanted = max(
-        int((config.first_share if first else config.share) * left + 1e-9),
-        config.first_min if first else config.min,
-    )
-    budget = min(wanted, len(candidates))
+    config = question.config.select
+    candidates = list(question.candidates)
+    workspace.only("pool", candidates, "select")
+    vectors = workspace.scenes.vectors(candidates, question.config.fields.embeddings)
+    lost = [key for key, fine in zip(candidates, usable(vectors), strict=True) if not fine]
+    if len(lost):
+        raise StateError(
+            f"{len(lost)} candidates have no usable vector any more: {some(lost)}; run `swath embed`"
+        )
+    first = question.answers is None
+    left = len(candidates) + len(question.excluded)
+    wanted = int((config.first_share if first else config.share) * left + 1e-9)
+    budget = min(max(wanted, config.first_min if first else config.min), len(candidates))
     if budget == 0:
         raise StateError(
-            f"no candidates: {left} pool scenes are left, {len(excluded)} of them excluded "
-            f"({some(f'{key}: {why}' for key, why in excluded)})"
+            f"no candidates: {left} pool scenes are left, {len(question.excluded)} of them excluded "
+            f"({some(f'{key}: {why}' for key, why in question.excluded)})"
         )
-    share = budget / len(candidates)
-    covered = zcore.score(
-        vectors,
-        seed=workspace.config.seed,
-        select=share,
-        target_overlap=config.zcore_overlap,
-        max_draws=config.zcore_max_draws,
-        k=config.zcore_neighbors,
-        workers=config.workers,
-        progress=workspace.progress("score coverage (ZCore)"),
-    )
-    scores = covered.scores
-    if config.coverage_method != "zcore":
-        labelled = workspace.scenes.vectors(_labelled(workspace), workspace.config.fields.embeddings)
-        labelled = (
-            labelled[usable(labelled)] if labelled.size else np.zeros((0, vectors.shape[1]), np.float32)
-        )
-        scores = coverage_scores(
-            vectors,
-            labelled,
-            method=config.coverage_method,
-            seed=workspace.config.seed,
-            select=share,
-            workers=config.workers,
-        )
-    failures, rows, similar, notes = _targets(workspace, last, vectors)
+    covered, scores = _coverage(workspace, question, vectors, budget / len(candidates))
+    failures, rows, similar, notes = _targets(workspace, question, vectors)
     chosen = allocate(
         budget,
         np.arange(len(candidates)),
@@ -152,49 +155,44 @@ def decide(
         keys=candidates,
         share="1" if first else config.coverage_share,
     )
-    scenes = []
     ids = workspace.scenes.table.ids[workspace.scenes.table.rows(candidates)]
-    for row, stream, rank, score, answered in zip(
+    scenes = []
+    for row, stream, rank, score, of in zip(
         chosen.rows, chosen.stream, chosen.rank, chosen.score, chosen.failure, strict=True
     ):
-        entry = {
-            "key": candidates[row],
-            "id": str(ids[row]),
-            "stream": str(stream),
-            "rank": int(rank),
-            "score": float(score),
-        }
-        if answered >= 0:
-            failure = failures[answered]
+        entry = {"key": candidates[row], "id": str(ids[row]), "stream": str(stream), "rank": int(rank)}
+        entry |= {"score": float(score), "modalities": list(question.modalities[row])}
+        if of >= 0:
+            failure = failures[of]
             entry |= {"failure": failure["key"], "similarity": float(score)}
             entry["reason"] = (
-                f"like {failure['key']}, a failure of {last} ({failure['fn']} missed, {failure['fp']} false): "
-                f"cosine similarity {score:.4f}"
+                f"like {failure['key']}, a failure of {question.answers} ({failure['fn']} missed, "
+                f"{failure['fp']} false): cosine similarity {score:.4f}"
             )
         else:
+            method = config.coverage_method
             entry["reason"] = (
-                f"covers the pool: {config.coverage_method} score {score:.4f} among {len(candidates)} candidates"
+                f"covers the pool: {method} score {score:.4f} among {len(candidates)} candidates"
             )
-        scenes.append({**entry, "modalities": modalities_of(workspace, candidates[row])})
-    name = f"v{number}"
-    golden = [
-        {"key": key, "modalities": modalities_of(workspace, key)} for key in workspace.members("golden")
-    ]
+        scenes.append(entry)
     streams = [scene["stream"] for scene in scenes]
     manifest: Document = {
-        "round": name,
-        "number": number,
+        "round": f"v{question.number}",
+        "number": question.number,
         "role": "pool",
         "batch": {
-            "round": name,
             "budget": budget,
             "size": len(scenes),
             "coverage": streams.count("coverage"),
             "targeted": streams.count("targeted"),
         },
         "scenes": scenes,
-        "golden": golden,
-        "excluded": [list(one) for one in excluded],
+        "golden": [dict(one) for one in question.golden],
+        "candidates": candidates,
+        "modalities": [list(one) for one in question.modalities],
+        "excluded": [list(one) for one in question.excluded],
+        "failures": [dict(one) for one in question.failures],
+        "answers": question.answers,
         "notes": notes + ([] if first else list(chosen.notes)),
         "zcore": {
             "draws": covered.draws,
@@ -202,15 +200,84 @@ def decide(
             "interval": list(covered.interval),
             "reason": covered.reason,
         },
-        "answers": last,
-        "seed": workspace.config.seed,
-        "config_hash": workspace.config.hash(),
-        "config": workspace.config.model_dump(mode="json"),
+        "seed": question.config.seed,
+        "config_hash": question.config.hash(),
+        "config": question.config.model_dump(mode="json"),
         "versions": {"swath": __version__, "numpy": np.__version__, "python": platform.python_version()},
         "fingerprints": {"embeddings": fingerprint(candidates, vectors), "pool": digest(candidates)},
     }
-    del manifest["batch"]["round"]
     return manifest, dict(zip(candidates, covered.scores.tolist(), strict=True))
+
+
+def question_of(manifest: Mapping[str, Any]) -> Question:
+    """The question that a committed manifest answered."""
+    return Question(
+        manifest["number"],
+        tuple(manifest["candidates"]),
+        tuple(tuple(one) for one in manifest["modalities"]),
+        tuple((key, why) for key, why in manifest["excluded"]),
+        tuple(manifest["failures"]),
+        manifest["answers"],
+        tuple(manifest["golden"]),
+        parse(manifest["config"], f"the manifest of {manifest['round']}"),
+    )
+
+
+def ask(workspace: Workspace, exclude: Sequence[str] = (), anyway: bool = False) -> Question:
+    """What the next round is chosen from, as the journal stands."""
+    number, last = _next_number(workspace, anyway)
+    candidates, modalities, excluded = _candidates(workspace, exclude)
+    failures: list[Document] = []
+    if last is not None:
+        record = workspace.journal.round(last)["steps"].get("evaluate")
+        for failure in (record["failures"] if record else [])[: workspace.config.select.failures]:
+            failures.append({"key": failure["key"], "fn": failure["fn"], "fp": failure["fp"]})
+    golden = [
+        {"key": key, "modalities": modalities_of(workspace, key)} for key in workspace.members("golden")
+    ]
+    return Question(
+        number,
+        tuple(candidates),
+        tuple(modalities),
+        tuple(excluded),
+        tuple(failures),
+        last,
+        tuple(golden),
+        workspace.config,
+    )
+
+
+def _coverage(
+    workspace: Workspace, question: Question, vectors: Vectors, share: float
+) -> tuple[zcore.ZCoreResult, np.ndarray[Any, Any]]:
+    """ZCore of the candidates, and the scores that the coverage stream goes by."""
+    config = question.config.select
+    covered = zcore.score(
+        vectors,
+        seed=question.config.seed,
+        select=share,
+        target_overlap=config.zcore_overlap,
+        max_draws=config.zcore_max_draws,
+        k=config.zcore_neighbors,
+        workers=config.workers,
+        progress=workspace.progress("score coverage (ZCore)"),
+    )
+    if config.coverage_method == "zcore":
+        return covered, covered.scores
+    labelled = workspace.scenes.vectors(
+        _labelled(workspace, question.number), question.config.fields.embeddings
+    )
+    labelled = labelled[usable(labelled)] if labelled.size else np.zeros((0, vectors.shape[1]), np.float32)
+    scores = coverage_scores(
+        vectors,
+        labelled,
+        method=config.coverage_method,
+        seed=question.config.seed,
+        select=share,
+        max_draws=config.zcore_max_draws,
+        workers=config.workers,
+    )
+    return covered, scores
 
 
 NO_VECTOR = "no usable vector"
@@ -245,8 +312,8 @@ def _next_number(workspace: Workspace, anyway: bool) -> tuple[int, str | None]:
 
 def _candidates(
     workspace: Workspace, exclude: Sequence[str]
-) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]], list[tuple[str, str]]]:
-    """Pool scenes that may be chosen, sorted, their vectors, and (scene, reason) of those that may not."""
+) -> tuple[list[str], list[tuple[str, ...]], list[tuple[str, str]]]:
+    """Pool scenes that may be chosen, sorted, what is to be labelled in each, and (scene, reason) of those that may not."""
     pool = workspace.members("pool")
     unknown = sorted(set(exclude) - set(pool))
     if unknown:
@@ -254,59 +321,58 @@ def _candidates(
         raise UnknownNameError(
             f"--exclude: not in the pool: {some(unknown)}; pool keys look like {some(pool, 3)}"
         )
-    taken = set()
-    skipped: dict[str, str] = {}
+    states = workspace.states()
+    open_keys = [key for key in pool if states[key].status == "unlabeled"]
+    why: dict[str, str] = {}
+    done: dict[str, set[str]] = {}
     for row in workspace.journal.assignments(role="pool"):
         if row["state"] == "skipped":
-            skipped[row["key"]] = f"skipped by {row.get('annotator') or 'the annotator'} in {row['round']}"
-        elif row["active"] or row["state"] in ("labeled", "reviewed_empty"):
-            taken.add(row["key"])
-    open_keys = [key for key in pool if key not in taken]
-    workspace.only("pool", open_keys, "select")
-    vectors = workspace.scenes.vectors(open_keys, workspace.config.fields.embeddings)
-    good = usable(vectors)
+            why[row["key"]] = f"skipped by {row.get('annotator') or 'the annotator'} in {row['round']}"
+        elif row["state"] in ("labeled", "reviewed_empty"):
+            done.setdefault(row["key"], set()).add(row["modality"])
+    good = usable(workspace.scenes.vectors(open_keys, workspace.config.fields.embeddings))
     if not good.any() and open_keys:
         raise StateError(
             f"none of {len(open_keys)} pool scenes has a usable vector in {workspace.config.fields.embeddings!r}; "
             f"run `swath embed --dataset {workspace.name}`"
         )
-    why = {key: NO_VECTOR for key, fine in zip(open_keys, good, strict=True) if not fine}
-    why |= {key: reason for key, reason in skipped.items() if key not in taken}
+    why |= {key: NO_VECTOR for key, fine in zip(open_keys, good, strict=True) if not fine}
     why |= dict.fromkeys(exclude, "excluded by hand")
-    keep = [i for i, key in enumerate(open_keys) if key not in why]
-    return [open_keys[i] for i in keep], vectors[keep], sorted(why.items())
+    keep = [key for key in open_keys if key not in why]
+    missing = [
+        tuple(one for one in modalities_of(workspace, key) if one not in done.get(key, ())) for key in keep
+    ]
+    return keep, missing, sorted((key, why[key]) for key in open_keys if key in why)
 
 
-def _labelled(workspace: Workspace) -> list[str]:
+def _labelled(workspace: Workspace, before: int) -> list[str]:
+    """Pool scenes whose 2D labels came in a round before round number `before`, sorted."""
+    number = {batch["round"]: batch["number"] for batch in workspace.journal.rounds()}
     done = workspace.journal.assignments(
         role="pool", modality="2d", state={"$in": ["labeled", "reviewed_empty"]}
     )
-    return sorted({row["key"] for row in done})
+    return sorted({row["key"] for row in done if number[row["round"]] < before})
 
 
 def _targets(
-    workspace: Workspace, last: str | None, vectors: np.ndarray[Any, np.dtype[np.float32]]
-) -> tuple[list[Document], np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
+    workspace: Workspace, question: Question, vectors: Vectors
+) -> tuple[list[Mapping[str, Any]], np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
     """Failures (worst first), the candidate rows (F, K) nearest to each, their similarities, and what is worth saying."""
     nothing = np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0))
-    if last is None:
+    if question.answers is None:
         return [], *nothing, []
-    config = workspace.config.select
-    record = workspace.journal.round(last)["steps"]["evaluate"]
-    failures = record["failures"][: config.failures]
-    workspace.only("val", [failure["key"] for failure in failures], "targeted selection")
-    queries = workspace.scenes.vectors(
-        [failure["key"] for failure in failures], workspace.config.fields.embeddings
-    )
+    keys = [failure["key"] for failure in question.failures]
+    workspace.only("val", keys, "targeted selection")
+    queries = workspace.scenes.vectors(keys, question.config.fields.embeddings)
     good = usable(queries)
     notes = []
     if not good.all():
-        named = some(failure["key"] for failure, fine in zip(failures, good, strict=True) if not fine)
+        named = some(key for key, fine in zip(keys, good, strict=True) if not fine)
         notes.append(
             f"{int((~good).sum())} failures have no usable vector and are left out: {named}; run `swath embed`"
         )
     if not good.any():
-        notes.append(f"{last} has no failures to answer: all places go to coverage")
+        notes.append(f"{question.answers} has no failures to answer: all places go to coverage")
         return [], *nothing, notes
-    rows, similar = top_k(queries[good], vectors, min(config.neighbors, len(vectors)))
-    return [failure for failure, fine in zip(failures, good, strict=True) if fine], rows, similar, notes
+    rows, similar = top_k(queries[good], vectors, min(question.config.select.neighbors, len(vectors)))
+    return [one for one, fine in zip(question.failures, good, strict=True) if fine], rows, similar, notes

@@ -13,7 +13,7 @@ from typing import Any
 
 from swath.kernels.curves import next_gain, plateau
 from swath.steps.check import latest
-from swath.steps.workspace import Workspace
+from swath.steps.workspace import Workspace, settle
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def stop(workspace: Workspace) -> StopResult:
         why = "; ".join(f"{one}: {criteria[one]['why']}" for one in stops) or "no criterion says stop"
         record = {"decision": decision, "why": why, "criteria": criteria}
         workspace.journal.advance(writer, name, "evaluated", "closed", {"stop": record})
-        workspace.journal.release(writer, name, {})
+        settle(workspace, writer)
     return StopResult(name, decision, why, criteria)
 
 

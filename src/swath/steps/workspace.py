@@ -109,9 +109,7 @@ class Workspace:
         self.scenes.refresh()
         if not self.is_split():
             return
-        for batch in self.journal.batches():
-            if batch["state"] == "planned":
-                commit(self, writer, batch["round"])
+        settle(self, writer)
         self.project(writer)
 
     def states(self) -> dict[str, SceneState]:
@@ -124,6 +122,10 @@ class Workspace:
         """Saved views, as the journal has them."""
         return projection.views(self.membership(), self.journal.batches(), self.journal.assignments())
 
+    def info(self) -> dict[str, Any]:
+        """What `dataset.info` mirrors, as the journal has it."""
+        return projection.info(self.config.classes, self.modalities, self.journal.rounds())
+
     def project(
         self, writer: Writer, keys: Iterable[str] | None = None, views: Iterable[str] | None = None
     ) -> None:
@@ -135,6 +137,7 @@ class Workspace:
         for name, members in self.views().items():
             if views is None or name in views:
                 self.scenes.save_view(name, members, f"swath: {name}")
+        self.scenes.set_info(self.info())
         self.journal.barrier(writer)
         self.scenes.refresh()
 
@@ -146,6 +149,18 @@ def commit(workspace: Workspace, writer: Writer, name: str) -> Document:
     keys = [row["key"] for row in manifest["scenes"]]
     workspace.project(writer, keys, views=[f"batch_{name}"])
     return workspace.journal.advance(writer, name, "planned", "committed")
+
+
+def settle(workspace: Workspace, writer: Writer) -> None:
+    """Finishes in the journal what a killed process had decided: planned batches are committed, ended ones let go."""
+    for batch in workspace.journal.batches():
+        name = batch["round"]
+        if batch["state"] == "planned":
+            commit(workspace, writer, name)
+        if batch["state"] == "cancelled" or "close" in batch["steps"]:
+            workspace.journal.release(writer, name, {"state": "unreviewed"}, state="returned")
+        if batch["state"] in ("cancelled", "closed"):
+            workspace.journal.release(writer, name, {})
 
 
 def assignments_of(manifest: Mapping[str, Any]) -> Iterator[Document]:
