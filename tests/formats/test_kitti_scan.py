@@ -26,7 +26,7 @@ spec.loader.exec_module(foreign)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], KittiFolder]:
     root = tmp_path_factory.mktemp("foreign")
-    facts = foreign.make_foreign(root, frames=30)
+    facts = foreign.make_foreign(root, frames=24)
     return root, facts, scan(root, workers=2)
 
 
