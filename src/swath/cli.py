@@ -212,6 +212,25 @@ def init(
     out.result(result, show.init)
 
 
+@app.command(rich_help_panel=START)
+def adopt(
+    name: Annotated[str, typer.Argument(help="A FiftyOne dataset that was run by hand with the guide.")],
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Make tags, status and views what the journal says.")
+    ] = False,
+    home: Home = None,
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Take over a loop that was run by hand; say what does not add up."""
+    from swath.loop import Loop
+
+    out = Out(as_json)
+    with show.progress() as progress:
+        _, result = Loop.adopt(name, changes=changes_of(config), home=home, fix=fix, progress=progress)
+    out.result(result, show.adopt)
+
+
 # ---------------------------------------------------------------------- steps
 
 

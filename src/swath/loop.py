@@ -15,6 +15,7 @@ from swath.steps.workspace import Progress, Workspace, default_home, silent
 
 if TYPE_CHECKING:
     from swath.annotators.base import Annotator
+    from swath.steps.adopt import AdoptResult
     from swath.steps.annotate import FetchResult, SendResult
     from swath.steps.check import CheckResult
     from swath.steps.embed import EmbedResult
@@ -170,6 +171,23 @@ class Loop:
 
         config, home = _config_of(name, changes, home)
         workspace, result = init_fiftyone(name, config, home, progress=progress)
+        return cls(workspace), result
+
+    @classmethod
+    def adopt(
+        cls,
+        name: str,
+        *,
+        changes: Mapping[str, Any] | None = None,
+        home: Path | None = None,
+        fix: bool = False,
+        progress: Progress = silent,
+    ) -> tuple[Loop, AdoptResult]:
+        """Takes over a dataset that was run by hand with the guide; reports what does not add up, and puts it right with `fix`."""
+        from swath.steps.adopt import adopt
+
+        config = configuration.merged(LoopConfig(), dict(changes or {}), "config")
+        workspace, result = adopt(name, config, home or default_home(name), fix=fix, progress=progress)
         return cls(workspace), result
 
     @property

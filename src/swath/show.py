@@ -113,6 +113,14 @@ def init(result: Any) -> None:
             line(f"    ... and {len(result.damages) - 20} more (--json lists all)")
 
 
+def adopt(result: Any) -> None:
+    rounds = counts({f"scenes in {name}": size for name, size in result.rounds.items()})
+    line(f"{result.dataset}: {result.scenes} scenes; {counts(result.splits)}; rounds: {rounds}")
+    notes(result.problems)
+    if result.problems and not result.fixed:
+        line(f"  nothing was changed in the dataset; `swath repair --dataset {result.dataset}` puts it right")
+
+
 def split(result: Any) -> None:
     line(
         f"split: {counts(result.splits)} (from {result.units} units; test is frozen, {result.test_sha256[:12]})"

@@ -112,11 +112,14 @@ class Workspace:
         settle(self, writer)
         self.project(writer)
 
-    def states(self) -> dict[str, SceneState]:
-        """Tags and status of every scene, as the journal has them."""
+    def states(self, keys: Iterable[str] | None = None) -> dict[str, SceneState]:
+        """Tags and status of `keys` (of every scene, when None), as the journal has them."""
         if not self.is_split():
             return {str(key): SceneState((), "unlabeled") for key in self.scenes.table.keys}
-        return projection.scene_states(self.membership(), self.journal.batches(), self.journal.assignments())
+        membership = self.membership()
+        if keys is not None:
+            membership = {key: membership[key] for key in keys}
+        return projection.scene_states(membership, self.journal.batches(), self.journal.assignments())
 
     def views(self) -> dict[str, list[str]]:
         """Saved views, as the journal has them."""
@@ -130,7 +133,7 @@ class Workspace:
         self, writer: Writer, keys: Iterable[str] | None = None, views: Iterable[str] | None = None
     ) -> None:
         """Writes tags and status of `keys` (all that differ, when None) and the saved `views` (all, when None)."""
-        states = self.states()
+        states = self.states(keys)
         if keys is None:
             keys = sorted({one.scene for one in self.scenes.differences(states)})
         self.scenes.project({key: states[key] for key in keys}, writer)
