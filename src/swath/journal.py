@@ -37,7 +37,14 @@ from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError
 from pymongo.write_concern import WriteConcern
 
 from swath.config import canonical
-from swath.errors import ConflictError, FencedError, IntegrityError, StateError, UnknownNameError
+from swath.errors import (
+    ConflictError,
+    DatabaseError,
+    FencedError,
+    IntegrityError,
+    StateError,
+    UnknownNameError,
+)
 
 Document = dict[str, Any]
 
@@ -47,6 +54,7 @@ FINAL_REFERENCE: Final = "reference-test"
 DONE: Final = ("labeled", "reviewed_empty", "skipped")  # states of an assignment that wait for nobody
 LEASE_SECONDS: Final = 30
 CHUNK: Final = 20_000
+ROOM: Final = 256 * 2**20  # bytes that must be free on the database's disk before a step writes
 
 
 @dataclass(frozen=True)
@@ -204,6 +212,7 @@ class Journal:
         return f"process {held['pid']} on {held['host']} ({held['operation']})"
 
     def _acquire(self, operation: str, wait: float) -> Writer:
+        self._enough_room()
         deadline = time.monotonic() + wait
         mark = uuid.uuid4().hex
         while True:
@@ -242,6 +251,16 @@ class Journal:
                     f"waited {wait:.0f} s; try again when it is done"
                 )
             time.sleep(0.05)
+
+    def _enough_room(self) -> None:
+        """MongoDB dies when its disk is full, and does not start until there is room: stop before that."""
+        stats = self._loops.database.command("dbStats")
+        free = stats.get("fsTotalSize", 0) - stats.get("fsUsedSize", 0)
+        if "fsTotalSize" in stats and free < ROOM:
+            raise DatabaseError(
+                f"the database's disk has {free / 2**20:,.0f} MB left, swath wants at least {ROOM / 2**20:,.0f} MB before it "
+                "writes; make room and run the same command again"
+            )
 
     def _is_dead(self, held: Mapping[str, Any]) -> bool:
         """Whether the holder ran on this host and its process is gone. Other hosts: the lease must run out."""

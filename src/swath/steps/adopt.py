@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from swath.config import LoopConfig
 from swath.errors import StateError, some
@@ -184,7 +183,7 @@ def _round(
     streams = list(chosen.values())
     batch = {"budget": len(chosen), "size": len(chosen), "coverage": streams.count("coverage")}
     batch["targeted"] = len(chosen) - batch["coverage"]
-    scenes = [
+    scenes: list[Document] = [
         {
             "key": key,
             "stream": stream,
