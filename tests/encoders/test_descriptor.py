@@ -122,7 +122,7 @@ def test_any_cloud(points: list[tuple[float, float, float]]) -> None:
     vector = cloud_descriptor(cloud)
     assert vector.shape == (CLOUD_DIM,)
     assert np.isfinite(vector).all()
-    np.testing.assert_array_equal(cloud_descriptor(cloud[::-1]), vector)
+    np.testing.assert_allclose(cloud_descriptor(cloud[::-1]), vector, atol=1e-12)
 
 
 def test_sectors_look_where_they_say() -> None:
@@ -133,3 +133,24 @@ def test_sectors_look_where_they_say() -> None:
         vector = cloud_descriptor(pole + np.array([x, y, 0]))
         hits = vector[: sectors * (len(descriptor.RANGES) - 1)]
         assert hits.argmax() == ring * sectors + sector
+
+
+def test_shapes_fall_into_their_bins() -> None:
+    """A post as long and as high as a person and a block like a car are counted where they belong, wires
+    nowhere."""
+    rng = np.random.default_rng(2)
+    ground = np.c_[rng.uniform(0, 50, (4000, 2)) - [0, 25], np.zeros(4000)]
+
+    def block(x: float, y: float, length: float, low: float, high: float) -> np.ndarray:
+        return np.c_[x + rng.uniform(-0.5, 0.5, 400) * length, np.full(400, y), rng.uniform(low, high, 400)]
+
+    def counted(*things: np.ndarray) -> np.ndarray:
+        points = np.concatenate([ground, *things])
+        shapes = descriptor._shapes(points, points[:, 2]) ** 2
+        return shapes.reshape(len(descriptor.LENGTHS) - 1, len(descriptor.TOPS) - 1)
+
+    person, car, wire = block(15, 2, 0.6, 0, 1.75), block(20, -6, 4.4, 0, 1.45), block(30, 5, 6.0, 5, 5.2)
+    assert np.unravel_index(counted(person).argmax(), (9, 9)) == (0, 4)
+    assert np.unravel_index(counted(car).argmax(), (9, 9)) == (5, 2)
+    assert counted(wire).sum() == 0
+    np.testing.assert_allclose(counted(person, car), counted(person) + counted(car))

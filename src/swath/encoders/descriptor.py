@@ -38,7 +38,13 @@ _SECTOR = np.digitize(AZIMUTHS[0] + 7.5 * np.arange(48) + 1, AZIMUTHS) - 1
 _LEVEL = np.digitize(HEIGHTS[0] + 0.1 * np.arange(85) + 0.05, HEIGHTS) - 1
 
 IMAGE_DIM = 3 * THUMB[0] * THUMB[1] + ORIENTATIONS * (HEIGHT // CELL) * (WIDTH // CELL) + 2 * LEVELS**3
+# What stands ahead, by how long and how high it is, m: people, cars, lorries and houses fall into different bins.
+LENGTHS = np.array([0, 0.7, 1.1, 1.7, 2.6, 3.6, 5.2, 8, 14, np.inf])
+TOPS = np.array([0.3, 0.9, 1.25, 1.5, 1.7, 1.95, 2.4, 3.0, 4.0, np.inf])
+AHEAD, GRID, FEWEST = 50.0, 0.4, 6  # m ahead that are looked at; m, of a grid cell; points of a shape
+
 CLOUD_DIM = 2 * (len(RANGES) - 1) * (len(AZIMUTHS) - 1) + (len(HEIGHT_RANGES) - 1) * (len(HEIGHTS) - 1)
+CLOUD_DIM += (len(LENGTHS) - 1) * (len(TOPS) - 1)
 
 
 class Descriptor:
@@ -52,7 +58,7 @@ class Descriptor:
             )
         self.slices: tuple[Sensor, ...] = tuple(slices)
         self.name = "descriptor" if len(self.slices) > 1 else f"descriptor:{self.slices[0]}"
-        self.version = f"1 weight {weight:g}" if len(self.slices) > 1 else "1"
+        self.version = f"2 weight {weight:g}" if len(self.slices) > 1 else "2"
         self._scale = {"image": weight**0.5, "cloud": (1 - weight) ** 0.5}
 
     @property
@@ -117,8 +123,10 @@ def _colours(pixels: Vector) -> Vector:
 
 
 def cloud_descriptor(points: Vector) -> Vector:
-    """(CLOUD_DIM,) of unit length, from points (p, 3) in metres, LiDAR frame: where the sweep hits, and how
-    high."""
+    """(CLOUD_DIM,) of unit length, from points (p, 3) in metres, LiDAR frame.
+
+    Where the sweep hits what stands on the ground, how high that is, and what shapes stand ahead.
+    """
     away = np.hypot(points[:, 0], points[:, 1])
     near = away < RANGES[-1]
     points, away = points[near], away[near]
@@ -143,8 +151,41 @@ def cloud_descriptor(points: Vector) -> Vector:
     band = _BAND[away[inside].astype(np.int64)]
     count = np.bincount(band * levels + level, minlength=(len(HEIGHT_RANGES) - 1) * levels)
     profile = np.sqrt(count / max(len(points), 1))
-    blocks = [(hits, 1.0, 1.0), (top, 0.7, 1.0), (profile, 0.7, 0.1)]
+    blocks = [(hits, 1.0, 1.0), (top, 0.7, 1.0), (profile, 0.7, 0.1), (_shapes(points, height), 1.7, 1.0)]
     return _unit(np.concatenate([_block(b - b.mean(), weight, floor) for b, weight, floor in blocks]))
+
+
+def _shapes(points: Vector, height: Vector) -> Vector:
+    """How many things of which length and height stand on the ground ahead: a smoothed histogram, square
+    root.
+
+    Points above the ground are joined where their cells of the grid touch; what hangs in the air is left out.
+    """
+    from scipy.ndimage import gaussian_filter, label
+
+    x, y = points[:, 0], points[:, 1]
+    ahead = (height > 0.3) & (height < 8) & (x > 2) & (x < AHEAD) & (np.abs(y) < x + 3)
+    x, y, height = x[ahead], y[ahead], height[ahead]
+    row, column = (x / GRID).astype(np.int64), ((y + AHEAD + 3) / GRID).astype(np.int64)
+    grid = np.zeros((int(AHEAD / GRID) + 1, int(2 * (AHEAD + 3) / GRID) + 1), bool)
+    grid[row, column] = True
+    named, count = label(grid, np.ones((3, 3)))
+    of = named[row, column] - 1
+    hits = np.maximum(np.bincount(of, minlength=count), 1)
+
+    def mean(values: Vector) -> Vector:
+        return np.asarray(np.bincount(of, values, count) / hits)
+
+    dx, dy = x - mean(x)[of], y - mean(y)[of]
+    half, cross = (mean(dx * dx) - mean(dy * dy)) / 2, mean(dx * dy)
+    spread = (mean(dx * dx) + mean(dy * dy)) / 2 + np.hypot(half, cross)
+    length = np.sqrt(12 * np.maximum(spread, 0))  # of a bar with this variance
+    low, top = np.full(count, np.inf), np.zeros(count)
+    np.minimum.at(low, of, height)
+    np.maximum.at(top, of, height)
+    stands = (hits >= FEWEST) & (low < 0.8)
+    table = np.histogram2d(length[stands], top[stands], (LENGTHS, TOPS))[0]
+    return np.asarray(np.sqrt(gaussian_filter(table, 0.6)).ravel())
 
 
 def read_points(path: str) -> Vector:
