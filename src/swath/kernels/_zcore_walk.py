@@ -223,20 +223,19 @@ def _gather(
 ) -> Any:
     """Widen the window as `_scan` does and only fetch: loads that wait for nothing overlap, so misses cost little."""
     rows, near, values = block
-    n = 0
-    last = max(left - step, -1)
-    while left > last and here - ordered[left] <= limit:
-        row = order[left]
-        rows[n], near[n], values[n] = row, here - ordered[left], other[row]
-        left -= 1
+    n, last = 0, max(left - step, -1)
+    while left - n > last and here - ordered[left - n] <= limit:
         n += 1
-    last = min(right + step, ordered.size)
-    while right < last and ordered[right] - here <= limit:
-        row = order[right]
-        rows[n], near[n], values[n] = row, ordered[right] - here, other[row]
-        right += 1
-        n += 1
-    return left, right, n
+    for i in range(n):
+        rows[i], near[i] = order[left - i], here - ordered[left - i]
+    m, last = 0, min(right + step, ordered.size)
+    while right + m < last and ordered[right + m] - here <= limit:
+        m += 1
+    for i in range(m):
+        rows[n + i], near[n + i] = order[right + i], ordered[right + i] - here
+    for i in range(n + m):
+        values[i] = other[rows[i]]
+    return left - n, right + m, n + m
 
 
 @_compiled
