@@ -15,7 +15,7 @@ import numpy as np
 
 from swath import __version__
 from swath.config import Splits
-from swath.errors import StateError
+from swath.errors import StateError, some
 from swath.journal import digest, pack
 from swath.projection import SPLITS
 from swath.steps.workspace import Workspace
@@ -56,6 +56,11 @@ def split(workspace: Workspace) -> SplitResult:
             notes.append(f"{joined} scenes joined to units by near-duplicates")
         membership, more = assign(units, config, workspace.config.seed)
         closest = leaks(workspace, membership, config.audit_pairs)
+        unseen = sorted(set(membership) - set(looks(workspace)[0]))
+        if unseen:
+            more.append(
+                f"{len(unseen)} scenes have no readable image and were not audited for leaks: {some(unseen)}"
+            )
         test = sorted(key for key, name in membership.items() if name == "test")
         record = {
             "seed": workspace.config.seed,
@@ -136,36 +141,34 @@ def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, 
     return dict(sorted(membership.items())), notes
 
 
-def choose(lengths: Sequence[int], target: int, look: int = 200) -> set[int]:
+def choose(lengths: Sequence[int], target: int) -> set[int]:
     """Positions whose lengths add up to `target`, or as near as can be (then below rather than above).
 
-    The first ones are taken while they are far from filling it; subset sums over the next `look` finish it exactly.
+    Subset sums over the units in their order: a sum is made of the first units that can make it.
     """
-    taken: set[int] = set()
-    left = target
-    longest = max(lengths, default=0)
-    start = 0
-    while start < len(lengths) and left > 20 * longest:
-        taken.add(start)
-        left -= lengths[start]
-        start += 1
-    reached: dict[int, tuple[int, int]] = {0: (-1, -1)}  # sum -> (sum before, position)
-    for i in range(start, min(start + look, len(lengths))):
-        for before in sorted(reached):
-            after = before + lengths[i]
-            if after <= left + longest and after not in reached and lengths[i]:
-                reached[after] = (before, i)
-        if left in reached:
+    furthest = (
+        1 << target + max(lengths, default=0) + 1
+    ) - 1  # a nearer sum leaves out a unit of a farther one
+    reached, last = 1, dict[int, int]()  # bit s of `reached`: some units sum to s; `last` of them
+    for i, length in enumerate(lengths):
+        new = (reached << length) & furthest & ~reached
+        reached |= new
+        while new:
+            sum_ = (new & -new).bit_length() - 1
+            last[sum_] = i
+            new &= new - 1
+        if reached >> target & 1:
             break
-    total = min(reached, key=lambda one: (abs(one - left), one))
+    total = min([0, *last], key=lambda one: (abs(one - target), one))
+    taken: set[int] = set()
     while total:
-        total, i = reached[total]
-        taken.add(i)
+        taken.add(last[total])
+        total -= lengths[last[total]]
     return taken
 
 
 def spread(units: Sequence[Unit], n: int, rng: np.random.Generator) -> set[str]:
-    """`n` keys, one per unit in turn, each unit's frames in a random order; never the last frame of the pool."""
+    """`n` keys (all, if there are fewer), one per unit in turn, each unit's frames in a random order."""
     queues = [[unit[i] for i in rng.permutation(len(unit))] for unit in units]
     out: list[str] = []
     while len(out) < n and any(queues):
@@ -252,12 +255,16 @@ def _join(workspace: Workspace, units: Sequence[Unit], similarity: float) -> tup
             i = parent[i]
         return i
 
-    rows, similar = top_k(vectors, vectors, min(20, len(keys)))
-    for i, key in enumerate(keys):
-        for j, value in zip(rows[i], similar[i], strict=True):
-            a, b = find(unit_of[key]), find(unit_of[keys[j]])
-            if value >= similarity and a != b:
-                parent[max(a, b)] = min(a, b)
+    look, full = 20, np.arange(len(keys))
+    while len(full):  # asks again, for more, where even the last neighbour was near enough
+        rows, similar = top_k(vectors[full], vectors, look)
+        for i, near, values in zip(full, rows, similar, strict=True):
+            for j in near[values >= similarity]:
+                a, b = find(unit_of[keys[i]]), find(unit_of[keys[j]])
+                if a != b:
+                    parent[max(a, b)] = min(a, b)
+        full = full[similar[:, -1] >= similarity] if look < len(keys) else full[:0]
+        look *= 4
     groups: dict[int, list[str]] = {}
     for i, unit in enumerate(units):
         groups.setdefault(find(i), []).extend(unit)
