@@ -13,6 +13,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice, pairwise
 from typing import Any
 
 import numpy as np
@@ -62,19 +63,34 @@ def allocate(
         raise ValueError(f"expected budget >= 0 and a share in 0..1, got {budget} and {share}")
     order = _ranks(keys)
     banned = set(exclude)
-    barred = np.array([key in banned for key in keys], bool)
-    coverage = _best_first(*_stream("coverage", coverage_rows, coverage_scores, 1, order), order, barred)
-    rows, scores = _stream("target", target_rows, target_scores, 2, order)
-    lists = [_best_first(*pair, order, barred) for pair in zip(rows, scores, strict=True)]
+    barred = np.array([key in banned for key in keys], bool) if banned else np.zeros(len(keys), bool)
+    rows, scores = _stream("coverage", coverage_rows, coverage_scores, 1, order)
+    coverage = _best_first(rows[None], scores[None], order, barred)
+    targets = _best_first(*_stream("target", target_rows, target_scores, 2, order), order, barred)
     wanted = math.ceil(portion * budget)
-    covered = coverage[:wanted]
+    covered = list(zip(coverage.row[:wanted], coverage.score[:wanted], strict=True))
     taken = {row for row, _ in covered}
-    targeted = _take_turns(lists, order, taken, budget - len(covered))
+    targeted = _take_turns(targets, taken, budget - len(covered))
     taken.update(row for row, _, _ in targeted)
-    rest = [pair for pair in coverage[wanted:] if pair[0] not in taken]
-    covered = covered + rest[: budget - len(covered) - len(targeted)]
-    notes = _notes(budget, wanted, len(covered), len(targeted), banned - set(keys))
+    rest = zip(coverage.row[wanted:], coverage.score[wanted:], strict=True)
+    left = (pair for pair in rest if pair[0] not in taken)
+    covered += islice(left, budget - len(covered) - len(targeted))
+    notes = _notes(budget, wanted, len(covered), len(targeted), banned - set(keys) if banned else banned)
     return _allocation(covered, targeted, notes)
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Lists of candidates, one after the other: list f is `starts[f]` to `starts[f + 1]`, best first, each row once.
+
+    row; score; order: the place of the row's key; standing (F,): the place of a list among all, by what is in them.
+    """
+
+    row: list[int]
+    score: list[float]
+    order: list[int]
+    starts: list[int]
+    standing: list[int]
 
 
 def _ranks(keys: Sequence[str]) -> Array:
@@ -105,40 +121,48 @@ def _stream(name: str, rows: Array, scores: Array, dimensions: int, order: Array
     return rows.astype(np.int64), scores
 
 
-def _best_first(rows: Array, scores: Array, order: Array, barred: Array) -> list[tuple[int, float]]:
-    """(row, score) of the rows that may be chosen, best first, ties by key, each row once."""
+def _best_first(rows: Array, scores: Array, order: Array, barred: Array) -> _Lists:
+    """The candidates of each line of rows and scores (F, K) that may be chosen, best first, ties by key."""
+    count, width = rows.shape
     fine = rows >= 0
     fine[fine] = ~barred[rows[fine]]
-    rows, scores = rows[fine], scores[fine]
-    best = np.lexsort((order[rows], -scores))
-    first: dict[int, float] = {}
-    for row, score in zip(rows[best].tolist(), scores[best].tolist(), strict=True):
-        first.setdefault(row, score)
-    return list(first.items())
+    line, row, score = np.nonzero(fine)[0], rows[fine], scores[fine] + 0.0
+    sort = np.lexsort((order[row], -score, line))
+    line, row, score = line[sort], row[sort], score[sort]
+    first = np.sort(np.unique(line * len(order) + row, return_index=True)[1])
+    line, row, score = line[first], row[first], score[first]
+    starts = np.searchsorted(line, np.arange(count + 1))
+    content = np.full((2 * width, count), np.inf)  # best score, its key, second score, ...
+    place = 2 * (np.arange(len(line)) - starts[line])
+    content[place, line], content[place + 1, line] = -score, order[row]
+    standing = np.empty(count, np.int64)
+    standing[np.lexsort(content[::-1]) if width else np.arange(count)] = np.arange(count)
+    return _Lists(row.tolist(), score.tolist(), order[row].tolist(), starts.tolist(), standing.tolist())
 
 
-def _take_turns(
-    lists: list[list[tuple[int, float]]], order: Array, taken: set[int], places: int
-) -> list[tuple[int, float, int]]:
+def _take_turns(lists: _Lists, taken: set[int], places: int) -> list[tuple[int, float, int]]:
     """(row, score, failure) for at most `places` rows that are not taken: fewest served first, then the best offer.
 
     Failures that offer the same are told apart by the rest of their lists, so their own order changes nothing.
     """
-    content = [[(-score, int(order[row])) for row, score in offers] for offers in lists]
-    standing = {f: place for place, f in enumerate(sorted(range(len(lists)), key=content.__getitem__))}
-    queue = [(0, *offers[0], standing[f], f, 0) for f, offers in enumerate(content) if offers]
-    heapq.heapify(queue)
     taken = set(taken)
+    queue = [
+        (0, -lists.score[start], lists.order[start], lists.standing[f], f, start)
+        for f, (start, end) in enumerate(pairwise(lists.starts))
+        if start < end
+    ]
+    heapq.heapify(queue)
     chosen: list[tuple[int, float, int]] = []
     while queue and len(chosen) < places:
-        served, _, _, place, f, at = heapq.heappop(queue)
-        row, score = lists[f][at]
+        served, _, _, standing, f, at = heapq.heappop(queue)
+        row = lists.row[at]
         if row not in taken:
             taken.add(row)
-            chosen.append((row, score, f))
+            chosen.append((row, lists.score[at], f))
             served += 1
-        if at + 1 < len(lists[f]):
-            heapq.heappush(queue, (served, *content[f][at + 1], place, f, at + 1))
+        at += 1
+        if at < lists.starts[f + 1]:
+            heapq.heappush(queue, (served, -lists.score[at], lists.order[at], standing, f, at))
     return chosen
 
 
