@@ -258,8 +258,8 @@ def _join(workspace: Workspace, units: Sequence[Unit], similarity: float) -> tup
     look, full = 20, np.arange(len(keys))
     while len(full):  # asks again, for more, where even the last neighbour was near enough
         rows, similar = top_k(vectors[full], vectors, look)
-        for i, near, values in zip(full, rows, similar, strict=True):
-            for j in near[values >= similarity]:
+        for i, near, values in zip(full.tolist(), rows, similar, strict=True):
+            for j in near[values >= similarity].tolist():
                 a, b = find(unit_of[keys[i]]), find(unit_of[keys[j]])
                 if a != b:
                     parent[max(a, b)] = min(a, b)
