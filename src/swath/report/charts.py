@@ -1,0 +1,122 @@
+"""Coordinates of what the report draws. Pixels of an SVG: x to the right, y downwards, rounded to a tenth."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Where values go: `x` and `y` are (lowest, highest) value, the margins are pixels."""
+
+    width: float
+    height: float
+    x: tuple[float, float]
+    y: tuple[float, float]
+    left: float = 12
+    right: float = 12
+    top: float = 12
+    bottom: float = 12
+
+    def at_x(self, value: float) -> float:
+        share = (value - self.x[0]) / ((self.x[1] - self.x[0]) or 1.0)
+        return round(self.left + share * (self.width - self.left - self.right), 1)
+
+    def at_y(self, value: float) -> float:
+        share = (value - self.y[0]) / ((self.y[1] - self.y[0]) or 1.0)
+        return round(self.height - self.bottom - share * (self.height - self.top - self.bottom), 1)
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """At most `most` + 1 round values (1, 2 or 5 times a power of ten apart) within [low, high]; none if it is empty."""
+    if not high > low:
+        return []
+    step = 10.0 ** math.floor(math.log10((high - low) / most))
+    step = next(step * by for by in (1, 2, 5, 10) if (high - low) / (step * by) <= most)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(i * step, 10) for i in range(first, last + 1)]
+
+
+def learning_curve(
+    points: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str]], width: float, height: float
+) -> dict[str, Any] | None:
+    """Each round's estimates against the images it was trained on, with intervals; None without points.
+
+    `points`: round, images, and per series a mapping of value, low, high (None where unknown). `series`: (key, title).
+    """
+    if not points:
+        return None
+    most = max(point["images"] for point in points)
+    tops = [0.05]
+    for point in points:
+        tops += [
+            point[key][end] for key, _ in series for end in ("value", "high") if point[key][end] is not None
+        ]
+    frame = Frame(width, height, (0, most * 1.08), (0, min(1.0, max(tops) * 1.1)), 44, 14, 12, 40)
+    lines = []
+    for shift, (key, title) in enumerate(series):
+        marks = []
+        for point in points:
+            one = point[key]
+            if one["value"] is None:
+                continue
+            known = one["low"] is not None
+            marks.append(
+                {
+                    "round": point["round"],
+                    "images": point["images"],
+                    "estimate": one,
+                    "x": round(frame.at_x(point["images"]) + 5 * shift, 1),
+                    "y": frame.at_y(one["value"]),
+                    "low": frame.at_y(one["low"]) if known else None,
+                    "high": frame.at_y(min(one["high"], frame.y[1])) if known else None,
+                }
+            )
+        lines.append({"key": key, "title": title, "marks": marks})
+    return {
+        "frame": frame,
+        "lines": lines,
+        "x_ticks": [(frame.at_x(value), int(value)) for value in ticks(*frame.x) if value == int(value)],
+        "y_ticks": [(frame.at_y(value), value) for value in ticks(*frame.y)],
+    }
+
+
+def plane(vectors: npt.NDArray[Any]) -> tuple[Floats, Floats]:
+    """(xy (n, 2), share of the variance (2,)) of vectors (n, d): the first two principal components.
+
+    Rows are scaled to length one first, as cosine similarity sees them. Each axis points where its largest weight is
+    positive (the first of equal ones). Missing axes (n < 3, d < 2, no variance) are zero. Rows must be finite and not zero.
+    """
+    rows = np.asarray(vectors, dtype=np.float64)
+    n, d = rows.shape
+    xy, share = np.zeros((n, 2)), np.zeros(2)
+    if n < 2 or d == 0:
+        return xy, share
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows - rows.mean(axis=0)
+    values, axes = np.linalg.eigh(rows.T @ rows)  # d x d: cheaper than an SVD of all rows, the same axes
+    total = float(np.clip(values, 0, None).sum())
+    if total <= 1e-12 * n:
+        return xy, share
+    for i in range(min(2, d)):
+        axis = axes[:, -1 - i]
+        axis = axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0)
+        xy[:, i] = rows @ axis
+        share[i] = max(float(values[-1 - i]), 0.0) / total
+    return xy, share
+
+
+def span(values: Floats) -> tuple[float, float]:
+    """Lowest and highest of `values`, a little apart where they are equal; (0, 1) for none."""
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
