@@ -36,17 +36,17 @@ class CenterTrainer:
     width: of the network's input, px, a multiple of 16; the height follows the training images' aspect
     steps: weight updates, `batch` images each; lr: the highest learning rate
     threads: of torch; 1 gives the same weights every time
-    holdout: share of the drives that is kept apart to choose the best of `checks` checkpoints; 0: take the
-    last min_score, most: predictions below the score or beyond the count (per image) are not reported
+    holdout: share of the drives that is kept apart, to choose among `checks` checkpoints; 0: take the last
+    min_score, most: predictions below the score or beyond the count (per image) are not reported
     """
 
     width: int = 384
-    steps: int = 350
-    batch: int = 8
-    lr: float = 4e-3
+    steps: int = 600
+    batch: int = 4
+    lr: float = 2e-3
     threads: int = 1
     holdout: float = 0.15
-    checks: int = 10
+    checks: int = 5
     min_score: float = 0.02
     most: int = 60
 
@@ -65,9 +65,9 @@ class CenterTrainer:
     def fit(self, data: TrainingSet, out: Path, *, seed: int, progress: Progress | None = None) -> Model:
         """Trains, and writes `out` in one piece. See `Trainer.fit`.
 
-        Some drives (`holdout` of them, at least one) are kept out of training, and the checkpoint with the
-        least loss on them is taken. That needs two drives; with one, all images train and the last
-        checkpoint is taken, and `info["held_out"]` is empty.
+        Some drives (`holdout` of them, at least one) are kept out of training, and of the checkpoints in its
+        second half the one with the least loss on them is taken. That needs two drives; with one, all images
+        train, the last checkpoint is taken, and `info["held_out"]` is empty.
         """
         if not data.images:
             raise SwathError("training: expected labelled images, got none; label a batch first")
@@ -180,7 +180,7 @@ def _train(
     )
     rows, held = np.flatnonzero(~apart), np.flatnonzero(apart)
     queue: NDArray[np.int64] = rows[:0]
-    every = max(1, settings.steps // settings.checks)
+    every = max(1, settings.steps // 2 // settings.checks)  # early checkpoints are unfinished, lucky or not
     best: tuple[float, int, dict[str, Any]] | None = None
     curve: list[tuple[int, float]] = []
     for step in range(1, settings.steps + 1):
@@ -196,7 +196,8 @@ def _train(
         optimizer.step()
         schedule.step()
         _follow(smooth, net, keep=min(0.98, step / (step + 10)))
-        if len(held) and (step % every == 0 or step == settings.steps):
+        left = settings.steps - step
+        if len(held) and left % every == 0 and left // every < settings.checks:
             with torch.no_grad():
                 images, boxes, labels = samples.plain(held)
                 heat, sides = smooth(images)
