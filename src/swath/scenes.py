@@ -10,7 +10,7 @@ and labels are written to its sample collection directly, each write filtered by
 from __future__ import annotations
 
 import hashlib
-import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,6 +69,18 @@ class SceneTable:
                 f"keys look like {some(self.keys, 3)}"
             )
         return np.array([self._row[key] for key in keys], dtype=np.int64)
+
+    def keys_of(self, ids: Iterable[object]) -> list[str]:
+        """Keys of FiftyOne ids (text or ObjectId), in their order; `UnknownNameError` names those that do not exist."""
+        listed = [str(one) for one in ids]
+        key_of = dict(zip(self.ids.tolist(), self.keys.tolist(), strict=True))
+        unknown = [one for one in listed if one not in key_of]
+        if unknown:
+            raise UnknownNameError(
+                f"{len(unknown)} of {len(listed)} ids are of no scene in the dataset: {some(unknown)}; "
+                f"ids look like {some(self.ids, 3)}"
+            )
+        return [key_of[one] for one in listed]
 
     def counts(self) -> dict[str, int]:
         """Scenes that have each slice."""
@@ -258,29 +270,23 @@ class Scenes:
             group = (
                 doc[self.dataset.group_field] if self.grouped else {"_id": doc["_id"], "name": self.slices[0]}
             )
-            scene = scenes.setdefault(str(group["_id"]), {"ids": [], "paths": {}, "key": None})
-            scene["ids"].append(doc["_id"])
+            scene = scenes.setdefault(str(group["_id"]), {"without": [], "paths": {}, "key": None})
+            if not doc.get(KEY):
+                scene["without"].append(doc["_id"])
             scene["paths"][group["name"]] = doc["filepath"]
             scene["key"] = scene["key"] or doc.get(KEY)
         taken = {scene["key"] for scene in scenes.values() if scene["key"]}
         new = {scene_id: scene for scene_id, scene in scenes.items() if not scene["key"]}
-        first = {
-            scene_id: PurePath(_primary(scene["paths"], self.config.slices.image))
-            for scene_id, scene in new.items()
-        }
-        stems = [path.stem for path in first.values()]
-        unique = len(set(stems)) == len(stems) and not taken & set(stems)
-        root = os.path.commonpath([str(path.parent) for path in first.values()]) if first else ""
-        changes = []
+        image = self.config.slices.image
+        first = {scene_id: PurePath(_primary(scene["paths"], image)) for scene_id, scene in scenes.items()}
+        names = _names(first, taken, list(new))
         for scene_id, scene in new.items():
-            path = first[scene_id]
-            scene["key"] = path.stem if unique else os.path.relpath(path, root)
-            changes.append(pymongo.UpdateMany({"_id": {"$in": scene["ids"]}}, {"$set": {KEY: scene["key"]}}))
-        twice = len(taken) + len(new) - len({scene["key"] for scene in scenes.values()})
-        if twice:
-            raise IntegrityError(
-                f"{twice} scenes have the same media path; each scene needs media of its own"
-            )
+            scene["key"] = names[scene_id]
+        changes = [
+            pymongo.UpdateMany({"_id": {"$in": scene["without"]}}, {"$set": {KEY: scene["key"]}})
+            for scene in scenes.values()
+            if scene["without"]
+        ]
         if changes:
             self._collection.bulk_write(changes, ordered=False)
         self._collection.update_many({FENCE: None}, {"$set": {FENCE: 0}})
@@ -320,18 +326,20 @@ class Scenes:
     def differences(self, states: Mapping[str, SceneState]) -> list[Difference]:
         """Where tags or status differ from `states`, slice by slice, sorted by scene."""
         status = self.config.fields.status
-        slice_of = f"{self.dataset.group_field}.name" if self.grouped else "_id"
+        group = self.dataset.group_field if self.grouped else "_id"
+        key_of = dict(zip(self.table.ids.tolist(), self.table.keys.tolist(), strict=True))
         found: list[Difference] = []
-        for doc in self._collection.find({}, {KEY: 1, "tags": 1, status: 1, slice_of: 1}):
-            name = doc[self.dataset.group_field]["name"] if self.grouped else self.slices[0]
-            state = states.get(doc.get(KEY, ""))
+        for doc in self._collection.find({}, {"tags": 1, status: 1, group: 1}):
+            name = doc[group]["name"] if self.grouped else self.slices[0]
+            key = key_of[str(doc[group]["_id"] if self.grouped else doc["_id"])]
+            state = states.get(key)
             if state is None:
                 continue
             tags = tuple(sorted(tag for tag in doc.get("tags") or [] if _is_owned(tag)))
             if tags != state.tags:
-                found.append(Difference(doc[KEY], name, "tags", " ".join(state.tags), " ".join(tags)))
+                found.append(Difference(key, name, "tags", " ".join(state.tags), " ".join(tags)))
             if doc.get(status) != state.status:
-                found.append(Difference(doc[KEY], name, status, state.status, str(doc.get(status))))
+                found.append(Difference(key, name, status, state.status, str(doc.get(status))))
         return sorted(found, key=lambda one: (one.scene, one.slice, one.what))
 
     def write(
@@ -459,6 +467,23 @@ def _is_owned(tag: str) -> bool:
     import re
 
     return re.match(OWNED, tag) is not None
+
+
+def _names(paths: Mapping[str, PurePath], taken: set[str], new: Sequence[str]) -> dict[str, str]:
+    """Names of all scenes, by scene id: the stem where that tells all apart, else as much of the path's end as it takes,
+    so that no name of a `new` one is among the keys that are `taken`."""
+    for depth in range(1, 1 + max((len(path.parts) for path in paths.values()), default=0)):
+        names = {
+            one: path.stem if depth == 1 else "/".join(path.parts[-depth:]) for one, path in paths.items()
+        }
+        if len(set(names.values())) == len(names) and not taken & {names[one] for one in new}:
+            return names
+    if not new:
+        return {}
+    twice = sorted(path for path, n in Counter(map(str, paths.values())).items() if n > 1)
+    raise IntegrityError(
+        f"{len(twice)} scenes have the same media path: {some(twice)}; each scene needs media of its own"
+    )
 
 
 def _primary(paths: Mapping[str, str], image: str) -> str:
