@@ -90,6 +90,9 @@ class Select(_Section):
     coverage_method: Literal["zcore", "zcore_joint", "kcenter", "random"] = "zcore"
     failures: int = Field(10, ge=1, description="failures that are answered, at most")
     neighbors: int = Field(100, ge=1, description="candidates looked up per failure")
+    class_evidence: Share = Field(
+        0.5, description="what the model sees of the failing kinds, against looks alone (0)"
+    )
     zcore_neighbors: int = Field(1000, ge=1)
     zcore_overlap: Share = 0.8
     zcore_max_draws: int | None = Field(None, ge=2)
@@ -98,7 +101,7 @@ class Select(_Section):
     @field_validator("coverage_share")
     @classmethod
     def _a_share(cls, value: str) -> str:
-        if not 0 <= Fraction(value) <= 1:
+        if value.endswith("/0") or not 0 <= Fraction(value) <= 1:
             raise ValueError("expected a share between 0 and 1")
         return value
 
@@ -193,7 +196,7 @@ def parse(data: Any, source: str) -> LoopConfig:
     if not isinstance(data, dict):
         raise ConfigError(f"{source}: expected a mapping of settings, got {type(data).__name__}")
     try:
-        return LoopConfig(**data)
+        return LoopConfig.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
@@ -226,6 +229,8 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give --config an existing YAML file"
         ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: expected YAML in UTF-8, got other bytes") from None
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
     if data is None:

@@ -170,7 +170,8 @@ def test_images_show_things_where_the_labels_say(monkeypatch: pytest.MonkeyPatch
                 assert (seen[:2] > pixels.min(axis=0) - 2.5).all()
                 assert (seen[2:] < pixels.max(axis=0) + 2.5).all()
                 if side == "left":
-                    assert np.abs(seen - item.box).max() < 4
+                    # An edge may have the colour of what is behind it, or be hidden by a twig.
+                    assert np.abs(seen - item.box).max() < 2 + 0.1 * (item.box[2] - item.box[0])
             checked += 1
     assert checked >= 4
 

@@ -20,7 +20,7 @@ from swath.journal import Document, digest
 from swath.kernels import zcore
 from swath.kernels.allocate import allocate
 from swath.kernels.coverage import coverage_scores
-from swath.kernels.neighbors import top_k
+from swath.kernels.evidence import class_evidence, nearest_with_evidence
 from swath.steps.embed import Vectors, fingerprint, usable
 from swath.steps.workspace import Workspace, commit
 
@@ -100,13 +100,15 @@ def result_of(manifest: Mapping[str, Any], *, dry_run: bool) -> SelectResult:
 class Question:
     """All that a decision depends on, besides the vectors: what a manifest keeps, so that it can be asked again.
 
-    candidates (C,) keys, sorted; modalities: what is to be labelled in each; failures: worst first; `answers`: the round
-    that they are of, None for the first batch.
+    candidates (C,) keys, sorted; modalities: what is to be labelled in each; evidence: per candidate and class what the model
+    sees, in thousandths (none without a model); failures: worst first, with weights by class; `answers`: the round that they
+    are of, None for the first batch.
     """
 
     number: int
     candidates: tuple[str, ...]
     modalities: tuple[tuple[str, ...], ...]
+    evidence: tuple[tuple[int, ...], ...]
     excluded: tuple[tuple[str, str], ...]
     failures: tuple[Mapping[str, Any], ...]
     answers: str | None
@@ -145,13 +147,13 @@ def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str
             f"({some(f'{key}: {why}' for key, why in question.excluded)})"
         )
     covered, scores = _coverage(workspace, question, vectors, budget / len(candidates))
-    failures, rows, similar, notes = _targets(workspace, question, vectors)
+    failures, queries, rows, mixed, notes = _targets(workspace, question, vectors)
     chosen = allocate(
         budget,
         np.arange(len(candidates)),
         scores,
         rows,
-        similar,
+        mixed,
         keys=candidates,
         share="1" if first else config.coverage_share,
     )
@@ -164,10 +166,11 @@ def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str
         entry |= {"score": float(score), "modalities": list(question.modalities[row])}
         if of >= 0:
             failure = failures[of]
-            entry |= {"failure": failure["key"], "similarity": float(score)}
+            looks = _cosine(queries[of], vectors[row])
+            entry |= {"failure": failure["key"], "similarity": looks}
             entry["reason"] = (
                 f"like {failure['key']}, a failure of {question.answers} ({failure['fn']} missed, "
-                f"{failure['fp']} false): cosine similarity {score:.4f}"
+                f"{failure['fp']} false): cosine similarity {looks:.4f}{_seen(question, failure, row)}"
             )
         else:
             method = config.coverage_method
@@ -190,6 +193,7 @@ def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str
         "golden": [dict(one) for one in question.golden],
         "candidates": candidates,
         "modalities": [list(one) for one in question.modalities],
+        "evidence": [list(one) for one in question.evidence],
         "excluded": [list(one) for one in question.excluded],
         "failures": [dict(one) for one in question.failures],
         "answers": question.answers,
@@ -215,6 +219,7 @@ def question_of(manifest: Mapping[str, Any]) -> Question:
         manifest["number"],
         tuple(manifest["candidates"]),
         tuple(tuple(one) for one in manifest["modalities"]),
+        tuple(tuple(one) for one in manifest["evidence"]),
         tuple((key, why) for key, why in manifest["excluded"]),
         tuple(manifest["failures"]),
         manifest["answers"],
@@ -228,10 +233,15 @@ def ask(workspace: Workspace, exclude: Sequence[str] = (), anyway: bool = False)
     number, last = _next_number(workspace, anyway)
     candidates, modalities, excluded = _candidates(workspace, exclude)
     failures: list[Document] = []
+    evidence: list[tuple[int, ...]] = []
     if last is not None:
-        record = workspace.journal.round(last)["steps"].get("evaluate")
+        batch = workspace.journal.round(last)
+        record = batch["steps"].get("evaluate")
         for failure in (record["failures"] if record else [])[: workspace.config.select.failures]:
-            failures.append({"key": failure["key"], "fn": failure["fn"], "fp": failure["fp"]})
+            told = {name: failure[name] for name in ("key", "fn", "fp")}
+            failures.append({**told, "kinds": _kinds(failure, record["classes"])})
+        if failures and workspace.config.select.class_evidence > 0 and "train" in batch["steps"]:
+            evidence = _evidence(workspace, batch, candidates)
     golden = [
         {"key": key, "modalities": modalities_of(workspace, key)} for key in workspace.members("golden")
     ]
@@ -239,6 +249,7 @@ def ask(workspace: Workspace, exclude: Sequence[str] = (), anyway: bool = False)
         number,
         tuple(candidates),
         tuple(modalities),
+        tuple(evidence),
         tuple(excluded),
         tuple(failures),
         last,
@@ -354,11 +365,52 @@ def _labelled(workspace: Workspace, before: int) -> list[str]:
     return sorted({row["key"] for row in done if number[row["round"]] < before})
 
 
+def _kinds(failure: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    """Weights by class, adding up to 1: what a failure missed, against how many of the class val has; without a miss, what
+    it saw falsely. Three missed of 23 pedestrians say more than three of 104 cars."""
+    missed = {
+        name: n / classes[name]["references"] for name, n in failure["missed"].items() if name in classes
+    }
+    kinds = missed or dict(failure["false"])
+    total = sum(kinds.values())
+    return {name: round(value / total, 6) for name, value in sorted(kinds.items())}
+
+
+def _evidence(workspace: Workspace, batch: Document, candidates: Sequence[str]) -> list[tuple[int, ...]]:
+    """What the model of `batch` sees in each candidate, per class of the class map, in thousandths."""
+    from swath.steps.train import load_model, make_trainer
+
+    table = workspace.scenes.table
+    images = [str(one) for one in table.paths[workspace.config.slices.image][table.rows(candidates)]]
+    tick = workspace.progress(f"look for failing kinds in {len(images)} candidates")
+    predictions = make_trainer(workspace).predict(load_model(workspace, batch), images, progress=tick)
+    best = np.zeros((len(images), len(workspace.config.classes)))
+    for row, one in enumerate(predictions):
+        np.maximum.at(best[row], one.labels, one.scores)
+    return [tuple(int(value) for value in row) for row in np.rint(1000 * class_evidence(best))]
+
+
+def _seen(question: Question, failure: Mapping[str, Any], row: int) -> str:
+    """The kind of the failure that the model sees most evidence of in a candidate, in words."""
+    if not question.evidence or not failure["kinds"]:
+        return ""
+    classes = question.config.classes
+    seen = {
+        name: weight * question.evidence[row][classes.index(name)]
+        for name, weight in failure["kinds"].items()
+    }
+    kind = min(seen, key=lambda name: (-seen[name], name))
+    return (
+        f"; evidence of {kind} {question.evidence[row][classes.index(kind)] / 1000:.2f}" if seen[kind] else ""
+    )
+
+
 def _targets(
     workspace: Workspace, question: Question, vectors: Vectors
-) -> tuple[list[Mapping[str, Any]], np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
-    """Failures (worst first), the candidate rows (F, K) nearest to each, their similarities, and what is worth saying."""
-    nothing = np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0))
+) -> tuple[list[Mapping[str, Any]], Vectors, np.ndarray[Any, Any], np.ndarray[Any, Any], list[str]]:
+    """Failures (worst first) and their vectors, the candidate rows (F, K) that answer each best, their scores, and what is
+    worth saying."""
+    nothing = vectors[:0], np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0))
     if question.answers is None:
         return [], *nothing, []
     keys = [failure["key"] for failure in question.failures]
@@ -374,5 +426,25 @@ def _targets(
     if not good.any():
         notes.append(f"{question.answers} has no failures to answer: all places go to coverage")
         return [], *nothing, notes
-    rows, similar = top_k(queries[good], vectors, min(question.config.select.neighbors, len(vectors)))
-    return [one for one, fine in zip(question.failures, good, strict=True) if fine], rows, similar, notes
+    failures = [one for one, fine in zip(question.failures, good, strict=True) if fine]
+    share, classes = question.config.select.class_evidence, question.config.classes
+    if not question.evidence:
+        if share > 0:
+            notes.append(
+                f"{question.answers} has no model to look for failing kinds with: targets go by looks alone"
+            )
+        share = 0.0
+    evidence = np.array(question.evidence, dtype=float).reshape(len(vectors), -1) / 1000
+    weights = np.zeros((len(failures), evidence.shape[1]))
+    for i, failure in enumerate(failures):
+        for name, weight in failure["kinds"].items():
+            if evidence.shape[1]:
+                weights[i, classes.index(name)] = weight
+    k = question.config.select.neighbors
+    rows, mixed = nearest_with_evidence(queries[good], weights, vectors, evidence, share, k)
+    return failures, queries[good], rows, mixed, notes
+
+
+def _cosine(one: Vectors, two: Vectors) -> float:
+    a, b = one.astype(np.float64), two.astype(np.float64)
+    return float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))

@@ -29,7 +29,7 @@ from swath.formats.kitti_records import Calibration, write_objects
 from swath.worlds.rig import Rig, render
 from swath.worlds.street import DrivePlan, build_street, plan_drives
 
-VERSION = 1  # raise it when the same seed gives another world
+VERSION = 2  # raise it when the same seed gives another world
 FOLDERS = ("image_2", "image_3", "velodyne", "calib", "label_2")
 
 
@@ -88,7 +88,7 @@ def make_world(
     write_atomic(root / "drives.txt", "".join(f"{key} {plan.name}\n" for key, plan in listed).encode())
     world = World(root, scenes, len(plans), dict(sorted(objects.items())))
     hidden = {
-        key: {"drive": p.name, "time": p.time, "weather": p.weather, "density": p.density}
+        key: {"drive": p.name, "time": p.time, "weather": p.weather, "density": p.density, "place": p.place}
         for key, p in listed
     }
     _write_json(

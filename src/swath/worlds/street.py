@@ -19,6 +19,18 @@ from swath.worlds.shapes import Rng
 SECONDS_PER_FRAME = 0.25
 LANE = 1.75  # metres from the road's middle to that of a lane
 REACH = (-35.0, 78.0)  # metres behind and before the first frame that are furnished
+PLACES = {
+    # What one meets depends on where one drives: factors on cyclists and people, share of vans, and of houses.
+    "city": {"cyclists": 1.2, "people": 1.7, "vans": 0.13, "houses": 0.9},
+    "suburb": {"cyclists": 1.8, "people": 0.7, "vans": 0.10, "houses": 0.45},
+    "country": {"cyclists": 0.15, "people": 0.05, "vans": 0.22, "houses": 0.0},
+}
+HOME = {
+    "Truck": "country",
+    "Tram": "city",
+    "Person_sitting": "city",
+    "Misc": "suburb",
+}  # where rare ones are met first
 RARE = {
     "Truck": 0.30,
     "Tram": 0.09,
@@ -36,6 +48,7 @@ class DrivePlan:
     time: str  # day, dusk
     weather: str  # clear, fog, rain
     density: str  # busy, empty, far
+    place: str  # city, suburb, country
     rare: tuple[str, ...]
 
     @property
@@ -108,14 +121,16 @@ def plan_drives(scenes: int, seed: int) -> list[DrivePlan]:
     times = _shares(rng, count, {"day": 0.75, "dusk": 0.25})
     weathers = _shares(rng, count, {"clear": 0.68, "rain": 0.18, "fog": 0.14})
     densities = _shares(rng, count, {"busy": 0.48, "far": 0.34, "empty": 0.18})
+    places = _shares(rng, count, {"city": 0.42, "suburb": 0.33, "country": 0.25})
     rare: list[list[str]] = [[] for _ in range(count)]
     for label, share in RARE.items():
-        for drive in rng.permutation([i for i in range(count) if densities[i] != "empty"])[
-            : max(1, round(share * count))
-        ]:
+        drives = rng.permutation([i for i in range(count) if densities[i] != "empty"])
+        at_home = np.array([places[i] == HOME[label] for i in drives], dtype=bool)
+        for drive in [*drives[at_home], *drives[~at_home]][: max(1, round(share * count))]:
             rare[drive].append(label)
     return [
-        DrivePlan(i, frames[i], times[i], weathers[i], densities[i], tuple(rare[i])) for i in range(count)
+        DrivePlan(i, frames[i], times[i], weathers[i], densities[i], places[i], tuple(rare[i]))
+        for i in range(count)
     ]
 
 
@@ -134,7 +149,7 @@ def build_street(plan: DrivePlan, seed: int) -> Street:
         ego_y=-LANE + rng.uniform(-0.2, 0.2),
         ego_yaw=rng.uniform(-0.02, 0.02),
         road_half=2 * LANE + rng.uniform(2.0, 2.6),
-        pavement=rng.uniform(2.2, 3.5),
+        pavement=rng.uniform(2.2, 3.5) * {"city": 1.25, "suburb": 0.9, "country": 0.35}[plan.place],
         crossing=float(rng.uniform(24, 40)) if rng.random() < 0.35 else None,
         ground=(
             np.array((grey, grey, grey * 1.03)),
@@ -187,7 +202,7 @@ def _add_traffic(street: Street, rng: Rng) -> None:
         count = 1
     lanes = {lane: rng.uniform(2.0, 8.0) for lane in ("ours", "towards")}
     for _ in range(count):
-        label = "Van" if rng.random() < 0.13 else "Car"
+        label = "Van" if rng.random() < PLACES[plan.place]["vans"] else "Car"
         shape, x, yaw, draw = (
             shapes.LABELLED[label](rng),
             _ahead(street, rng),
@@ -217,7 +232,8 @@ def _add_traffic(street: Street, rng: Rng) -> None:
             turned = math.pi if (side > 0) != (rng.random() < 0.15) else 0.0
             actor = Actor(label, shape, x, side * (parked + rng.normal(0, 0.1)), turned + yaw)
         _put(street, actor)
-    for _ in range(int(rng.poisson(1.1 if plan.density == "busy" else 0.35 if plan.density == "far" else 0))):
+    mean = {"busy": 1.1, "far": 0.35, "empty": 0.0}[plan.density] * PLACES[plan.place]["cyclists"]
+    for _ in range(int(rng.poisson(mean))):
         side = 1 if rng.random() < 0.4 else -1
         actor = Actor(
             "Cyclist",
@@ -231,7 +247,7 @@ def _add_traffic(street: Street, rng: Rng) -> None:
 
 
 def _add_people(street: Street, rng: Rng) -> None:
-    mean = {"busy": 3.0, "far": 0.9, "empty": 0.0}[street.plan.density]
+    mean = {"busy": 3.0, "far": 0.9, "empty": 0.0}[street.plan.density] * PLACES[street.plan.place]["people"]
     for _ in range(int(rng.poisson(mean))):
         side = 1 if rng.random() < 0.5 else -1
         y = side * (street.road_half + rng.uniform(0.4, max(0.5, street.pavement - 1.2)))
@@ -258,7 +274,7 @@ def _add_people(street: Street, rng: Rng) -> None:
 def _add_scenery(street: Street, rng: Rng) -> None:
     """Houses, trees, hedges and lamps on both sides; nothing stands in the side street."""
     edge = street.road_half + street.pavement
-    urban = rng.random() < 0.7
+    houses = PLACES[street.plan.place]["houses"]
 
     def free(x: float, half: float) -> bool:
         return street.crossing is None or abs(x - street.crossing) > half + 4.5
@@ -267,7 +283,7 @@ def _add_scenery(street: Street, rng: Rng) -> None:
         x = REACH[0] + rng.uniform(0, 6)
         while x < REACH[1] + 15:
             length = rng.uniform(9, 18)
-            if urban and free(x + length / 2, length / 2) and rng.random() < 0.8:
+            if free(x + length / 2, length / 2) and rng.random() < houses:
                 shape = shapes.building(rng, length, rng.uniform(7, 11))
                 y = side * (edge + rng.uniform(1.5, 4.0) + shape.width / 2)
                 street.actors.append(Actor(None, shape, x + length / 2, y, 0.0))
