@@ -131,8 +131,9 @@ def projection(workspace: Any, keys: list[str]) -> None:
     from swath.scenes import SceneState
 
     state = SceneState(("batch:v0", "source:coverage", "split:pool", "to_annotate"), "selected")
-    workspace.scenes.project(dict.fromkeys(keys, state), Writer(1, "", "bench"))
-    workspace.scenes.save_view("batch_v0", keys, "bench")
+    writer = Writer(1, "", "bench")
+    workspace.scenes.project(dict.fromkeys(keys, state), writer)
+    workspace.scenes.save_view("batch_v0", keys, "bench", writer)
 
 
 def journaled(workspace: Any, keys: list[str]) -> None:

@@ -7,9 +7,12 @@ Three collections in FiftyOne's own database, all written with `w=1, j=True`:
     swath.assignments   one per dataset, round, scene, role, modality and annotator slot
 
 **One writer at a time.** `Journal.writer()` takes the dataset by compare-and-set and hands out a `Writer` with a fencing
-token, a number that only grows. Every write to samples is filtered by `swath_fence <= token` and leaves the token behind.
-Whoever takes over from a writer that did not end cleanly first raises the fence of every sample, so that what the old
-writer's connection still delivers matches nothing. Leases run on the server's clock; order never uses a clock.
+token, a number that only grows. Every write to samples, views, rounds and assignments is filtered by `fence <= token` and
+leaves the token behind. Whoever takes over from a writer that did not end cleanly first raises all fences, so that what the
+old writer's connection still delivers matches nothing. An insert can't be filtered: a round that is inserted below the
+`floor` (the token of the last who raised the fences) never happened, and is cleared; assignments are inserted after their
+round is confirmed, and those of a confirmed round are there already when a late insert comes. Leases run on the server's
+clock; order never uses a clock.
 
 **Rounds move by compare-and-set** on (state, revision), with a random mark: when a reply is lost, reading the mark back
 tells whether the write landed.
@@ -54,6 +57,7 @@ FINAL_REFERENCE: Final = "reference-test"
 DONE: Final = ("labeled", "reviewed_empty", "skipped")  # states of an assignment that wait for nobody
 LEASE_SECONDS: Final = 30
 CHUNK: Final = 20_000
+_HELD: Final[set[str]] = set()  # marks of the writers of this process: one that is not among them has ended
 ROOM: Final = 256 * 2**20  # bytes that must be free on the database's disk before a step writes
 
 
@@ -97,8 +101,8 @@ class Journal:
 
     # ------------------------------------------------------------------ the loop document
 
-    def create(self, config: Mapping[str, Any]) -> None:
-        """Begins the record of this dataset. Doing it again changes nothing."""
+    def create(self, config: Mapping[str, Any], *, token: int = 0) -> None:
+        """Begins the record of this dataset, with tokens above `token`. Doing it again changes nothing."""
         self._rounds.create_index([("dataset", 1), ("round", 1)], unique=True)
         self._assignments.create_index(
             [("dataset", 1), ("round", 1), ("key", 1), ("role", 1), ("modality", 1), ("slot", 1)], unique=True
@@ -116,7 +120,8 @@ class Journal:
                     "config": dict(config),
                     "steps": {},
                     "revision": 0,
-                    "writer": {"token": 0},
+                    "writer": {"token": token},
+                    "floor": token,
                     "barrier": 0,
                 }
             },
@@ -137,13 +142,7 @@ class Journal:
 
     def record(self, writer: Writer, step: str, entry: Mapping[str, Any], **also: Any) -> None:
         """Records a step that belongs to no round (init, split, embed); `also` sets further keys of the loop."""
-        self._of(writer)
-        done = self._loops.update_one(
-            {"_id": self.dataset_id, "writer.token": writer.token},
-            {"$set": {f"steps.{step}": dict(entry), **also}, "$inc": {"revision": 1}},
-        )
-        if done.matched_count != 1:
-            raise self._fenced(writer)
+        self._change_loop(writer, {"$set": {f"steps.{step}": dict(entry), **also}, "$inc": {"revision": 1}})
 
     def forget(self) -> None:
         """Removes everything the journal has of this dataset."""
@@ -156,11 +155,12 @@ class Journal:
 
     def barrier(self, writer: Writer) -> None:
         """Returns once all that this client wrote before is on disk: the server's log is sequential."""
+        self._change_loop(writer, {"$inc": {"barrier": 1}})
+
+    def _change_loop(self, writer: Writer, change: Mapping[str, Any]) -> None:
         self._of(writer)
-        done = self._loops.update_one(
-            {"_id": self.dataset_id, "writer.token": writer.token}, {"$inc": {"barrier": 1}}
-        )
-        if done.matched_count != 1:
+        held = {"_id": self.dataset_id, "writer.token": writer.token}
+        if self._loops.update_one(held, change).matched_count != 1:
             raise self._fenced(writer)
 
     # ------------------------------------------------------------------ the writer
@@ -178,31 +178,51 @@ class Journal:
             yield self._current
             return
         writer = self._acquire(operation, wait)
-        self._lost.clear()
+        self._lost = lost = threading.Event()
         ended = threading.Event()
-        beat = threading.Thread(target=self._renew, args=(writer, ended), daemon=True, name="swath-lease")
+        beat = threading.Thread(
+            target=self._renew, args=(writer, ended, lost), daemon=True, name="swath-lease"
+        )
         beat.start()
         self._current = writer
-        clean = False
+        clean = recovered = False
         try:
             if writer.unclean and recover is not None:
                 recover(writer)
+            recovered = True
             yield writer
             clean = True
         except Exception as error:
             # A user's mistake leaves nothing in flight, provided that every reply arrived.
-            clean = not isinstance(error, pymongo.errors.PyMongoError | FencedError)
+            clean = recovered and not isinstance(error, pymongo.errors.PyMongoError | FencedError)
             raise
         finally:
             self._current = None
             ended.set()
-            beat.join()
-            self._release(writer, clean and not self._lost.is_set())
+            beat.join(1)  # a beat that waits for a server that is gone harms nobody
+            self._release(writer, clean and not lost.is_set())
 
     def unclean(self) -> bool:
-        """Whether the last writer ended without finishing, and no live process holds the dataset."""
+        """Whether something was begun and not finished, and no live process holds the dataset."""
         held = self.loop().get("writer", {})
-        return bool(held.get("unclean")) or (held.get("mark") is not None and self._is_dead(held))
+        if held.get("mark") is not None:
+            return self._is_dead(held)
+        return bool(held.get("unclean")) or self._has_planned()
+
+    def _has_planned(self) -> bool:
+        return self._rounds.find_one({"dataset": self.dataset_id, "state": "planned"}, {"_id": 1}) is not None
+
+    def raise_fence(self, writer: Writer) -> None:
+        """Shuts out every earlier writer from rounds and assignments; rounds it planned too late never happened."""
+        self._of(writer)
+        floor = int(self.loop().get("floor", 0))
+        self._rounds.delete_many({"dataset": self.dataset_id, "state": "planned", "fence": {"$lt": floor}})
+        for collection in (self._rounds, self._assignments):
+            collection.update_many(
+                {"dataset": self.dataset_id, "fence": {"$not": {"$gte": writer.token}}},
+                {"$set": {"fence": writer.token}},
+            )
+        self._change_loop(writer, {"$set": {"floor": writer.token}})
 
     def holder(self) -> str | None:
         """Who holds the dataset now, in words."""
@@ -215,6 +235,7 @@ class Journal:
         self._enough_room()
         deadline = time.monotonic() + wait
         mark = uuid.uuid4().hex
+        _HELD.add(mark)
         while True:
             held = self.loop().get("writer", {})
             dead = held.get("mark") is not None and self._is_dead(held)
@@ -244,8 +265,10 @@ class Journal:
                 )
             now = self.loop()["writer"]
             if now.get("mark") == mark:
-                return Writer(int(now["token"]), mark, operation, bool(now["unclean"]))
+                unclean = bool(now["unclean"]) or self._has_planned()
+                return Writer(int(now["token"]), mark, operation, unclean)
             if time.monotonic() >= deadline:
+                _HELD.discard(mark)
                 raise ConflictError(
                     f"{self.name}: {operation} needs the dataset, but {self.holder() or 'another process'} holds it; "
                     f"waited {wait:.0f} s; try again when it is done"
@@ -263,16 +286,19 @@ class Journal:
             )
 
     def _is_dead(self, held: Mapping[str, Any]) -> bool:
-        """Whether the holder ran on this host and its process is gone. Other hosts: the lease must run out."""
+        """Whether the holder ran on this host and has ended. Other hosts: the lease must run out."""
         if held.get("host") != socket.gethostname():
+            return False
+        if held["pid"] == os.getpid() and held["mark"] in _HELD:
             return False
         try:
             process = psutil.Process(held["pid"])
-            return abs(process.create_time() - held["born"]) > 1 or process.status() == psutil.STATUS_ZOMBIE
+            other = abs(process.create_time() - held["born"]) > 1 or process.status() == psutil.STATUS_ZOMBIE
+            return other or held["pid"] == os.getpid()
         except psutil.NoSuchProcess:
             return True
 
-    def _renew(self, writer: Writer, ended: threading.Event) -> None:
+    def _renew(self, writer: Writer, ended: threading.Event, lost: threading.Event) -> None:
         while not ended.wait(LEASE_SECONDS / 3):
             try:
                 done = self._loops.update_one(
@@ -282,15 +308,17 @@ class Journal:
             except pymongo.errors.PyMongoError:
                 continue  # the next beat tries again; the fence holds in any case
             if done.matched_count != 1:
-                self._lost.set()
+                lost.set()
                 return
 
     def _release(self, writer: Writer, clean: bool) -> None:
+        _HELD.discard(writer.mark)
         try:
-            self._loops.update_one(
-                {"_id": self.dataset_id, "writer.mark": writer.mark},
-                {"$set": {"writer.mark": None, "writer.unclean": not clean}},
-            )
+            with pymongo.timeout(None if clean else 2):  # an error that waits to be shown must not wait long
+                self._loops.update_one(
+                    {"_id": self.dataset_id, "writer.mark": writer.mark},
+                    {"$set": {"writer.mark": None, "writer.unclean": not clean}},
+                )
         except pymongo.errors.PyMongoError:
             if clean:
                 raise  # else the error that brought us here is the one to show; the lease runs out by itself
@@ -348,22 +376,19 @@ class Journal:
             "state": "planned",
             "revision": 0,
             "mark": writer.mark,
+            "fence": writer.token,
             "manifest": packed,
             "manifest_sha256": hashlib.sha256(packed).hexdigest(),
             "batch": manifest["batch"],
             "steps": {},
         }
-        try:
+        late = {"dataset": self.dataset_id, "round": name, "state": "planned"}
+        self._rounds.delete_many({**late, "fence": {"$lt": int(self.loop().get("floor", 0))}})
+        with suppress(AutoReconnect, DuplicateKeyError):  # settled by reading
             self._rounds.insert_one(document)
-        except DuplicateKeyError:
-            raise ConflictError(
-                f"{name} exists already: another process was first; see `swath status`"
-            ) from None
-        except AutoReconnect:
-            if self.round(name)["mark"] != writer.mark:
-                raise ConflictError(
-                    f"{name} exists already: another process was first; see `swath status`"
-                ) from None
+        if not self.has_round(name) or self.round(name)["mark"] != writer.mark:
+            raise ConflictError(f"{name} exists already: another process was first; see `swath status`")
+        self.barrier(writer)  # from here on it is known to be planned by whoever held the dataset
         return document
 
     def manifest(self, name: str) -> Document:
@@ -392,13 +417,17 @@ class Journal:
         change = {
             "state": to,
             "mark": mark,
+            "fence": writer.token,
             **{f"steps.{step}": entry for step, entry in (records or {}).items()},
         }
         query = {"_id": before["_id"], "state": before["state"], "revision": before["revision"]}
+        query["fence"] = {"$lte": writer.token}
         with suppress(AutoReconnect):  # settled by reading
             self._rounds.update_one(query, {"$set": change, "$inc": {"revision": 1}})
         after = self.round(name)
         if after["mark"] != mark:
+            if self.fenced(writer):
+                raise self._fenced(writer)
             raise ConflictError(
                 f"{name} was changed by another process (now {after['state']}); see `swath status`"
             )
@@ -412,7 +441,10 @@ class Journal:
         batch: list[Document] = []
         for row in rows:
             batch.append(
-                {"dataset": self.dataset_id, "round": name, "state": "unreviewed", "active": True, **row}
+                {
+                    **{"dataset": self.dataset_id, "round": name, "fence": writer.token},
+                    **{"state": "unreviewed", "active": True, **row},
+                }
             )
             if len(batch) == CHUNK:
                 self._insert(name, batch)
@@ -440,9 +472,9 @@ class Journal:
         """Assignments of this dataset, in the order round, key, modality, slot."""
         order = [("round", 1), ("key", 1), ("role", 1), ("modality", 1), ("slot", 1)]
         return list(
-            self._assignments.find({"dataset": self.dataset_id, **query}, {"_id": 0, "dataset": 0}).sort(
-                order
-            )
+            self._assignments.find(
+                {"dataset": self.dataset_id, **query}, {"_id": 0, "dataset": 0, "fence": 0}
+            ).sort(order)
         )
 
     def answer(
@@ -451,20 +483,31 @@ class Journal:
         """Records what annotators answered: (which assignment, what to set), after its labels were written."""
         self._of(writer)
         changes = [
-            pymongo.UpdateOne({"dataset": self.dataset_id, "round": name, **which}, {"$set": dict(what)})
+            pymongo.UpdateOne(
+                {"dataset": self.dataset_id, "round": name, "fence": {"$lte": writer.token}, **which},
+                {"$set": {**what, "fence": writer.token}},
+            )
             for which, what in rows
         ]
         for start in range(0, len(changes), CHUNK):
             part = changes[start : start + CHUNK]
             done = self._assignments.bulk_write(part, ordered=False)
             if done.matched_count != len(part):
+                if self.fenced(writer):
+                    raise self._fenced(writer)
                 raise IntegrityError(f"{name}: {len(part) - done.matched_count} answers have no assignment")
 
     def release(self, writer: Writer, name: str, query: Mapping[str, Any], **also: Any) -> int:
         """Ends assignments of a batch: their scenes may be chosen again."""
         self._of(writer)
         done = self._assignments.update_many(
-            {"dataset": self.dataset_id, "round": name, "active": True, **query},
-            {"$set": {"active": False, **also}},
+            {
+                "dataset": self.dataset_id,
+                "round": name,
+                "active": True,
+                "fence": {"$lte": writer.token},
+                **query,
+            },
+            {"$set": {"active": False, "fence": writer.token, **also}},
         )
         return int(done.modified_count)

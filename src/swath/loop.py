@@ -300,6 +300,9 @@ class Loop:
             return Next("embed", "scenes came in after the last embedding")
         for batch in journal.batches():
             name = batch["round"]
+            if batch["state"] == "planned":
+                why = f"{name} is being committed by {journal.holder() or 'a process that ended'}; open the loop again"
+                return Next("select", why, True)
             if batch["state"] == "committed":
                 return Next(
                     "send", f"{batch['batch']['size']} scenes of {name} wait to be sent to annotators"

@@ -25,6 +25,7 @@ from swath import database
 from swath.config import LoopConfig
 from swath.errors import FencedError, IntegrityError, UnknownNameError, some
 from swath.journal import Journal, Writer
+from swath.views import Views
 
 CHUNK: Final = 50_000  # ids per query: far below the 16 MB that one query may have
 OWNED: Final = r"^(split:|batch:|source:|failure:|annotated_2d:|annotated_3d:|annotated:|to_annotate$)"
@@ -129,6 +130,7 @@ class Scenes:
     def __init__(self, dataset: Any, config: LoopConfig) -> None:
         self.dataset, self.config = dataset, config
         self.grouped = dataset.media_type == "group"
+        self.views = Views(dataset)
 
     # ------------------------------------------------------------------ reading
 
@@ -298,6 +300,12 @@ class Scenes:
         self._collection.update_many(
             {"$or": [{FENCE: {"$lt": writer.token}}, {FENCE: None}]}, {"$set": {FENCE: writer.token}}
         )
+        self.views.raise_fence(writer)
+
+    def highest_fence(self) -> int:
+        """The highest fence of any sample, 0 without samples: a copy of a dataset brings those of its original."""
+        found = self._collection.find_one({FENCE: {"$type": "number"}}, {FENCE: 1}, sort=[(FENCE, -1)])
+        return int(found[FENCE]) if found else 0
 
     def project(self, states: Mapping[str, SceneState], writer: Writer) -> None:
         """Makes tags and status of these scenes, on all their slices, what `states` says; other people's tags stay."""
@@ -427,36 +435,22 @@ class Scenes:
         whole = self.dataset.select_group_slices([slice_name]) if self.grouped else self.dataset
         return whole.select(ids)
 
-    def save_view(self, name: str, keys: Sequence[str], description: str) -> None:
+    def save_view(self, name: str, keys: Sequence[str], description: str, writer: Writer) -> None:
         """Saves `view(keys)` under `name`; saving the same again changes nothing."""
-        if self.view_members(name) == sorted(keys):
-            return
-        self.dataset.save_view(name, self.view(keys), description=description, overwrite=True)
-
-    def delete_view(self, name: str) -> None:
-        if self.dataset.has_saved_view(name):
-            self.dataset.delete_saved_view(name)
+        if self.view_members(name) != sorted(keys):
+            self.views.save(name, self.view(keys), description, writer)
 
     def view_members(self, name: str) -> list[str] | None:
         """Keys of a saved view that selects scenes by id, sorted; None when there is none, or it selects otherwise."""
-        if not self.dataset.has_saved_view(name):
+        ids = self.views.ids(name)
+        if ids is None:
             return None
-        stages = self.dataset._get_saved_view_doc(name).view_stages
-        if len(stages) != 1:
-            return None
-        import json
-
-        kwargs = dict(json.loads(stages[0])["kwargs"])
-        ids = kwargs.get("group_ids") or kwargs.get("sample_ids") or []
         key_of = dict(zip(self.table.ids.tolist(), self.table.keys.tolist(), strict=True))
         return sorted(key_of.get(one, one) for one in ids)
 
-    def set_info(self, entries: Mapping[str, Any]) -> None:
+    def set_info(self, entries: Mapping[str, Any], writer: Writer) -> None:
         """Sets keys of `dataset.info` without touching its other keys: a mirror for people, never the record."""
-        import fiftyone.core.odm as foo
-
-        changes = {f"info.{key}": value for key, value in entries.items()}
-        foo.get_db_conn().datasets.update_one({"_id": self.dataset._doc.id}, {"$set": changes})
+        self.views.set_info(entries, writer)
         self.dataset.reload()
 
 

@@ -20,7 +20,7 @@ from swath.errors import ConfigError, IntegrityError, StateError, some
 from swath.formats.kitti import Calibration
 from swath.journal import DONE, Document, Writer
 from swath.scenes import Scenes
-from swath.steps.workspace import Workspace
+from swath.steps.workspace import Workspace, settle
 
 OPEN = ("committed", "annotating")
 OPINIONS = {"2d": "opinions_2d", "3d": "opinions_3d"}
@@ -207,6 +207,7 @@ def fetch(workspace: Workspace, annotator: Annotator) -> FetchResult:
             }
             after = "closed" if batch["number"] < 0 else "labeled"
             workspace.journal.advance(writer, name, "annotating", after, {"fetch": entry})
+            settle(workspace, writer)
             result = _result(workspace, name, annotator, answers, task_of)
         workspace.project(writer, sorted({task.key for task in work.tasks}))
     return result

@@ -74,7 +74,7 @@ def init_kitti(
         _declare_kitti(workspace)
         added = _add_frames(workspace, folder.frames)
         workspace.scenes.give_keys()
-        aside = _place_new(workspace, writer, added)
+        aside = _place_new(workspace, writer)
         damages = tuple({"file": one.file, "line": one.line, "reason": one.reason} for one in folder.damages)
         return workspace, _record(workspace, writer, {"kitti": str(root.resolve())}, added, damages, aside)
 
@@ -108,14 +108,15 @@ def init_fiftyone(
             {"file": str(key), "line": None, "reason": "the image's size is unknown: missing or unreadable"}
             for key in without
         )
-        aside = _place_new(workspace, writer, added)
+        aside = _place_new(workspace, writer)
         return workspace, _record(workspace, writer, {"fiftyone": name}, added, damages, aside)
 
 
 def _open(dataset: Any, config: LoopConfig, home: Path, progress: Progress) -> Workspace:
     journal = open_journal(dataset)
-    journal.create(config.model_dump(mode="json"))
-    return Workspace(Scenes(dataset, config), journal, config, home, progress)
+    scenes = Scenes(dataset, config)
+    journal.create(config.model_dump(mode="json"), token=scenes.highest_fence())
+    return Workspace(scenes, journal, config, home, progress)
 
 
 def _record(
@@ -136,7 +137,7 @@ def _record(
     }
     also = {"home": str(workspace.home.resolve()), "config": workspace.config.model_dump(mode="json")}
     workspace.journal.record(writer, "init", entry, **also)
-    workspace.scenes.set_info(workspace.info())
+    workspace.scenes.set_info(workspace.info(), writer)
     return InitResult(workspace.name, len(table), added, table.counts(), tuple(damages), aside)
 
 
@@ -234,12 +235,14 @@ def _sample(workspace: Workspace, frame: Frame, group: Any, slice_name: str, pat
 # ---------------------------------------------------------------------- new frames of a split dataset
 
 
-def _place_new(workspace: Workspace, writer: Any, added: int) -> int:
+def _place_new(workspace: Workspace, writer: Any) -> int:
     """Gives scenes that came after the split their place; returns how many were set aside."""
-    if not added or not workspace.is_split():
+    if not workspace.is_split():
         return 0
     before = workspace.membership()
     table = workspace.scenes.table
+    if set(table.keys.tolist()) <= set(before):
+        return 0
     split_of_drive: dict[str, set[str]] = {}
     for key, drive in zip(table.keys.tolist(), table.sequence.tolist(), strict=True):
         if drive and before.get(key):

@@ -37,8 +37,7 @@ def repair(workspace: Workspace, *, check: bool = False) -> RepairResult:
     if check:
         return _look(workspace, checked_only=True)
     with workspace.writer("repair") as writer:
-        workspace.scenes.raise_fence(writer)
-        workspace.scenes.refresh()
+        workspace.raise_fence(writer)
         settle(workspace, writer)
         found = _look(workspace, checked_only=False)
         workspace.project(writer)
@@ -138,7 +137,6 @@ def cancel(workspace: Workspace, name: str, reason: str) -> RoundResult:
         record = {"reason": reason, "was": batch["state"], "returned": len(returned), "kept": len(kept)}
         workspace.journal.advance(writer, name, MAY_CANCEL, "cancelled", {"cancel": record})
         settle(workspace, writer)
-        workspace.scenes.delete_view(f"batch_{name}")
         workspace.project(writer)
         return RoundResult(name, "cancelled", len(returned), len(kept), reason)
 

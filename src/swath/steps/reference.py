@@ -17,7 +17,7 @@ from swath.errors import StateError, UnknownNameError, some
 from swath.journal import FINAL_REFERENCE, REFERENCE, Document, Writer
 from swath.steps.annotate import label_documents
 from swath.steps.select import modalities_of
-from swath.steps.workspace import Workspace, commit
+from swath.steps.workspace import Workspace, commit, settle
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def import_reference(workspace: Workspace, field: str, *, final: bool = False) -
         result = _take_over(workspace, writer, name, keys, field)
         entry = {"from": field, "labels": dict(result.labels), "rejected": len(result.rejected)}
         workspace.journal.advance(writer, name, "committed", "closed", {"fetch": entry})
+        settle(workspace, writer)
         workspace.project(writer, keys)
     return result
 

@@ -105,12 +105,17 @@ class Workspace:
 
     def recover(self, writer: Writer) -> None:
         """After a writer that did not end: shut it out, roll planned rounds forward, project everything."""
-        self.scenes.raise_fence(writer)
-        self.scenes.refresh()
+        self.raise_fence(writer)
         if not self.is_split():
             return
         settle(self, writer)
         self.project(writer)
+
+    def raise_fence(self, writer: Writer) -> None:
+        """Shuts out every earlier writer, everywhere, and reads the dataset anew."""
+        self.journal.raise_fence(writer)
+        self.scenes.raise_fence(writer)
+        self.scenes.refresh()
 
     def states(self, keys: Iterable[str] | None = None) -> dict[str, SceneState]:
         """Tags and status of `keys` (of every scene, when None), as the journal has them."""
@@ -132,15 +137,26 @@ class Workspace:
     def project(
         self, writer: Writer, keys: Iterable[str] | None = None, views: Iterable[str] | None = None
     ) -> None:
-        """Writes tags and status of `keys` (all that differ, when None) and the saved `views` (all, when None)."""
-        states = self.states(keys)
-        if keys is None:
-            keys = sorted({one.scene for one in self.scenes.differences(states)})
-        self.scenes.project({key: states[key] for key in keys}, writer)
-        for name, members in self.views().items():
+        """Writes tags and status of `keys` (all that differ, when None) and the saved `views` (all, when None).
+
+        Scenes that were removed from the dataset by hand are left out; views of rounds that are no more are deleted.
+        """
+        there = set(self.scenes.table.keys.tolist())
+        known = None if keys is None else sorted(there & set(keys))
+        states = self.states(known)
+        if known is None:
+            known = sorted({one.scene for one in self.scenes.differences(states)})
+        self.scenes.project({key: states[key] for key in known}, writer)
+        wanted = self.views()
+        for name, members in wanted.items():
             if views is None or name in views:
-                self.scenes.save_view(name, members, f"swath: {name}")
-        self.scenes.set_info(self.info())
+                self.scenes.save_view(
+                    name, [key for key in members if key in there], f"swath: {name}", writer
+                )
+        for name in self.scenes.views.owned():
+            if views is None and name not in wanted:
+                self.scenes.views.delete(name, writer)
+        self.scenes.set_info(self.info(), writer)
         self.journal.barrier(writer)
         self.scenes.refresh()
 

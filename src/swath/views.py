@@ -1,0 +1,136 @@
+"""Saved views and `dataset.info`, written whole and fenced: mirrors of the journal for people, never the record.
+
+FiftyOne saves a view in two writes (a document of its own, and its id in the dataset's list); killed in between it leaves a
+view that nothing lists, or an id without a view, and then the dataset's views can't be read any more. Here a view's id is a
+function of dataset and name, its document is there before it is listed, and is unlisted before it goes: whatever is left in
+between is invisible, and the next writer clears it. Like samples, both documents are filtered by `swath_fence <= token`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from swath.errors import FencedError
+from swath.journal import Writer
+
+FENCE: Final = "swath_fence"
+OWNED: Final = r"^(test_set|val_set|golden_qa|pool|batch_v\d+|eval_v\d+_failures)$"
+
+
+class Views:
+    """The saved views and the info of one FiftyOne dataset. Reads and writes; keeps nothing."""
+
+    def __init__(self, dataset: Any) -> None:
+        import fiftyone.core.odm as foo
+
+        self._dataset = dataset
+        database = foo.get_db_conn()
+        self._views, self._datasets, self._runs = database.views, database.datasets, database.runs
+
+    @property
+    def _id(self) -> Any:
+        return self._dataset._doc.id
+
+    def _listed(self) -> dict[Any, dict[str, Any]]:
+        """id -> document of the views that the dataset lists; those that are gone are left out."""
+        doc = self._datasets.find_one({"_id": self._id}, {"saved_views": 1}) or {}
+        ids = [getattr(one, "id", one) for one in doc.get("saved_views") or []]
+        return {one["_id"]: one for one in self._views.find({"_id": {"$in": ids}})}
+
+    def owned(self) -> list[str]:
+        """Names of the views that are there and carry a name of swath's, sorted."""
+        return sorted({one["name"] for one in self._listed().values() if re.match(OWNED, one["name"])})
+
+    def ids(self, name: str) -> list[str] | None:
+        """Group or sample ids that the view selects, sorted; None when there is none, or it selects otherwise."""
+        found = [one for one in self._listed().values() if one["name"] == name]
+        if len(found) != 1 or len(found[0]["view_stages"]) != 1:
+            return None
+        kwargs = dict(json.loads(found[0]["view_stages"][0])["kwargs"])
+        ids = kwargs.get("group_ids", kwargs.get("sample_ids"))
+        return None if ids is None else sorted(ids)
+
+    def save(self, name: str, view: Any, description: str, writer: Writer) -> None:
+        """Saves `view` under `name`; one of that name by other hands is replaced."""
+        import fiftyone.core.utils as fou
+        from bson import json_util
+        from pymongo.errors import DuplicateKeyError
+
+        from swath.scenes import object_id
+
+        mine = object_id(self._id, "view", name)
+        self._remove(
+            [key for key, one in self._listed().items() if one["name"] == name and key != mine], writer
+        )
+        now = datetime.now(timezone.utc)
+        content = {
+            "_dataset_id": self._id,
+            "name": name,
+            "slug": fou.to_slug(name),
+            "description": description,
+            "view_stages": [json_util.dumps(stage) for stage in view._serialize(include_uuids=False)],
+            "last_modified_at": now,
+            FENCE: writer.token,
+        }
+        try:
+            self._views.update_one(
+                {"_id": mine, FENCE: {"$lte": writer.token}},
+                {"$set": content, "$setOnInsert": {"created_at": now, "last_loaded_at": None}},
+                upsert=True,
+            )
+        except DuplicateKeyError:  # it is there, under a higher fence
+            raise self._fenced(writer, f"the view {name!r}") from None
+        self._write({"$addToSet": {"saved_views": mine}}, writer, f"the view {name!r}")
+
+    def delete(self, name: str, writer: Writer) -> None:
+        self._remove([key for key, one in self._listed().items() if one["name"] == name], writer)
+
+    def _remove(self, ids: Sequence[Any], writer: Writer) -> None:
+        if ids:
+            self._write({"$pull": {"saved_views": {"$in": list(ids)}}}, writer, "views")
+            self._views.delete_many({"_id": {"$in": list(ids)}})
+
+    def set_info(self, entries: Mapping[str, Any], writer: Writer) -> None:
+        """Sets keys of `dataset.info`; its other keys stay."""
+        self._write(
+            {"$set": {f"info.{key}": value for key, value in entries.items()}}, writer, "dataset.info"
+        )
+
+    def raise_fence(self, writer: Writer) -> None:
+        """Shuts out every earlier writer, and clears what one that was killed left half done, FiftyOne's own included:
+        ids of views and evaluations that are gone, and documents of swath's that nothing lists."""
+        self._datasets.update_one({"_id": self._id}, {"$max": {FENCE: writer.token}})
+        self._views.update_many(
+            {"_dataset_id": self._id, FENCE: {"$lt": writer.token}}, {"$set": {FENCE: writer.token}}
+        )
+        doc = self._datasets.find_one({"_id": self._id}, {"saved_views": 1, "evaluations": 1}) or {}
+        listed = [getattr(one, "id", one) for one in doc.get("saved_views") or []]
+        there = {one["_id"]: one["name"] for one in self._views.find({"_dataset_id": self._id}, {"name": 1})}
+        gone = [one for one in doc.get("saved_views") or [] if getattr(one, "id", one) not in there]
+        if gone:
+            self._write({"$pull": {"saved_views": {"$in": gone}}}, writer, "views")
+        lost = [key for key, name in there.items() if key not in listed and re.match(OWNED, name)]
+        if lost:
+            self._views.delete_many({"_id": {"$in": lost}})
+        runs = {key: getattr(one, "id", one) for key, one in (doc.get("evaluations") or {}).items()}
+        known = {one["_id"] for one in self._runs.find({"_id": {"$in": list(runs.values())}}, {"_id": 1})}
+        dangling = {f"evaluations.{key}": "" for key, one in runs.items() if one not in known}
+        if dangling:
+            self._write({"$unset": dangling}, writer, "evaluations")
+        mine = {"_dataset_id": self._id, "key": {"$regex": r"^eval_v\d+$"}}
+        self._runs.delete_many({**mine, "_id": {"$nin": list(runs.values())}})
+
+    def _write(self, change: Mapping[str, Any], writer: Writer, what: str) -> None:
+        query = {"_id": self._id, "$or": [{FENCE: {"$lte": writer.token}}, {FENCE: None}]}
+        if self._datasets.update_one(query, change).matched_count != 1:
+            raise self._fenced(writer, what)
+
+    def _fenced(self, writer: Writer, what: str) -> FencedError:
+        return FencedError(
+            f"{self._dataset.name}: {writer.operation} lost the dataset to another process before it wrote {what}; "
+            "the rest was not written; run it again"
+        )
