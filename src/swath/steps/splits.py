@@ -7,6 +7,7 @@ the drives of the pool, one frame per drive until drives run out. Test is frozen
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from swath import __version__
 from swath.config import Splits
 from swath.errors import StateError, some
+from swath.formats.files import write_atomic
 from swath.journal import digest, pack
 from swath.projection import SPLITS
 from swath.steps.workspace import Workspace
@@ -230,14 +232,14 @@ def looks(workspace: Workspace) -> tuple[list[str], np.ndarray[Any, np.dtype[np.
     usable = np.isfinite(encoded.vectors).all(axis=1) & (np.linalg.norm(encoded.vectors, axis=1) > 0)
     keys = [key for key, good in zip(keys, usable, strict=True) if good]
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".partial.npz")
+    content = io.BytesIO()
     np.savez(
-        temporary,
+        content,
         fingerprint=fingerprint,
         keys=np.array(keys, dtype=np.str_),
         vectors=encoded.vectors[usable],
     )
-    temporary.replace(path)
+    write_atomic(path, content.getvalue())
     return keys, encoded.vectors[usable]
 
 
