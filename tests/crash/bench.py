@@ -1,0 +1,168 @@
+"""Prepared states of one small loop, and experiments on them: do, kill, let a stopped process go on, look."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import harness
+import pymongo
+from forks import End, Forks
+from shelf import Prepared, clear, differences, put_back, say, take
+
+DB = "swath_crash"
+ORDER = (
+    *("init", "split", "embed", "reference", "select", "send", "fetch_half", "fetch"),
+    *("check", "golden", "train", "evaluate", "stop"),
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """An operation: what it is done on, its name, and what a successor does after it while it is stopped."""
+
+    prepared: str
+    name: str
+    then: tuple[str, ...] = ()
+    world: str = "small"
+
+
+CASES = {
+    "init": Case("", "init"),
+    "init again": Case("stop", "init", world="large"),
+    "split": Case("init", "split", ("embed",)),
+    "embed": Case("split", "embed", ("reference",)),
+    "reference": Case("embed", "reference", ("select",)),
+    "select": Case("reference", "select", ("cancel",)),
+    "send": Case("select", "send", ("cancel",)),
+    "fetch_half": Case("send", "fetch_half", ("cancel",)),
+    "fetch": Case("fetch_half", "fetch", ("cancel",)),
+    "check": Case("fetch", "check", ("cancel",)),
+    "golden": Case("check", "golden", ("cancel",)),
+    "train": Case("golden", "train", ("evaluate",)),
+    "evaluate": Case("train", "evaluate", ("stop",)),
+    "stop": Case("evaluate", "stop", ("select",)),
+    "select again": Case("stop", "select", ("cancel",)),
+    "cancel": Case("fetch_half", "cancel", ("select",)),
+    "cancel late": Case("golden", "cancel", ("select",)),
+    "close": Case("fetch_half", "close", ("check",)),
+    "repair": Case("tampered", "repair", ("stop",)),
+}
+
+
+def make_worlds(folder: Path, world: Path) -> dict[str, Path]:
+    """`large` is the world; `small` lacks its last two scenes, which come later."""
+    small = folder / "small"
+    shutil.copytree(world, small)
+    lines = (world / "drives.txt").read_text().splitlines(keepends=True)
+    for line in lines[-2:]:
+        for path in small.glob(f"training/*/{line.split()[0]}.*"):
+            path.unlink()
+    (small / "drives.txt").write_text("".join(lines[:-2]))
+    return {"small": small, "large": world}
+
+
+class Bench:
+    """`points`: per case, the log of its writes, unbroken; `after`: what its end says."""
+
+    def __init__(self, uri: str, folder: Path, world: Path) -> None:
+        self.uri, self.home, self.worlds = uri, folder / "home", make_worlds(folder, world)
+        self.client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri)
+        self.client.drop_database(DB)
+        self.db = self.client[DB]
+        self.forks = Forks(folder / "results")
+        clear(self.home)
+        self.points: dict[str, list[str]] = {}
+        self.after: dict[str, dict[str, Any]] = {}
+        self.prepared: dict[str, Prepared] = {"": take(self.db, self.home)}
+        for name in ORDER:
+            self.check(self.forks.call("operate", **self.about(Case("", name)), names=[name]))
+            self.prepared[name] = take(self.db, self.home)
+        put_back(self.db, self.home, self.prepared["evaluate"])
+        self.check(self.forks.call("tamper", **self.where))
+        self.prepared["tampered"] = take(self.db, self.home)
+
+    def close(self) -> None:
+        self.forks.close()
+        self.client.drop_database(DB)
+        self.client.close()
+
+    @property
+    def where(self) -> dict[str, str]:
+        return {"uri": self.uri, "db": DB}
+
+    def about(self, case: Case) -> dict[str, str]:
+        return {**self.where, "world": str(self.worlds[case.world]), "home": str(self.home)}
+
+    def check(self, end: End) -> Any:
+        assert not end.error, f"{end.error}: {end.text}"
+        assert not end.signal, f"killed by signal {end.signal}"
+        return end.value
+
+    def say(self) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(json.dumps(say(self.db, harness.DATASET, self.home)))
+        return state
+
+    # ------------------------------------------------------------------ experiments
+
+    def unbroken(self, case: str, plant: str = "") -> list[str]:
+        """The log of a case's writes, in order; done once."""
+        if case not in self.points or plant:
+            it = CASES[case]
+            put_back(self.db, self.home, self.prepared[it.prepared])
+            log = self.check(self.forks.call("operate", **self.about(it), names=[it.name], plant=plant))
+            if plant:
+                return log
+            self.points[case], self.after[case] = log, self.say()
+        return self.points[case]
+
+    def killed(self, case: str, n: int, when: str, plant: str = "") -> list[str]:
+        """Dies at write `n`; a new process recovers and goes on. Returns what is wrong then: nothing."""
+        self.unbroken(case)
+        it = CASES[case]
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        end = self.forks.call("operate", **self.about(it), names=[it.name], kill=(n, when), plant=plant)
+        assert end.signal == 9, f"{case} {n} {when}: did not die there: {end}"
+        wrong: list[str] = self.check(self.forks.call("finish", **self.about(it), names=[it.name], plant=plant))
+        return [f"after recovery: {one}" for one in wrong] + differences(self.say(), self.after[case])
+
+    def killed_twice(self, case: str, n: int, m: int) -> list[str] | None:
+        """Dies at write `n`, and its recovery at write `m`; None when the recovery has no such write."""
+        self.unbroken(case)
+        it = CASES[case]
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        self.forks.call("operate", **self.about(it), names=[it.name], kill=(n, "after"))
+        if self.forks.call("recover", **self.where, kill=(m, "before")).signal != 9:
+            return None
+        wrong: list[str] = self.check(self.forks.call("finish", **self.about(it), names=[it.name]))
+        return [f"after recovery: {one}" for one in wrong] + differences(self.say(), self.after[case])
+
+    def overtaken(self, case: str, n: int, plant: str = "") -> tuple[list[str], str]:
+        """Stops before write `n`; its lease runs out; a successor finishes it and does more; then the first goes on.
+
+        Returns what that changed, compared with a first that never came back: nothing; and the error that it ended with.
+        """
+        it = CASES[case]
+        names = [it.name, *it.then]
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        assert self.forks.call("operate", **self.about(it), names=[it.name], kill=(n, "before")).signal == 9
+        self.check(self.forks.call("finish", **self.about(it), names=names))
+        without = self.say()
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        first = self.forks.start("operate", **self.about(it), names=[it.name], stop=n, plant=plant)
+        assert first.wait_stopped(), f"{case} {n}: did not stop there: {first.wait()}"
+        self.expire()
+        successor = self.forks.call("finish", **self.about(it), names=names, plant=plant)
+        first.go_on()
+        end = first.wait()
+        self.check(successor)
+        return differences(self.say(), without), f"{end.error}: {end.text}" if end.error else ""
+
+    def expire(self) -> None:
+        """The lease of whoever holds the dataset runs out."""
+        held = {"writer.mark": {"$ne": None}}
+        change = {"$set": {"writer.expires": {"$subtract": ["$$NOW", 1000]}}}
+        self.db["swath.loops"].update_many(held, [change])

@@ -1,0 +1,367 @@
+"""What runs in the children of the fork server: operations of a loop, with their writes counted, and death at one of them.
+
+A write is a command on the wire that changes something (pymongo's command listener: `started` before it is sent,
+`succeeded` when the reply is there), or a file under the loop's folder that is opened for writing or renamed. Nothing can
+bypass that count. The thread that renews the lease is left out: when it fires depends on the clock.
+"""
+
+from __future__ import annotations
+
+import builtins
+import io
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
+os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
+os.environ["FIFTYONE_SHOW_PROGRESS_BARS"] = "false"
+
+import numpy as np
+import pymongo.monitoring
+
+WRITES = frozenset(
+    ["insert", "update", "delete", "findAndModify", "findandmodify", "bulkWrite", "create", "createIndexes", "drop", "dropIndexes", "dropDatabase", "renameCollection", "collMod"]
+)
+CHANGES: dict[str, Any] = {
+    "train": {"steps": 2, "width": 32},
+    "select": {"zcore_max_draws": 200, "first_min": 4, "min": 3},
+    "annotate": {"annotator": "simulated"},
+    "splits": {"by": "scene", "golden": 0.09},
+    "evaluate": {"resamples": 10},
+}
+DATASET = "kills"
+FENCED_OUT = ("", "FencedError", "ConflictError", "StateError")  # how a writer ends that was overtaken; "" if it was done
+TAKES = "update swath.loops"  # with a pipeline: no other write of a loop's document computes on the server
+
+
+# ---------------------------------------------------------------------- counting writes
+
+
+@dataclass
+class Counter(pymongo.monitoring.CommandListener):
+    """Numbers the writes from 1. `act(n, when, what)` is called `before` and `after` each."""
+
+    act: Callable[[int, str, str], None] = lambda n, when, what: None
+    armed: bool = False
+    count: int = 0
+    log: list[str] = field(default_factory=list)
+    _sent: dict[int, int] = field(default_factory=dict)
+
+    def begin(self, what: str) -> int:
+        self.count += 1
+        self.log.append(what)
+        self.act(self.count, "before", what)
+        return self.count
+
+    def _counts(self, name: str) -> bool:
+        return self.armed and name in WRITES and threading.current_thread().name != "swath-lease"
+
+    def started(self, event: Any) -> None:
+        if self._counts(event.command_name):
+            what = f"{event.command_name} {event.command.get(event.command_name)}"
+            if what == TAKES and isinstance(event.command["updates"][0]["u"], list):
+                what = "takes the dataset"
+            self._sent[event.request_id] = self.begin(what)
+
+    def succeeded(self, event: Any) -> None:
+        if event.request_id in self._sent:
+            n = self._sent.pop(event.request_id)
+            self.act(n, "after", self.log[n - 1])
+
+    def failed(self, event: Any) -> None:
+        self._sent.pop(event.request_id, None)
+
+
+COUNTER = Counter()
+
+
+def count_files(home: Path) -> None:
+    """Counts files under `home` as well: opened for writing, or renamed."""
+    inside = f"{home}{os.sep}"
+
+    def counted(original: Callable[..., Any], is_write: Callable[..., bool], what: str) -> Callable[..., Any]:
+        def call(path: Any, *args: Any, **kwargs: Any) -> Any:
+            name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else ""
+            if not (COUNTER.armed and str(name).startswith(inside) and is_write(*args, **kwargs)):
+                return original(path, *args, **kwargs)
+            n = COUNTER.begin(f"{what} {Path(name).suffix}")
+            result = original(path, *args, **kwargs)
+            COUNTER.act(n, "after", what)
+            return result
+
+        return call
+
+    def writes(mode: str = "r", *args: Any, **kwargs: Any) -> bool:
+        return bool(set(mode) & set("wax+"))
+
+    builtins.open = io.open = counted(io.open, writes, "open")
+    for name in ("replace", "rename"):
+        setattr(os, name, counted(getattr(os, name), lambda *args, **kwargs: True, name))
+
+
+def at(n: int, when: str, how: int) -> Callable[[int, str, str], None]:
+    """Sends this process the signal `how` before or after write `n`."""
+
+    def act(number: int, phase: str, what: str) -> None:
+        if number == n and phase == when:
+            COUNTER.armed = False
+            os.kill(os.getpid(), how)
+
+    return act
+
+
+# ---------------------------------------------------------------------- the loop in a child
+
+
+def warm() -> None:
+    """Imports and compiles everything, in the server, once."""
+    import fiftyone
+    import fiftyone.core.odm
+    import torch
+
+    import swath.loop
+    import swath.steps.annotate
+    import swath.steps.check
+    import swath.steps.embed
+    import swath.steps.evaluate
+    import swath.steps.golden
+    import swath.steps.init
+    import swath.steps.mend
+    import swath.steps.select
+    import swath.steps.splits
+    import swath.steps.stop
+    import swath.steps.train
+    import swath.trainers.center
+    from swath.kernels import neighbors, zcore
+
+    torch.set_num_threads(1)
+    vectors = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
+    zcore.score(vectors, seed=0, select=0.5, target_overlap=0.5, max_draws=20, k=3, workers=1)
+    neighbors.top_k(vectors, vectors, 3)
+    assert fiftyone.core.odm.database._client is None, "a client is open before the fork"
+
+
+def connect(uri: str, db: str) -> None:
+    """Points FiftyOne in this process at a database; its client is made with the counter in place."""
+    import fiftyone as fo
+
+    os.environ["FIFTYONE_DATABASE_URI"] = uri
+    fo.config.database_uri, fo.config.database_name = uri, db
+    fo.config.show_progress_bars = False
+    pymongo.monitoring.register(COUNTER)
+
+
+class HalfBusy:
+    """Wraps an annotator: every other task is not looked at yet."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.name, self.opinions, self.notes = inner.name, inner.opinions, inner.notes
+
+    def send(self, work: Any) -> None:
+        self._inner.send(work)
+
+    def fetch(self, work: Any) -> Any:
+        from swath.annotators.base import Answer
+
+        done = {task.task for task in work.tasks[::2]}
+        for one in self._inner.fetch(work):
+            yield one if one.task in done else Answer(one.task, one.modality, "unreviewed")
+
+
+def predict(self: Any, model: Any, images: Any, *, progress: Any = None) -> Any:
+    """Boxes that are a function of the image's name: what is killed is the evaluation, not the network."""
+    from swath.kernels.detection import Predictions
+
+    out = []
+    for image in images:
+        rng = np.random.default_rng(list(Path(image).stem.encode()))
+        corner = rng.uniform(0, 60, (3, 2)).round(2)
+        scores = np.sort(rng.uniform(0.3, 0.9, 3).round(3))[::-1]
+        out.append(Predictions(np.hstack([corner, corner + 20]), scores.copy(), np.zeros(3, np.int64)))
+    return out
+
+
+def open_loop(uri: str, db: str, half: bool = False, wait: float = 5) -> Any:
+    from swath.loop import Loop
+    from swath.trainers.center import CenterTrainer
+
+    connect(uri, db)
+    CenterTrainer.predict = predict  # type: ignore[method-assign]
+    loop = Loop.open(DATASET, wait=wait)
+    count_files(loop.workspace.home)
+    if half:
+        loop.annotator = HalfBusy(loop.annotator)
+    return loop
+
+
+def once(loop: Any, name: str) -> None:
+    """One operation, as a user would ask for it."""
+    if name == "cancel":
+        loop.cancel(loop.workspace.journal.rounds()[-1]["round"], "the light was bad")
+    elif name == "close":
+        loop.close_round(loop.workspace.journal.rounds()[-1]["round"], "no time")
+    elif name == "fetch_half":
+        loop.fetch()
+    else:
+        getattr(loop, name)()
+
+
+def to_its_end(loop: Any, name: str) -> None:
+    """An operation that may have been interrupted anywhere, to its end: as a user would who asks what is next."""
+    rounds = loop.workspace.journal.rounds()
+    if name in ("repair", "fetch_half"):
+        once(loop, name)
+    elif name in ("cancel", "close"):
+        if rounds[-1]["state"] != ("cancelled" if name == "cancel" else "labeled"):
+            once(loop, name)
+    elif name == "reference":
+        for _ in range(3):
+            if loop.plan().step != "select":
+                loop.next()
+    elif loop.plan().step == name:
+        loop.next()
+
+
+def init(uri: str, db: str, world: str, home: str) -> None:
+    """`swath init`, its writes counted."""
+    from swath.loop import Loop
+
+    connect(uri, db)
+    count_files(Path(home))
+    COUNTER.armed = True
+    Loop.init_kitti(DATASET, Path(world), changes=CHANGES, home=Path(home))
+
+
+def operate(
+    uri: str,
+    db: str,
+    names: list[str],
+    world: str,
+    home: str,
+    kill: tuple[int, str] | None = None,
+    stop: int = 0,
+    plant: str = "",
+) -> list[str]:
+    """Does operations; dies at a write, or stops before one. Returns the log of writes."""
+    planted(plant)
+    loop = None if names == ["init"] else open_loop(uri, db, half="fetch_half" in names)
+    if kill is not None:
+        COUNTER.act = at(*kill, how=signal.SIGKILL)
+    if stop:
+        COUNTER.act = at(stop, "before", how=signal.SIGSTOP)
+    if loop is None:
+        init(uri, db, world, home)
+    COUNTER.armed = True
+    for name in names if loop else []:
+        once(loop, name)
+    COUNTER.armed = False
+    return COUNTER.log
+
+
+def finish(uri: str, db: str, names: list[str], world: str, home: str, plant: str = "") -> list[str]:
+    """Opens the loop, which recovers; returns where dataset and journal contradict each other; does `names`."""
+    planted(plant)
+    if names == ["init"]:
+        init(uri, db, world, home)
+        return []
+    loop = open_loop(uri, db, half="fetch_half" in names)
+    wrong = [] if "repair" in names else [str(one) for one in loop.repair(check=True).differences]
+    for name in names:
+        to_its_end(loop, name)
+    return wrong
+
+
+def recover(uri: str, db: str, kill: tuple[int, str]) -> None:
+    """Opens the loop and dies at a write of its recovery."""
+    COUNTER.act = at(*kill, how=signal.SIGKILL)
+    COUNTER.armed = True
+    open_loop(uri, db)
+
+
+def tamper(uri: str, db: str) -> None:
+    """What hostile hands do: tags on one slice, a status, a view and info changed."""
+    loop = open_loop(uri, db)
+    dataset = loop.workspace.scenes.dataset
+    samples = dataset._sample_collection
+    samples.update_one({"scene_key": "000003", "group.name": "right"}, {"$addToSet": {"tags": "split:test"}})
+    samples.update_many({"scene_key": {"$in": ["000001", "000002"]}}, {"$set": {"tags": ["mine"]}})
+    samples.update_many({"scene_key": "000005"}, {"$set": {"annotation_status": "annotated"}})
+    dataset.delete_saved_view("pool")
+    dataset.save_view("batch_v0", dataset.limit(2), overwrite=True)
+    dataset.info["golden_qa_history"] = []
+    dataset.save()
+
+
+# ---------------------------------------------------------------------- planted bugs
+
+
+def planted(name: str) -> None:
+    """Puts a bug in, for this process: the proof must find it."""
+    if name:
+        PLANTS[name]()
+
+
+def _tags_before_journal() -> None:
+    """The batch is tagged, and then written to the journal."""
+    from swath.scenes import SceneState
+    from swath.steps import select
+
+    decide = select.decide
+
+    def tag_first(workspace: Any, *args: Any) -> Any:
+        manifest, scores = decide(workspace, *args)
+        for row in manifest["scenes"]:
+            workspace.scenes._collection.update_many(
+                {"scene_key": row["key"]}, {"$addToSet": {"tags": f"batch:{manifest['round']}"}}
+            )
+        return manifest, scores
+
+    def unheld(workspace: Any, **options: Any) -> Any:
+        manifest, _ = tag_first(workspace)
+        with workspace.writer("select") as writer:
+            workspace.journal.plan(writer, manifest["round"], manifest["number"], manifest)
+            select.commit(workspace, writer, manifest["round"])
+        return select.result_of(manifest, dry_run=False)
+
+    assert SceneState
+    select.select = unheld
+
+
+def _labeled_before_labels() -> None:
+    """The journal says that labels came before they are written."""
+    from swath.steps import annotate
+
+    def early(workspace: Any, annotator: Any) -> Any:
+        batch = annotate.open_batch(workspace)
+        with workspace.writer("fetch") as writer:
+            workspace.journal.advance(writer, batch["round"], "annotating", "labeled", {"fetch": {}})
+            annotate.open_batch = lambda workspace: batch
+            journal = workspace.journal
+            advance, journal.advance = journal.advance, lambda *args: None
+            try:
+                return fetch(workspace, annotator)
+            finally:
+                journal.advance = advance
+
+    fetch = annotate.fetch
+    annotate.fetch = early
+
+
+def _no_fence() -> None:
+    """Sample writes go through whoever wrote last: nothing shuts an earlier writer out."""
+    from swath.scenes import Scenes
+
+    Scenes.raise_fence = lambda self, writer: None  # type: ignore[method-assign]
+
+
+PLANTS: Mapping[str, Callable[[], None]] = {
+    "tags before journal": _tags_before_journal,
+    "labeled before labels": _labeled_before_labels,
+    "no fence": _no_fence,
+}
