@@ -206,8 +206,12 @@ class Journal:
         """Whether something was begun and not finished, and no live process holds the dataset."""
         held = self.loop().get("writer", {})
         if held.get("mark") is not None:
-            return self._is_dead(held)
+            return self._is_dead(held) or self._has_expired()
         return bool(held.get("unclean")) or self._has_planned()
+
+    def _has_expired(self) -> bool:
+        late = {"$expr": {"$lt": ["$writer.expires", "$$NOW"]}}
+        return self._loops.find_one({"_id": self.dataset_id, **late}, {"_id": 1}) is not None
 
     def _has_planned(self) -> bool:
         return self._rounds.find_one({"dataset": self.dataset_id, "state": "planned"}, {"_id": 1}) is not None
