@@ -221,7 +221,7 @@ def test_frames_of_a_drive_are_near_duplicates(made: tuple[World, KittiFolder]) 
 
 def test_conditions_change_image_and_cloud() -> None:
     """Of one street: dusk is darker; fog flattens the image and hides what is far from the LiDAR; rain adds points in the air."""
-    plan = replace(plan_drives(40, 3)[0], time="day", weather="clear", density="busy")
+    plan = replace(plan_drives(40, 3)[0], time="day", weather="clear", density="busy", place="city")
     seen = {}
     for name, change in {
         "day": {},
@@ -232,7 +232,7 @@ def test_conditions_change_image_and_cloud() -> None:
         street = build_street(replace(plan, **change), 3)
         seen[name] = render(street, Rig.make(SCALE, street.tilt), 0, np.random.default_rng(0))
     assert seen["dusk"].left.mean() < 0.75 * seen["day"].left.mean()
-    assert seen["fog"].left.std() < 0.8 * seen["day"].left.std()
+    assert seen["fog"].left.std() < 0.9 * seen["day"].left.std()
     reach = {name: np.linalg.norm(r.cloud[:, :3], axis=1) for name, r in seen.items()}
     assert (reach["fog"] > 35).sum() < 0.3 * (reach["day"] > 35).sum()
     airborne = {name: ((r.cloud[:, 3] < 0.04) & (reach[name] < 8)).sum() for name, r in seen.items()}
