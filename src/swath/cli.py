@@ -110,11 +110,18 @@ def changes_of(
 
     changes = read(config) if config else {}
     if annotator or folder:
-        section = dict(changes.get("annotate") or {})
+        section = dict(section_of(changes, "annotate"))
         section |= {"annotator": annotator} if annotator else {}
         section |= {"folder": str(folder.resolve()), "annotator": annotator or "files"} if folder else {}
         changes = {**changes, "annotate": section}
     return changes
+
+
+def section_of(changes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = changes.get(name) or {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"--config: {name}: expected a mapping of settings, got {section!r}")
+    return section
 
 
 # ---------------------------------------------------------------------- begin
@@ -259,7 +266,7 @@ def embed(
     out = Out(as_json)
     changes = changes_of(config)
     if encoder:
-        changes["embed"] = {**(changes.get("embed") or {}), "encoder": encoder}
+        changes["embed"] = {**section_of(changes, "embed"), "encoder": encoder}
     with show.progress() as progress:
         result = Loop.open(
             dataset, changes=changes, source=str(config or "--encoder"), progress=progress

@@ -75,7 +75,7 @@ class Splits(_Section):
 class Embed(_Section):
     """`encoder`: `descriptor[:image|:cloud]`, `onnx:PATH`, `zoo:NAME`, `model:vN`, `field:NAME`."""
 
-    encoder: str = "descriptor"
+    encoder: str = Field("descriptor", pattern=r"^(descriptor(:image|:cloud)?|(onnx|zoo|model|field):.+)$")
     workers: int = Field(1, ge=1)
 
 
@@ -113,6 +113,12 @@ class Annotate(_Section):
     extra: Share = 0.015
     swap: Share = 0.01
 
+    @model_validator(mode="after")
+    def _files_are_somewhere(self) -> Annotate:
+        if self.annotator == "files" and self.folder is None:
+            raise ValueError("the files annotator needs a folder: --folder DIR, or annotate: {folder: DIR}")
+        return self
+
 
 class Golden(_Section):
     """Accepted error rates per axis, and when a deviation is called one."""
@@ -134,9 +140,9 @@ class Golden(_Section):
 
 class Train(_Section):
     trainer: Literal["center"] = "center"
-    width: int = Field(320, ge=32, description="pixels: width of the network's input")
-    steps: int = Field(300, ge=1)
-    batch: int = Field(8, ge=1)
+    width: int = Field(384, ge=32, multiple_of=16, description="pixels: width of the network's input")
+    steps: int = Field(600, ge=1)
+    batch: int = Field(4, ge=1)
     lr: float = Field(2e-3, gt=0)
     threads: int = Field(1, ge=1)
     seed: int = 0
@@ -177,6 +183,13 @@ class LoopConfig(_Section):
     def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value):
             raise ValueError("expected at least one class, each once")
+        odd = [
+            name
+            for name in value
+            if not name.isprintable() or not 0 < len(name) <= 64 or set(name) & set("<>&")
+        ]
+        if odd:
+            raise ValueError(f"class names of 1 to 64 printable characters without < > &; not {odd[0]!r}")
         return value
 
     def hash(self) -> str:

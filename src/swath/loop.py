@@ -377,6 +377,9 @@ class Loop:
                 tell(plan, result)
             if getattr(result, "waiting", 0):
                 waits = f"{result.waiting} scenes of {result.batch} wait for labels from {result.annotator}"
+                if result.rejected:
+                    first = result.rejected[0]
+                    waits += f"; {len(result.rejected)} labels were rejected, the first ({first['where']}): {first['reason']}"
                 waits += "".join(f"; {note}" for note in result.notes)
                 break
             if plan.step == until:

@@ -61,7 +61,8 @@ def progress() -> Iterator[Callable[[str], Tick]]:
     try:
         yield begin
     finally:
-        bars.stop()
+        if bars.live.is_started:  # else it would print an empty line
+            bars.stop()
 
 
 def line(text: str) -> None:

@@ -195,7 +195,10 @@ def _round(
         for rank, (key, stream) in enumerate(chosen.items(), 1)
     ]
     manifest: Document = {"round": name, "number": number, "role": "pool", "batch": batch, "scenes": scenes}
-    manifest |= {"golden": [], "excluded": [], "notes": ["adopted"], "answers": None}
+    manifest |= {"golden": [], "excluded": [], "notes": ["adopted from tags"], "answers": None}
+    manifest |= {"zcore": {"draws": 0, "overlap": None, "interval": [None, None], "reason": "adopted"}}
+    manifest |= {"seed": workspace.config.seed, "config_hash": workspace.config.hash()}
+    manifest |= {"versions": {}, "fingerprints": {}}
     workspace.journal.plan(writer, name, number, manifest)
     rows = [
         {"key": scene["key"], "role": "pool", "modality": modality, "slot": 0, "stream": scene["stream"]}

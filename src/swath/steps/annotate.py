@@ -203,6 +203,7 @@ def fetch(workspace: Workspace, annotator: Annotator) -> FetchResult:
             entry = {
                 "states": dict(result.states),
                 "labels": dict(result.labels),
+                "notes": list(result.notes),
                 "rejected": len(result.rejected),
             }
             after = "closed" if batch["number"] < 0 else "labeled"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swath.errors import FormatError, StateError
+from swath.errors import FormatError, StateError, WaitingError
 from swath.formats.pcd import read_pcd
 from swath.kernels.checks import Finding, check_across, check_boxes, check_cuboids
 from swath.labels import read_boxes, read_cuboids
@@ -88,6 +88,7 @@ def check(workspace: Workspace) -> CheckResult:
             "rules": dict(result.rules),
             "errors": result.errors,
             "warnings": result.warnings,
+            "notes": list(result.notes),
             "findings": [dict(one) for one in result.findings[:LISTED]],
         }
         workspace.journal.advance(writer, name, "labeled", "labeled", {"check": entry})
@@ -101,9 +102,10 @@ def latest(workspace: Workspace, *states: str) -> Any:
     if not rounds:
         raise StateError("there is no round yet; `swath next` says what is next")
     if rounds[-1]["state"] not in states:
-        raise StateError(
-            f"{rounds[-1]['round']} is {rounds[-1]['state']}; this step needs it to be {' or '.join(states)}; "
-            "`swath next` says what is next"
+        held = rounds[-1]["state"] == "labeled" and "golden" in rounds[-1]["steps"]
+        raise (WaitingError if held else StateError)(
+            f"{rounds[-1]['round']} is {rounds[-1]['state']}{', its golden check blocks' if held else ''}; "
+            f"this step needs it to be {' or '.join(states)}; `swath next` says what is next"
         )
     return rounds[-1]
 
