@@ -178,23 +178,36 @@ def normalised(rows: int, width: int, seed: int = 0) -> Array:
     return x
 
 
-def photographs(rows: int, seed: int = 0) -> Array:
-    """(rows, 486) float32: the built-in image descriptor of random crops of scikit-image's photographs."""
+def pictures() -> list[Array]:
+    """scikit-image's larger colour photographs, (height, width, 3) uint8."""
     from skimage import data
 
+    found = [
+        getattr(data, name)() for name in ("astronaut", "coffee", "chelsea", "rocket", "stereo_motorcycle")
+    ]
+    return [picture[0] if isinstance(picture, tuple) else picture for picture in found]
+
+
+def crop(picture: Array, middle: tuple[float, float], step: int, light: float) -> Array:
+    """(486,) float32, the built-in image descriptor of a crop of 192 x 64 times `step` px as near to `middle` as fits.
+
+    middle: row and column as shares of the picture; light: what the brightness is multiplied by.
+    """
     from swath.encoders.descriptor import image_descriptor
 
-    names = ("astronaut", "coffee", "chelsea", "rocket", "stereo_motorcycle")
-    pictures = [getattr(data, name)() for name in names]
-    pictures = [picture[0] if isinstance(picture, tuple) else picture for picture in pictures]
-    rng = np.random.default_rng(seed)
+    height, width = 64 * step, 192 * step
+    top = int(np.clip(middle[0] * picture.shape[0] - height / 2, 0, picture.shape[0] - height))
+    left = int(np.clip(middle[1] * picture.shape[1] - width / 2, 0, picture.shape[1] - width))
+    part = picture[top : top + height : step, left : left + width : step]
+    return image_descriptor((part / 255 * light).astype(np.float32)).astype(np.float32)
+
+
+def photographs(rows: int, seed: int = 0) -> Array:
+    """(rows, 486) float32: descriptors of random crops of photographs."""
+    rng, some = np.random.default_rng(seed), pictures()
     x = np.empty((rows, 486), np.float32)
     for row in range(rows):
-        picture = pictures[rng.integers(len(pictures))]
+        picture = some[rng.integers(len(some))]
         step = int(rng.integers(1, 1 + min(picture.shape[0] // 64, picture.shape[1] // 192)))
-        top = rng.integers(0, picture.shape[0] - 64 * step + 1)
-        left = rng.integers(0, picture.shape[1] - 192 * step + 1)
-        crop = picture[top : top + 64 * step : step, left : left + 192 * step : step]
-        crop = crop[:, :: int(rng.choice([-1, 1]))] / 255 * rng.uniform(0.5, 1.0)
-        x[row] = image_descriptor(crop.astype(np.float32))
+        x[row] = crop(picture, (rng.random(), rng.random()), step, rng.uniform(0.5, 1.0))
     return x

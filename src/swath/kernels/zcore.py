@@ -27,7 +27,7 @@ MEMORY = 4 * 2**30  # bytes of sorted columns that are kept in memory, unless to
 _LARGEST = 1e37  # differences of larger float32 values would overflow
 _MOST_DRAWS = 2**24  # int64 holds 2**25 units of 2**-38
 _MOST_NEIGHBOURS = 2**22
-_FEW_ROWS = 1500  # plus five a neighbour: so few are quicker to look at than to walk among
+_FEW_ROWS = 1500  # plus ten a neighbour: so few are quicker to look at than to walk among
 _FIRST_BLOCK = 4096
 _GROUPS = 8
 _CHUNK = 2**22  # values checked in one go
@@ -273,7 +273,7 @@ def _engine(
         raise ValueError(
             f"expected auto, brute or (two dimensions a draw) walk; got {method!r} with {m} dimensions"
         )
-    pays = m == 2 and len(data) > _FEW_ROWS + 5 * k and draws > 4 * len(dims)
+    pays = m == 2 and len(data) > _FEW_ROWS + 10 * k and draws > 4 * len(dims)
     if method == "walk" or (method == "auto" and pays):
         return Walk(data, dims, memory, pool)
     return Brute(data, memory)
