@@ -90,11 +90,12 @@ def views(
     }
     listed = [batch for batch in batches if batch.get("number", -1) >= 0 and batch["state"] != "cancelled"]
     members: dict[str, set[str]] = {batch["round"]: set() for batch in listed}
+    returned: dict[str, set[str]] = {batch["round"]: set() for batch in listed}
     for row in assignments:
-        if row["role"] == "pool" and row["round"] in members and row["state"] != "returned":
-            members[row["round"]].add(row["key"])
+        if row["role"] == "pool" and row["round"] in members:
+            (returned if row["state"] == "returned" else members)[row["round"]].add(row["key"])
     for batch in listed:
-        out[f"batch_{batch['round']}"] = sorted(members[batch["round"]])
+        out[f"batch_{batch['round']}"] = sorted(members[batch["round"]] - returned[batch["round"]])
         if "evaluate" in batch["steps"]:
             failures = batch["steps"]["evaluate"]["failures"]
             out[f"eval_{batch['round']}_failures"] = sorted(failure["key"] for failure in failures)

@@ -71,6 +71,10 @@ class SceneTable:
             )
         return np.array([self._row[key] for key in keys], dtype=np.int64)
 
+    def known(self, keys: Iterable[str]) -> list[str]:
+        """Those of `keys` that are in the dataset, in their order: people delete scenes by hand."""
+        return [key for key in keys if key in self._row]
+
     def keys_of(self, ids: Iterable[object]) -> list[str]:
         """Keys of FiftyOne ids (text or ObjectId), in their order; `UnknownNameError` names those that do not exist."""
         listed = [str(one) for one in ids]

@@ -136,11 +136,13 @@ def work_of(workspace: Workspace, name: str) -> Work:
     wanted: dict[tuple[str, int], set[str]] = {}
     for row in workspace.journal.assignments(round=name, active=True):
         wanted.setdefault((row["key"], row["slot"]), set()).add(row["modality"])
-    keys = sorted({key for key, _ in wanted})
+    keys = table.known(sorted({key for key, _ in wanted}))
     rows = dict(zip(keys, table.rows(keys), strict=True))
     known = calibrations(workspace.scenes, keys)
     tasks = []
     for (key, slot), modalities in sorted(wanted.items()):
+        if key not in rows:  # deleted by hand since
+            continue
         media = {
             slice_name: str(paths[rows[key]]) for slice_name, paths in table.paths.items() if paths[rows[key]]
         }

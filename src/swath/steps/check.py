@@ -45,7 +45,7 @@ def check(workspace: Workspace) -> CheckResult:
             round=name, role="pool", state={"$in": ["labeled", "reviewed_empty"]}
         )
         done = {(row["key"], row["modality"]) for row in rows}
-        keys = sorted({key for key, _ in done})
+        keys = table.known(sorted({key for key, _ in done}))
         flat = workspace.scenes.values(config.slices.image, keys, [config.fields.detections])
         solid: list[dict[str, Any]] = [{} for _ in keys]
         if "3d" in workspace.modalities:

@@ -93,11 +93,14 @@ def _compare(workspace: Workspace, batch: Document, override: str | None) -> tup
     examples: list[dict[str, str]] = []
     classes: list[str] = []
     compared: set[str] = set()
+    there = set(workspace.members("golden"))
     for modality in workspace.modalities:
         answered = [
             row
             for row in rows
-            if row["modality"] == modality and row["state"] in ("labeled", "reviewed_empty")
+            if row["modality"] == modality
+            and row["state"] in ("labeled", "reviewed_empty")
+            and row["key"] in there
         ]
         keys = [row["key"] for row in answered]
         blind, careful = _read(workspace, modality, name, keys)

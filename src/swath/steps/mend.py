@@ -58,6 +58,8 @@ def _look(workspace: Workspace, *, checked_only: bool) -> RepairResult:
         if found != members:
             was = "missing, or not a selection by id" if found is None else _change(set(members), set(found))
             differences.append(Difference(f"view {name}", "", "members", f"{len(members)} scenes", was))
+    for name in sorted(set(workspace.scenes.views.owned()) - set(workspace.views())):
+        differences.append(Difference(f"view {name}", "", "members", "no such view", "there"))
     info = workspace.scenes.dataset.info
     for key, value in workspace.info().items():
         if canonical(info.get(key)) != canonical(value):
@@ -201,8 +203,13 @@ def replay(workspace: Workspace, name: str) -> ReplayResult:
     if pack(old) == pack(new):
         return ReplayResult(name, True, (), (), ())
     differs = []
-    if old["fingerprints"]["embeddings"] != new["fingerprints"]["embeddings"]:
-        differs.append("embeddings: the vectors of the candidates are not the ones it was chosen from")
+    for part, whose in (
+        ("embeddings", "candidates"),
+        ("failures", "failures"),
+        ("labelled", "labelled scenes"),
+    ):
+        if old["fingerprints"].get(part) != new["fingerprints"][part]:
+            differs.append(f"embeddings: the vectors of the {whose} are not the ones it was chosen with")
     for part in sorted(set(old["versions"]) | set(new["versions"])):
         if old["versions"].get(part) != new["versions"].get(part):
             differs.append(f"code: {part} {new['versions'].get(part)} now, {old['versions'].get(part)} then")
@@ -238,13 +245,13 @@ class ExplainResult:
 def explain(workspace: Workspace, key: str) -> ExplainResult:
     """Why a scene is where it is: split, rounds with stream, rank, score and reason, answers, checks, failures."""
     table = workspace.scenes.table
-    if key not in set(table.keys.tolist()):
+    if not table.known([key]):
         by_id = dict(zip(table.ids.tolist(), table.keys.tolist(), strict=True))
-        if key not in by_id:
+        if str(key) not in by_id:
             raise UnknownNameError(
                 f"no scene {key!r}; keys look like {some(table.keys, 3)} (a FiftyOne id works too)"
             )
-        key = by_id[key]
+        key = by_id[str(key)]
     row = int(table.rows([key])[0])
     state = workspace.states()[key]
     rounds, failures, findings = [], [], []

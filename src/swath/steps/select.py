@@ -146,7 +146,7 @@ def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str
             f"no candidates: {left} pool scenes are left, {len(question.excluded)} of them excluded "
             f"({some(f'{key}: {why}' for key, why in question.excluded)})"
         )
-    covered, scores = _coverage(workspace, question, vectors, budget / len(candidates))
+    covered, scores, beside = _coverage(workspace, question, vectors, budget / len(candidates))
     failures, queries, rows, mixed, notes = _targets(workspace, question, vectors)
     chosen = allocate(
         budget,
@@ -208,7 +208,12 @@ def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str
         "config_hash": question.config.hash(),
         "config": question.config.model_dump(mode="json"),
         "versions": {"swath": __version__, "numpy": np.__version__, "python": platform.python_version()},
-        "fingerprints": {"embeddings": fingerprint(candidates, vectors), "pool": digest(candidates)},
+        "fingerprints": {
+            "embeddings": fingerprint(candidates, vectors),
+            "failures": fingerprint([failure["key"] for failure in failures], queries),
+            "labelled": beside,
+            "pool": digest(candidates),
+        },
     }
     return manifest, dict(zip(candidates, covered.scores.tolist(), strict=True))
 
@@ -237,7 +242,10 @@ def ask(workspace: Workspace, exclude: Sequence[str] = (), anyway: bool = False)
     if last is not None:
         batch = workspace.journal.round(last)
         record = batch["steps"].get("evaluate")
-        for failure in (record["failures"] if record else [])[: workspace.config.select.failures]:
+        found = record["failures"] if record else []
+        there = set(workspace.scenes.table.known(failure["key"] for failure in found))
+        found = [failure for failure in found if failure["key"] in there]
+        for failure in found[: workspace.config.select.failures]:
             told = {name: failure[name] for name in ("key", "fn", "fp")}
             failures.append({**told, "kinds": _kinds(failure, record["classes"])})
         if failures and workspace.config.select.class_evidence > 0 and "train" in batch["steps"]:
@@ -260,8 +268,9 @@ def ask(workspace: Workspace, exclude: Sequence[str] = (), anyway: bool = False)
 
 def _coverage(
     workspace: Workspace, question: Question, vectors: Vectors, share: float
-) -> tuple[zcore.ZCoreResult, np.ndarray[Any, Any]]:
-    """ZCore of the candidates, and the scores that the coverage stream goes by."""
+) -> tuple[zcore.ZCoreResult, np.ndarray[Any, Any], str | None]:
+    """ZCore of the candidates, the scores that the coverage stream goes by, and the fingerprint of the labelled scenes'
+    vectors, where those matter."""
     config = question.config.select
     covered = zcore.score(
         vectors,
@@ -274,10 +283,10 @@ def _coverage(
         progress=workspace.progress("score coverage (ZCore)"),
     )
     if config.coverage_method == "zcore":
-        return covered, covered.scores
-    labelled = workspace.scenes.vectors(
-        _labelled(workspace, question.number), question.config.fields.embeddings
-    )
+        return covered, covered.scores, None
+    keys = _labelled(workspace, question.number)
+    labelled = workspace.scenes.vectors(keys, question.config.fields.embeddings)
+    beside = fingerprint(keys, labelled)
     labelled = labelled[usable(labelled)] if labelled.size else np.zeros((0, vectors.shape[1]), np.float32)
     scores = coverage_scores(
         vectors,
@@ -288,10 +297,11 @@ def _coverage(
         max_draws=config.zcore_max_draws,
         workers=config.workers,
     )
-    return covered, scores
+    return covered, scores, beside
 
 
 NO_VECTOR = "no usable vector"
+NOTHING_LEFT = "nothing is left to label: it has labels, or no medium for them"
 
 
 def modalities_of(workspace: Workspace, key: str) -> list[str]:
@@ -349,11 +359,13 @@ def _candidates(
         )
     why |= {key: NO_VECTOR for key, fine in zip(open_keys, good, strict=True) if not fine}
     why |= dict.fromkeys(exclude, "excluded by hand")
+    missing = {
+        key: tuple(one for one in modalities_of(workspace, key) if one not in done.get(key, ()))
+        for key in open_keys
+    }
+    why |= {key: NOTHING_LEFT for key in open_keys if not missing[key]}
     keep = [key for key in open_keys if key not in why]
-    missing = [
-        tuple(one for one in modalities_of(workspace, key) if one not in done.get(key, ())) for key in keep
-    ]
-    return keep, missing, sorted((key, why[key]) for key in open_keys if key in why)
+    return keep, [missing[key] for key in keep], sorted((key, why[key]) for key in open_keys if key in why)
 
 
 def _labelled(workspace: Workspace, before: int) -> list[str]:
@@ -362,7 +374,7 @@ def _labelled(workspace: Workspace, before: int) -> list[str]:
     done = workspace.journal.assignments(
         role="pool", modality="2d", state={"$in": ["labeled", "reviewed_empty"]}
     )
-    return sorted({row["key"] for row in done if number[row["round"]] < before})
+    return workspace.scenes.table.known(sorted({row["key"] for row in done if number[row["round"]] < before}))
 
 
 def _kinds(failure: Mapping[str, Any], classes: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -40,12 +40,11 @@ def stop(workspace: Workspace) -> StopResult:
         values = [figure["value"] or 0.0 for figure in figures]
         sizes = [one["steps"]["train"]["images"] for one in rounds]
         now = figures[-1]
-        labelled = {
-            row["key"]
-            for row in workspace.journal.assignments(role="pool")
-            if row["active"] or row["state"] in ("labeled", "reviewed_empty", "skipped")
-        }
-        left = len(workspace.members("pool")) - len(labelled)
+        states = workspace.states()
+        skipped = {row["key"] for row in workspace.journal.assignments(role="pool", state="skipped")}
+        left = sum(
+            states[key].status == "unlabeled" and key not in skipped for key in workspace.members("pool")
+        )
         flat = plateau(
             values,
             [f["low"] for f in figures],

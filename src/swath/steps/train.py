@@ -89,7 +89,7 @@ def training_set(workspace: Workspace) -> tuple[TrainingSet, list[str]]:
         role="pool", modality="2d", state={"$in": ["labeled", "reviewed_empty"]}
     )
     count = {row["key"]: row["count"] for row in rows}
-    keys = list(workspace.only("pool", sorted(count), "train"))
+    keys = table.known(workspace.only("pool", sorted(count), "train"))
     if not keys:
         raise StateError("train: no pool scene has 2D labels yet; `swath next` says what is next")
     docs = workspace.scenes.values(config.slices.image, keys, [config.fields.detections])
@@ -111,6 +111,8 @@ def training_set(workspace: Workspace) -> tuple[TrainingSet, list[str]]:
         boxes.append(read.boxes[keep])
         labels.append(np.array([position[read.classes[i]] for i in keep], dtype=np.int64))
     notes = []
+    if gone := sorted(set(count) - set(keys)):
+        notes.append(f"{len(gone)} labelled scenes were deleted from the dataset: {some(gone)}")
     if changed:
         notes.append(
             f"labels of {len(changed)} scenes are not the ones that were fetched (edited by hand?): {some(changed)}"

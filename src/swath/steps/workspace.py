@@ -71,8 +71,9 @@ class Workspace:
         return "membership" in self.journal.loop()
 
     def members(self, *splits: str) -> list[str]:
-        """Keys of these splits, sorted."""
-        return sorted(key for key, split in self.membership().items() if split in splits)
+        """Keys of these splits, sorted; those that were deleted from the dataset by hand are left out (`repair` names them)."""
+        wanted = sorted(key for key, split in self.membership().items() if split in splits)
+        return self.scenes.table.known(wanted)
 
     def not_test(self, keys: Sequence[str], operation: str) -> Sequence[str]:
         """`keys`, or `FrozenSplitError` when a test scene is among them."""
