@@ -126,7 +126,9 @@ class Bench:
         put_back(self.db, self.home, self.prepared[it.prepared])
         end = self.forks.call("operate", **self.about(it), names=[it.name], kill=(n, when), plant=plant)
         assert end.signal == 9, f"{case} {n} {when}: did not die there: {end}"
-        wrong: list[str] = self.check(self.forks.call("finish", **self.about(it), names=[it.name], plant=plant))
+        wrong: list[str] = self.check(
+            self.forks.call("finish", **self.about(it), names=[it.name], plant=plant)
+        )
         return [f"after recovery: {one}" for one in wrong] + differences(self.say(), self.after[case])
 
     def killed_twice(self, case: str, n: int, m: int) -> list[str] | None:

@@ -25,7 +25,21 @@ import numpy as np
 import pymongo.monitoring
 
 WRITES = frozenset(
-    ["insert", "update", "delete", "findAndModify", "findandmodify", "bulkWrite", "create", "createIndexes", "drop", "dropIndexes", "dropDatabase", "renameCollection", "collMod"]
+    [
+        "insert",
+        "update",
+        "delete",
+        "findAndModify",
+        "findandmodify",
+        "bulkWrite",
+        "create",
+        "createIndexes",
+        "drop",
+        "dropIndexes",
+        "dropDatabase",
+        "renameCollection",
+        "collMod",
+    ]
 )
 CHANGES: dict[str, Any] = {
     "train": {"steps": 2, "width": 32},
@@ -35,7 +49,12 @@ CHANGES: dict[str, Any] = {
     "evaluate": {"resamples": 10},
 }
 DATASET = "kills"
-FENCED_OUT = ("", "FencedError", "ConflictError", "StateError")  # how a writer ends that was overtaken; "" if it was done
+FENCED_OUT = (
+    "",
+    "FencedError",
+    "ConflictError",
+    "StateError",
+)  # how a writer ends that was overtaken; "" if it was done
 TAKES = "update swath.loops"  # with a pipeline: no other write of a loop's document computes on the server
 
 
@@ -124,19 +143,6 @@ def warm() -> None:
     import fiftyone.core.odm
     import torch
 
-    import swath.loop
-    import swath.steps.annotate
-    import swath.steps.check
-    import swath.steps.embed
-    import swath.steps.evaluate
-    import swath.steps.golden
-    import swath.steps.init
-    import swath.steps.mend
-    import swath.steps.select
-    import swath.steps.splits
-    import swath.steps.stop
-    import swath.steps.train
-    import swath.trainers.center
     from swath.kernels import neighbors, zcore
 
     torch.set_num_threads(1)

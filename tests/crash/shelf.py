@@ -20,9 +20,17 @@ from bson.raw_bson import RawBSONDocument
 from pymongo.database import Database
 
 RAW = CodecOptions(document_class=RawBSONDocument)
-TIMES = {"created_at", "last_modified_at", "last_loaded_at", "last_deletion_at", "timestamp", "seconds", "cpu_seconds"}
+TIMES = {
+    "created_at",
+    "last_modified_at",
+    "last_loaded_at",
+    "last_deletion_at",
+    "timestamp",
+    "seconds",
+    "cpu_seconds",
+}
 WRITERS = {"swath_fence", "mark", "token", "fence", "floor", "revision", "writer", "barrier", "home"}
-UNSAID = TIMES | WRITERS | {"_id", "id", "manifest_sha256"}
+UNSAID = TIMES | WRITERS | {"_id", "id", "_dataset_id", "_rand", "manifest_sha256"}
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,9 @@ def test_an_overtaken_writer_at_every_write(bench: Bench, case: str) -> None:
         assert error.split(":")[0] in FENCED_OUT, error
 
 
-@pytest.mark.parametrize(("plant", "case"), [("tags before journal", "select"), ("labeled before labels", "fetch")])
+@pytest.mark.parametrize(
+    ("plant", "case"), [("tags before journal", "select"), ("labeled before labels", "fetch")]
+)
 def test_a_planted_bug_in_the_order_of_writes_is_found(bench: Bench, plant: str, case: str) -> None:
     """With tags written before the journal, or the journal before labels, killing finds a state that is wrong."""
     bench.unbroken(case)

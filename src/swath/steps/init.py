@@ -61,18 +61,22 @@ def init_kitti(
         )
     if fo.dataset_exists(name):
         dataset = fo.load_dataset(name)
-        if not open_journal(dataset).exists() and len(dataset):
+        bare = not open_journal(dataset).exists()
+        if bare and not len(dataset) and not dataset.info:
+            dataset.delete()  # empty: FiftyOne makes a dataset in many writes, and may have been killed in between
+        elif bare:
             raise StateError(
                 f"dataset {name!r} exists and has no loop; choose another name, or start one on it: "
                 f"`swath init {name} --fiftyone {name}`"
             )
-    else:
+    if not fo.dataset_exists(name):
         dataset = fo.Dataset(name, persistent=True)
         dataset.add_group_field("group", default=config.slices.image)
     workspace = _open(dataset, config, home, progress)
     with workspace.writer("init") as writer:
         _declare_kitti(workspace)
         added = _add_frames(workspace, folder.frames)
+        workspace.scenes.declare()  # once more: the cloud's fields, now that there is a cloud
         workspace.scenes.give_keys()
         aside = _place_new(workspace, writer)
         damages = tuple({"file": one.file, "line": one.line, "reason": one.reason} for one in folder.damages)
