@@ -1,0 +1,99 @@
+"""What a loop leaves behind, as plain data: to compare before and after, two datasets, or to go on from a copy."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from swath.loop import Loop
+from swath.scenes import load_dataset
+
+STAMPS = ("last_modified_at", "swath_fence")
+OF_ONE_DATASET = ("_id", "_dataset_id", "_rand", "filepath", "created_at")
+
+
+def samples(loop: Loop) -> dict[tuple[str, str], dict[str, Any]]:
+    """(scene, slice) -> the stored document, ids, paths and stamps left out."""
+    dataset = loop.workspace.scenes.dataset
+    out = {}
+    for doc in dataset._sample_collection.find({}):
+        slice_name = (doc.pop("group", None) or {}).get("name", "")
+        out[doc["scene_key"], slice_name] = {
+            name: value for name, value in doc.items() if name not in (*STAMPS, *OF_ONE_DATASET)
+        }
+    return out
+
+
+def journal(loop: Loop) -> dict[str, Any]:
+    """Records of the loop, its rounds and assignments; ids, revisions and durations left out."""
+    book = loop.workspace.journal
+    record = book.loop()
+    rounds = []
+    for batch in book.batches():
+        for name in ("_id", "dataset", "revision", "mark", "fence", "manifest_sha256"):
+            batch.pop(name, None)
+        batch["steps"].get("train", {}).pop("info", None)  # holds seconds
+        manifest = book.manifest(batch["round"])
+        for scene in manifest["scenes"]:
+            scene.pop("id", None)
+        rounds.append({**batch, "manifest": manifest})
+    kept = ("config", "membership_sha256", "test_sha256")
+    steps = {name: entry for name, entry in record["steps"].items() if name != "init"}
+    return {
+        "rounds": rounds,
+        "assignments": [
+            {name: value for name, value in row.items() if name != "fence"} for row in book.assignments()
+        ],
+        "steps": steps,
+        **{name: record.get(name) for name in kept},
+    }
+
+
+def shown(loop: Loop) -> dict[str, Any]:
+    """Saved views by their scenes, `dataset.info`, evaluations."""
+    scenes = loop.workspace.scenes
+    scenes.refresh()
+    dataset = scenes.dataset
+    views = {name: scenes.view_members(name) for name in sorted(dataset.list_saved_views())}
+    return {"views": views, "info": dict(dataset.info), "evaluations": sorted(dataset.list_evaluations())}
+
+
+def everything(loop: Loop) -> dict[str, Any]:
+    return {"samples": samples(loop), "journal": journal(loop), "shown": shown(loop)}
+
+
+def differences(one: Any, two: Any, where: str = "") -> list[str]:
+    """Where two of the above differ: paths, at most a dozen."""
+    found: list[str] = []
+    if isinstance(one, dict) and isinstance(two, dict):
+        for key in sorted(set(one) | set(two), key=str):
+            if key not in one or key not in two:
+                found.append(f"{where}/{key}: only in {'the second' if key in two else 'the first'}")
+            else:
+                found += differences(one[key], two[key], f"{where}/{key}")
+    elif isinstance(one, list) and isinstance(two, list) and len(one) == len(two):
+        for i, (a, b) in enumerate(zip(one, two, strict=True)):
+            found += differences(a, b, f"{where}[{i}]")
+    elif one != two:
+        found.append(f"{where}: {str(one)[:120]} != {str(two)[:120]}")
+    return found[:12]
+
+
+def fork(name: str, copy: str, home: Path) -> None:
+    """A copy of a dataset with its journal and folder, to go another way from the same point."""
+    loop = Loop.open(name)
+    book = loop.workspace.journal
+    load_dataset(name).clone(copy, persistent=True)
+    new_id = load_dataset(copy)._doc.id
+    if loop.workspace.home.exists():
+        shutil.copytree(loop.workspace.home, home, ignore=shutil.ignore_patterns("clouds"))
+    record = book.loop() | {"_id": new_id, "home": str(home)}
+    book._loops.insert_one(record)
+    for collection in (book._rounds, book._assignments):
+        docs = list(collection.find({"dataset": book.dataset_id}))
+        for doc in docs:
+            del doc["_id"]
+            doc["dataset"] = new_id
+        if docs:
+            collection.insert_many(docs)
