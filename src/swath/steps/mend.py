@@ -87,15 +87,21 @@ def _change(expected: set[str], found: set[str]) -> str:
 
 
 def edited(workspace: Workspace) -> list[str]:
-    """Pool scenes whose labels are not, bit for bit, the ones that were fetched last."""
+    """Scenes whose labels (of val and golden: whose reference) are not, bit for bit, the ones that came last.
+
+    A reference that is the majority of several opinions is not compared: the journal has the opinions' digests, not its own.
+    """
     from swath.labels import digest_of
 
     config = workspace.config
     last: dict[tuple[str, str], str] = {}
-    number = {batch["round"]: batch["number"] for batch in workspace.journal.rounds()}
-    rows = workspace.journal.assignments(role="pool", state={"$in": ["labeled", "reviewed_empty"]})
+    number = {batch["round"]: batch["number"] for batch in workspace.journal.batches()}
+    done = {"role": {"$in": ["pool", "reference"]}, "state": {"$in": ["labeled", "reviewed_empty"]}}
+    rows = workspace.journal.assignments(**done)
+    several = {(row["key"], row["modality"]) for row in rows if row["slot"] > 0}
     for row in sorted(rows, key=lambda row: number[row["round"]]):
-        last[row["key"], row["modality"]] = row["digest"]
+        if (row["key"], row["modality"]) not in several:
+            last[row["key"], row["modality"]] = row["digest"]
     out = set()
     for modality in workspace.modalities:
         flat = modality == "2d"
