@@ -171,6 +171,22 @@ def clustered(rows: int, width: int, seed: int = 0) -> Array:
     return x
 
 
+def ragged(rows: int, width: int, seed: int = 0) -> Array:
+    """As `clustered`, but every value has a tail of its own: outliers lie far out in some dimensions only."""
+    rng = np.random.default_rng(seed)
+    sizes = 1 / np.arange(1, 301)
+    centre = rng.standard_normal((300, width), dtype=np.float32)
+    spread = rng.uniform(0.05, 0.5, 300).astype(np.float32)
+    x = np.empty((rows, width), np.float32)
+    for start in range(0, rows, 20_000):
+        block = x[start : start + 20_000]
+        label = rng.choice(300, len(block), p=sizes / sizes.sum())
+        block[:] = rng.standard_t(3, block.shape)
+        block *= spread[label][:, None]
+        block += centre[label]
+    return x
+
+
 def normalised(rows: int, width: int, seed: int = 0) -> Array:
     """As `clustered`, every row of length one."""
     x = clustered(rows, width, seed)
