@@ -416,6 +416,8 @@ class Journal:
         expected = (states,) if isinstance(states, str) else tuple(states)
         before = self.round(name)
         if before["state"] not in expected:
+            if self.fenced(writer):
+                raise self._fenced(writer)
             raise StateError(f"{name} is {before['state']}; this step needs it to be {' or '.join(expected)}")
         mark = uuid.uuid4().hex
         change = {

@@ -79,11 +79,18 @@ class Child:
 
     def wait(self, timeout: float = 60) -> End:
         deadline = time.monotonic() + timeout
-        while (status := self.forks.poll(self.pid)) is None:
+        while (end := self.look()) is None:
             if time.monotonic() > deadline:
                 os.kill(self.pid, signal.SIGKILL)
                 raise TimeoutError(f"child {self.pid} did not end within {timeout} s")
             time.sleep(0.003)
+        return end
+
+    def look(self) -> End | None:
+        """How it ended; None while it has not. Once it is known, don't ask again."""
+        status = self.forks.poll(self.pid)
+        if status is None:
+            return None
         if os.WIFSIGNALED(status):
             return End(signal=os.WTERMSIG(status))
         end: End = pickle.loads(self.result.read_bytes())

@@ -12,6 +12,7 @@ import io
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,8 @@ os.environ["FIFTYONE_SHOW_PROGRESS_BARS"] = "false"
 
 import numpy as np
 import pymongo.monitoring
+
+import swath.journal
 
 WRITES = frozenset(
     [
@@ -253,9 +256,11 @@ def operate(
     kill: tuple[int, str] | None = None,
     stop: int = 0,
     plant: str = "",
+    lease: float = 30,
 ) -> list[str]:
     """Does operations; dies at a write, or stops before one. Returns the log of writes."""
     planted(plant)
+    swath.journal.LEASE_SECONDS = lease  # type: ignore[misc]
     loop = None if names == ["init"] else open_loop(uri, db, half="fetch_half" in names)
     if kill is not None:
         COUNTER.act = at(*kill, how=signal.SIGKILL)
@@ -281,6 +286,13 @@ def finish(uri: str, db: str, names: list[str], world: str, home: str, plant: st
     for name in names:
         to_its_end(loop, name)
     return wrong
+
+
+def race(uri: str, db: str, what: str, at: float, wait: float = 30) -> None:
+    """Opens the loop, waits for the clock, and does one operation."""
+    loop = open_loop(uri, db, wait=wait)
+    time.sleep(max(0.0, at - time.time()))
+    once(loop, what)
 
 
 def recover(uri: str, db: str, kill: tuple[int, str]) -> None:
