@@ -103,11 +103,15 @@ def views(
 
 
 def info(
-    classes: Iterable[str], modalities: Iterable[str], batches: Iterable[Mapping[str, Any]]
+    classes: Iterable[str],
+    modalities: Iterable[str],
+    batches: Iterable[Mapping[str, Any]],
+    earlier: Iterable[Any] = (),
 ) -> dict[str, Any]:
-    """Keys of `dataset.info`: the annotation schemas, `eval_vN`, and `golden_qa_history` with the guide's keys."""
+    """Keys of `dataset.info`: the annotation schemas, `eval_vN`, and `golden_qa_history` with the guide's keys, after the
+    `earlier` entries that were there before swath."""
     out: dict[str, Any] = {f"annotation_schema_{one}": {"classes": list(classes)} for one in modalities}
-    history = []
+    history = list(earlier)
     for batch in batches:
         if batch["state"] == "cancelled":
             continue

@@ -8,10 +8,12 @@ is made what the journal says (`swath repair` does the same later).
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from swath import __version__
 from swath.config import LoopConfig
 from swath.errors import StateError, some
 from swath.journal import Document, Writer, digest, pack
@@ -51,6 +53,7 @@ def adopt(
     problems: list[str] = []
     membership = _membership(tags, problems)
     _views(workspace, membership, problems)
+    _classes(workspace, problems)
     rounds: dict[str, int] = {}
     if not any(membership.values()):
         problems.append(
@@ -129,6 +132,34 @@ def _views(workspace: Workspace, membership: Mapping[str, str], problems: list[s
             problems.append(f"there is no saved view {view!r}")
 
 
+def _classes(workspace: Workspace, problems: list[str]) -> None:
+    """Whether schemas and labels keep to the class map."""
+    config = workspace.config
+    for modality in workspace.modalities:
+        schema = workspace.scenes.dataset.info.get(f"annotation_schema_{modality}")
+        listed = (schema.get("classes") if isinstance(schema, Mapping) else None) or config.classes
+        if set(listed) != set(config.classes):
+            problems.append(
+                f"annotation_schema_{modality} lists the classes {some(listed, 12)}, the class map is "
+                f"{some(config.classes, 12)}; name the ones to keep in --config (classes: [...])"
+            )
+        flat = modality == "2d"
+        slice_name = config.slices.image if flat else config.slices.cloud
+        field = config.fields.detections if flat else config.fields.cuboids
+        keys = workspace.scenes.table.keys.tolist()
+        found = Counter(
+            str(one.get("label"))
+            for doc in workspace.scenes.values(slice_name, keys, [field])
+            for one in (doc.get(field) or {}).get("detections") or ()
+        )
+        strange = sorted(set(found) - set(config.classes))
+        if strange:
+            problems.append(
+                f"{sum(found[label] for label in strange)} labels in {field} are of no class in the class map: "
+                f"{some(strange)}; training leaves them out"
+            )
+
+
 def _rounds(
     workspace: Workspace, writer: Writer, tags: Tags, membership: Mapping[str, str], problems: list[str]
 ) -> dict[str, int]:
@@ -198,7 +229,7 @@ def _round(
     manifest |= {"golden": [], "excluded": [], "notes": ["adopted from tags"], "answers": None}
     manifest |= {"zcore": {"draws": 0, "overlap": None, "interval": [None, None], "reason": "adopted"}}
     manifest |= {"seed": workspace.config.seed, "config_hash": workspace.config.hash()}
-    manifest |= {"versions": {}, "fingerprints": {}}
+    manifest |= {"versions": {"swath": __version__}, "fingerprints": {"embeddings": None, "pool": None}}
     workspace.journal.plan(writer, name, number, manifest)
     rows = [
         {"key": scene["key"], "role": "pool", "modality": modality, "slot": 0, "stream": scene["stream"]}
@@ -252,12 +283,8 @@ def _answers(workspace: Workspace, rows: Sequence[Document]) -> list[tuple[Docum
             found = doc[field].get("detections") or []
             state = "labeled" if found else "reviewed_empty"
             which = {"key": key, "role": "pool", "modality": modality, "slot": 0}
-            out.append(
-                (
-                    which,
-                    {"state": state, "annotator": "adopted", "count": len(found), "digest": digest_of(found)},
-                )
-            )
+            told = {"state": state, "annotator": "adopted", "count": len(found), "digest": digest_of(found)}
+            out.append((which, {**told, "active": False}))  # nobody is asked for it again
     return out
 
 

@@ -131,17 +131,21 @@ def _record(
     damages: Sequence[Mapping[str, Any]],
     aside: int,
 ) -> InitResult:
-    table = workspace.scenes.table
+    table, info = workspace.scenes.table, workspace.scenes.dataset.info
+    before = workspace.journal.loop()["steps"].get("init")
+    history = info.get("golden_qa_history") if before is None else before["history"]
     entry = {
         **source,
         "scenes": len(table),
+        "history": history if isinstance(history, list) else [],  # golden checks of before swath, shown first
         "damages": list(damages[:1000]),
         "damage_count": len(damages),
         "set_aside": aside,
     }
     also = {"home": str(workspace.home.resolve()), "config": workspace.config.model_dump(mode="json")}
     workspace.journal.record(writer, "init", entry, **also)
-    workspace.scenes.set_info(workspace.info(), writer)
+    new = workspace.info().items()
+    workspace.scenes.set_info({key: value for key, value in new if key not in info}, writer)
     return InitResult(workspace.name, len(table), added, table.counts(), tuple(damages), aside)
 
 

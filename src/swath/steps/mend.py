@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from swath.config import canonical
 from swath.errors import StateError, SwathError, UnknownNameError, some
 from swath.journal import pack
 from swath.scenes import Difference
@@ -62,7 +61,7 @@ def _look(workspace: Workspace, *, checked_only: bool) -> RepairResult:
         differences.append(Difference(f"view {name}", "", "members", "no such view", "there"))
     info = workspace.scenes.dataset.info
     for key, value in workspace.info().items():
-        if canonical(info.get(key)) != canonical(value):
+        if info.get(key) != value:
             differences.append(
                 Difference(
                     f"info {key}", "", "value", "as journaled", "missing" if key not in info else "changed"

@@ -133,7 +133,8 @@ class Workspace:
 
     def info(self) -> dict[str, Any]:
         """What `dataset.info` mirrors, as the journal has it."""
-        return projection.info(self.config.classes, self.modalities, self.journal.rounds())
+        earlier = self.journal.loop()["steps"].get("init", {}).get("history", ())
+        return projection.info(self.config.classes, self.modalities, self.journal.rounds(), earlier)
 
     def project(
         self, writer: Writer, keys: Iterable[str] | None = None, views: Iterable[str] | None = None
