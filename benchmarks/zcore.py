@@ -271,7 +271,7 @@ def main() -> None:
     say("a full run's density, threads and whole jobs")
     tables[DENSE] = costs(ragged(1_000_000 if long else 20_000, 512), "ragged", 4, 2000, dims=16)
     tables["Threads"] = threads(100_000 if long else 20_000, 128, 20_000 if long else 4000)
-    tables["Stability"] = stability(*((3000, [3000, 30_000, 300_000]) if long else (500, [500, 5000])))
+    tables["Stability"] = stability(*((1000, [1000, 10_000, 100_000]) if long else (500, [500, 5000])))
     tables["The interval"] = honest_interval(400, 8000, 200 if long else 40)
     gigabytes = 4 * 2**30
     jobs = [(130, 486, 0.25, None, 1, gigabytes), (5000, 512, 0.1, 20_000, 2, gigabytes)]

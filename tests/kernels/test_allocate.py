@@ -43,7 +43,7 @@ def candidates(coverage, failures, exclude):
 
 
 @given(problems())
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_size_share_and_no_scene_twice(problem):
     """The batch has min(budget, candidates) distinct scenes, the exact share for coverage, or a note that says why not."""
     coverage, failures, budget, share, exclude = problem
@@ -60,7 +60,7 @@ def test_size_share_and_no_scene_twice(problem):
 
 
 @given(problems())
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_each_scene_comes_with_its_reason(problem):
     """Rank, score and failure of every scene are those of the list it was chosen from, coverage best first."""
     coverage, failures, *_ = problem
@@ -76,7 +76,7 @@ def test_each_scene_comes_with_its_reason(problem):
 
 
 @given(problems(), st.randoms(use_true_random=False))
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_the_order_of_inputs_changes_nothing(problem, random):
     """Rows renumbered, candidates and failures listed in another order: the same keys in the same places."""
     coverage, failures, budget, share, exclude = problem
@@ -96,7 +96,7 @@ def test_the_order_of_inputs_changes_nothing(problem, random):
 
 
 @given(problems(), st.integers(0, 29), st.integers(-1, 5), levels)
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_one_more_candidate_never_shrinks_the_batch(problem, row, where, score):
     """Adding a candidate to coverage or to a failure's list never makes the batch smaller."""
     coverage, failures, *rest = problem
@@ -106,7 +106,7 @@ def test_one_more_candidate_never_shrinks_the_batch(problem, row, where, score):
 
 
 @given(problems())
-@settings(deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_failures_are_served_in_turns(problem):
     """A failure that still has candidates left was served at most once less than any other, and each its best first."""
     _, failures, _, _, exclude = problem

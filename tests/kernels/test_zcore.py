@@ -150,7 +150,7 @@ def test_same_bits_however_it_is_carried_out(name):
     assert zcore.merge(parts).draws == len(draws)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     rows=st.integers(1, 400),
