@@ -195,6 +195,8 @@ class Journal:
         except Exception as error:
             # A user's mistake leaves nothing in flight, provided that every reply arrived.
             clean = recovered and not isinstance(error, pymongo.errors.PyMongoError | FencedError)
+            if not isinstance(error, pymongo.errors.PyMongoError | FencedError) and self.fenced(writer):
+                raise self._fenced(writer) from error  # whatever it stumbled over, this is why
             raise
         finally:
             self._current = None

@@ -54,8 +54,8 @@ CASES = {
 
 
 def unlisted(state: dict[str, Any]) -> dict[str, Any]:
-    """A state without views that nothing lists: nobody can see them, and the next repair clears them."""
-    return {name: value for name, value in state.items() if name != "views that nothing lists"}
+    """A state without views and runs that nothing lists: nobody can see them, and the next repair clears them."""
+    return {name: value for name, value in state.items() if name != "nothing lists"}
 
 
 def make_worlds(folder: Path, world: Path) -> dict[str, Path]:
@@ -168,7 +168,7 @@ class Bench:
         self.check(successor)
         changed = differences(unlisted(self.say()), unlisted(without))
         self.check(self.forks.call("finish", **self.about(it), names=["repair"]))
-        changed += [f"never cleared: {name}" for name in self.say()["views that nothing lists"]]
+        changed += [f"never cleared: {name}" for name in self.say()["nothing lists"]]
         return changed, f"{end.error}: {end.text}" if end.error else ""
 
     def expire(self) -> None:

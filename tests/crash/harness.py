@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import builtins
 import io
+import json
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -293,6 +294,81 @@ def race(uri: str, db: str, what: str, at: float, wait: float = 30) -> None:
     loop = open_loop(uri, db, wait=wait)
     time.sleep(max(0.0, at - time.time()))
     once(loop, what)
+
+
+def acknowledge(path: str) -> None:
+    """Keeps an independent record of what was acknowledged: a line in a file, forced to disk, per durable write.
+
+    A line holds the labels (by scene, slice and field) that were written before a barrier returned, and the state that a
+    round was moved to. What is in the file must be in the database, whatever happens to the server.
+    """
+    from swath.journal import Journal
+    from swath.scenes import Scenes
+
+    pending: list[tuple[str, str, str, list[str]]] = []
+    file = open(path, "a")  # noqa: SIM115  # open for as long as the process lives
+
+    def keep(kind: str, what: Any) -> None:
+        file.write(json.dumps([kind, what]) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+    def after(owner: Any, name: str, then: Callable[..., None]) -> None:
+        original = getattr(owner, name)
+
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+            result = original(self, *args, **kwargs)
+            then(result, *args)
+            return result
+
+        setattr(owner, name, call)
+
+    def written(result: Any, slice_name: str, values: Any, *args: Any) -> None:
+        for key, fields in values.items():
+            pending.extend((key, slice_name, field, sorted(_ids(value))) for field, value in fields.items())
+
+    def barrier(*args: Any) -> None:
+        keep("labels", [one for one in pending if one[3]])
+        pending.clear()
+
+    after(Scenes, "write", written)
+    after(Journal, "barrier", barrier)
+    after(Journal, "advance", lambda result, *args: keep("round", [result["round"], result["revision"]]))
+    after(Journal, "answer", lambda result, writer, name, rows: keep("answers", name))
+
+
+def _ids(value: Any) -> Iterator[str]:
+    """Ids of the labels in a raw field, or in the expression that writes it."""
+    if isinstance(value, dict):
+        if "_id" in value:
+            yield str(value["_id"])
+        value = list(value.values())
+    if isinstance(value, list):
+        for one in value:
+            yield from _ids(one)
+
+
+def with_server_killed(
+    uri: str, db: str, names: list[str], n: int, server: int, record: str, room: int = 0
+) -> list[str]:
+    """Does operations; before write `n` the process `server` is killed, and the operation goes on as it can."""
+    swath.journal.ROOM = room  # type: ignore[misc]
+    loop = open_loop(uri, db)
+
+    def act(number: int, phase: str, what: str) -> None:
+        if number == n and phase == "before":
+            os.kill(server, signal.SIGKILL)
+            while (
+                Path(f"/proc/{server}/stat").exists()
+                and " Z " not in Path(f"/proc/{server}/stat").read_text()
+            ):
+                time.sleep(0.001)
+
+    acknowledge(record)
+    COUNTER.act, COUNTER.armed = act, True
+    for name in names:
+        once(loop, name)
+    return COUNTER.log
 
 
 def recover(uri: str, db: str, kill: tuple[int, str]) -> None:

@@ -114,6 +114,7 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
     views = list(db.views.find({"_dataset_id": doc["_id"]}))
     runs = list(db.runs.find({"_dataset_id": doc["_id"]}))
     listed = {str(getattr(one, "id", one)) for one in doc.get("saved_views", [])}
+    evaluations = {str(getattr(one, "id", one)) for one in (doc.get("evaluations") or {}).values()}
     return {
         "samples": samples,
         "fields": sorted(field["name"] for field in doc["sample_fields"]),
@@ -122,10 +123,13 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
         "views": sorted(
             (one["name"], sorted(_members(one, key_of))) for one in views if str(one["_id"]) in listed
         ),
-        "views that nothing lists": sorted(one["name"] for one in views if str(one["_id"]) not in listed),
+        "nothing lists": sorted(
+            [one["name"] for one in views if str(one["_id"]) not in listed]
+            + [one["key"] for one in runs if str(one["_id"]) not in evaluations]
+        ),
         "views that are gone": len(listed - {str(one["_id"]) for one in views}),
         "evaluations": sorted(doc.get("evaluations") or {}),
-        "runs": sorted(one["key"] for one in runs),
+        "runs": sorted(one["key"] for one in runs if str(one["_id"]) in evaluations),
         "loop": {**_plain({key: one for key, one in loop.items() if key != "steps"}), "steps": _steps(loop)},
         "rounds": sorted(rounds, key=lambda one: str(one["round"])),
         "assignments": sorted(
