@@ -204,7 +204,7 @@ def init(
     if classes:
         changes["classes"] = [one.strip() for one in classes.split(",")]
     if (kitti is None) == (fiftyone is None):
-        raise ConfigError("init: give one of --kitti DIR and --fiftyone NAME")
+        raise typer.BadParameter("give one of --kitti DIR and --fiftyone NAME")
     if fiftyone is not None and fiftyone != name:
         raise ConfigError(
             f"init: a loop runs on the dataset itself: `swath init {fiftyone} --fiftyone {fiftyone}`"
@@ -548,6 +548,21 @@ def round_cancel(
     out = Out(as_json)
     with opened(dataset, config) as loop:
         result = loop.cancel(name, reason)
+    out.result(result, show.round_)
+
+
+@rounds_app.command("reopen")
+def round_reopen(
+    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
+    dataset: Dataset,
+    reason: Annotated[str, typer.Option(help="Why; recorded.")],
+    config: Config = None,
+    as_json: Json = False,
+) -> None:
+    """Have a labelled round labelled again, golden scenes too, before its model is trained."""
+    out = Out(as_json)
+    with opened(dataset, config) as loop:
+        result = loop.reopen(name, reason)
     out.result(result, show.round_)
 
 

@@ -32,7 +32,7 @@ def ensure() -> None:
     """Makes FiftyOne's import find a database, within seconds, or raises `DatabaseError`. Call before importing it."""
     os.environ.setdefault("FIFTYONE_DO_NOT_TRACK", "true")
     os.environ.setdefault("FIFTYONE_DATABASE_VALIDATION", "false")
-    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "WARNING")
     if "fiftyone" in sys.modules:
         return
     uri = configured_uri()

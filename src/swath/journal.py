@@ -412,8 +412,9 @@ class Journal:
         states: str | Sequence[str],
         to: str,
         records: Mapping[str, Any] | None = None,
+        drop: Sequence[str] = (),
     ) -> Document:
-        """Moves a round from one of `states` to `to`, with records of steps, by compare-and-set."""
+        """Moves a round from one of `states` to `to` by compare-and-set, with `records` of steps, and without those of `drop`."""
         self._of(writer)
         expected = (states,) if isinstance(states, str) else tuple(states)
         before = self.round(name)
@@ -430,8 +431,11 @@ class Journal:
         }
         query = {"_id": before["_id"], "state": before["state"], "revision": before["revision"]}
         query["fence"] = {"$lte": writer.token}
+        update: Document = {"$set": change, "$inc": {"revision": 1}}
+        if drop:
+            update["$unset"] = {f"steps.{step}": 1 for step in drop}
         with suppress(AutoReconnect):  # settled by reading
-            self._rounds.update_one(query, {"$set": change, "$inc": {"revision": 1}})
+            self._rounds.update_one(query, update)
         after = self.round(name)
         if after["mark"] != mark:
             if self.fenced(writer):

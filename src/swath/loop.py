@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from swath import config as configuration
 from swath.config import LoopConfig
@@ -42,6 +42,7 @@ STEPS: Final = (
     "evaluate",
     "stop",
 )
+Result = TypeVar("Result")
 FROZEN: Final = ("classes", "slices", "fields", "splits")  # settings that a split dataset keeps
 
 
@@ -92,6 +93,7 @@ class Loop:
 
     workspace: Workspace
     _annotator: Annotator | None = field(default=None, repr=False)
+    _changed: bool = field(default=False, repr=False)
 
     # ------------------------------------------------------------------ opening
 
@@ -107,7 +109,7 @@ class Loop:
     ) -> Loop:
         """Opens the loop of a dataset and recovers what a killed process left behind.
 
-        `changes` are settings put over the ones in the journal, and kept there for the rounds that follow.
+        `changes` are settings put over the ones in the journal; the first step that succeeds with them keeps them there.
         """
         dataset = load_dataset(name)
         journal = open_journal(dataset)
@@ -135,9 +137,19 @@ class Loop:
                     )
         self.workspace.config = config
         self.workspace.scenes = Scenes(self.workspace.scenes.dataset, config)
-        with self.workspace.writer("configure") as writer:
-            entry = {"hash": config.hash()}
-            self.workspace.journal.record(writer, "configure", entry, config=config.model_dump(mode="json"))
+        self._changed = True
+
+    def _done(self, result: Result) -> Result:
+        """A step that succeeded: the settings it ran under are kept."""
+        if self._changed:
+            config = self.workspace.config
+            with self.workspace.writer("configure") as writer:
+                entry = {"hash": config.hash()}
+                self.workspace.journal.record(
+                    writer, "configure", entry, config=config.model_dump(mode="json")
+                )
+            self._changed = False
+        return result
 
     @classmethod
     def init_kitti(
@@ -212,12 +224,12 @@ class Loop:
     def split(self) -> SplitResult:
         from swath.steps.splits import split
 
-        return split(self.workspace)
+        return self._done(split(self.workspace))
 
     def embed(self) -> EmbedResult:
         from swath.steps.embed import embed
 
-        return embed(self.workspace)
+        return self._done(embed(self.workspace))
 
     def reference(self, field: str | None = None, *, final: bool = False) -> ReferenceResult | FetchResult:
         """Takes the reference over from `field`, or has val and golden (test, with `final`) labelled by the annotator."""
@@ -225,7 +237,7 @@ class Loop:
         from swath.steps.annotate import open_batch
 
         if field is not None:
-            return reference.import_reference(self.workspace, field, final=final)
+            return self._done(reference.import_reference(self.workspace, field, final=final))
         if reference.is_done(self.workspace, final=final):
             raise StateError("the reference is there already; it is made once")
         name = reference.plan_reference(self.workspace, self.annotator, final=final)
@@ -241,42 +253,43 @@ class Loop:
     ) -> SelectResult:
         from swath.steps.select import select
 
-        return select(self.workspace, exclude=exclude, dry_run=dry_run, anyway=anyway)
+        result = select(self.workspace, exclude=exclude, dry_run=dry_run, anyway=anyway)
+        return result if dry_run else self._done(result)
 
     def send(self) -> SendResult:
         from swath.steps.annotate import send
 
-        return send(self.workspace, self.annotator)
+        return self._done(send(self.workspace, self.annotator))
 
     def fetch(self) -> FetchResult:
         from swath.steps.annotate import fetch
 
-        return fetch(self.workspace, self.annotator)
+        return self._done(fetch(self.workspace, self.annotator))
 
     def check(self) -> CheckResult:
         from swath.steps.check import check
 
-        return check(self.workspace)
+        return self._done(check(self.workspace))
 
     def golden(self, *, override: str | None = None) -> GoldenResult:
         from swath.steps.golden import golden
 
-        return golden(self.workspace, override=override)
+        return self._done(golden(self.workspace, override=override))
 
     def train(self) -> TrainResult:
         from swath.steps.train import train
 
-        return train(self.workspace)
+        return self._done(train(self.workspace))
 
     def evaluate(self, *, final: bool = False) -> EvaluateResult:
         from swath.steps.evaluate import evaluate
 
-        return evaluate(self.workspace, final=final)
+        return self._done(evaluate(self.workspace, final=final))
 
     def stop(self) -> StopResult:
         from swath.steps.stop import stop
 
-        return stop(self.workspace)
+        return self._done(stop(self.workspace))
 
     # ------------------------------------------------------------------ the loop
 
@@ -408,6 +421,12 @@ class Loop:
         from swath.steps.mend import close
 
         return close(self.workspace, name, reason)
+
+    def reopen(self, name: str, reason: str) -> RoundResult:
+        """Sends a round that is labelled and not trained yet back to its annotators, to be labelled again."""
+        from swath.steps.mend import reopen
+
+        return reopen(self.workspace, name, reason)
 
     def repair(self, *, check: bool = False) -> RepairResult:
         """Makes every tag, view and mirror what the journal says; with `check`, only says what differs."""

@@ -44,7 +44,9 @@ def scene_states(
                 for modality, states in rows["modalities"].items()
                 if all(s in ANSWERED for s in states)
             ]
-            whole = len(finished) == len(rows["modalities"])
+            # A modality that cannot be labelled holds up nothing, where another one is.
+            skipped = sum(all(s == "skipped" for s in states) for states in rows["modalities"].values())
+            whole = bool(finished) and len(finished) + skipped == len(rows["modalities"])
             if role == "pool":
                 tags[key] |= {f"annotated_{modality}:{name}" for modality in finished}
                 if whole:
@@ -123,6 +125,7 @@ def info(
         if "golden" in batch["steps"]:
             record = batch["steps"]["golden"]
             shown = {"round": batch["round"], "verdict": record["verdict"], "axes": record["axes"]}
+            shown |= {"override": record["override"]} if record["override"] else {}
             history.append({"iteration": batch["number"], **record["blind"], **shown})
     return {**out, "golden_qa_history": history}
 

@@ -394,6 +394,11 @@ def repair(result: Any) -> None:
 
 
 def round_(result: Any) -> None:
+    if result.state == "annotating":
+        line(
+            f"{result.round} is with its annotators again: {result.kept} scenes wait for new labels; the old ones stay till then"
+        )
+        return
     line(
         f"{result.round} is {result.state}: {result.returned} scenes go back to the pool, labels of {result.kept} are kept"
     )

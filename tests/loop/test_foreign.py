@@ -146,7 +146,7 @@ def test_the_loop_closes_v0_in_2d_and_3d(own: Loop, folder: tuple[Path, dict[str
     unplaced = {kinds["missing calibration"], kinds["bad calibration row"]}  # no truth in 3D to simulate from
     chosen = {scene["key"] for scene in loop.workspace.journal.manifest("v0")["scenes"]}
     assert row["batch"]["size"] == len(chosen) == 12
-    assert row["annotated"] == len(chosen - unplaced)
+    assert row["annotated"] == len(chosen)  # what cannot be labelled in 3D holds up nothing
     steps = loop.workspace.journal.round("v0")["steps"]
     assert len(steps["golden"]["axes"]) == 8
     assert all(axis["trials"] > 0 for axis in steps["golden"]["axes"].values())

@@ -123,6 +123,13 @@ class Files:
         for modality in task.modalities:
             if modality == "2d":
                 labels, where, bad3 = _boxes(path, wanted)
+            elif task.calibration is None:
+                # Nobody can place a KITTI cuboid in this scene: waiting for one would be waiting for good.
+                reason = Rejected(str(path), "cuboids can't be placed: the scene has no calibration")
+                answers.append(
+                    Answer(task.task, modality, "skipped", None, None, self.name, (*broken, reason))
+                )
+                continue
             else:
                 labels, where, bad3 = _cuboids(path, wanted, task.calibration)
                 whole = bool(len(labels) or bad3 or not wanted)
@@ -203,14 +210,11 @@ def _boxes(path: Path, items: list[tuple[int, KittiObject]]) -> tuple[Boxes, lis
 
 
 def _cuboids(
-    path: Path, items: list[tuple[int, KittiObject]], calibration: Calibration | None
+    path: Path, items: list[tuple[int, KittiObject]], calibration: Calibration
 ) -> tuple[Cuboids, list[str], list[Rejected]]:
     from swath.formats.kitti import to_cuboid
 
     solid = [(line, item) for line, item in items if item.has_cuboid]
-    if calibration is None:
-        reason = "a cuboid, but the scene has no calibration to place it with"
-        return Cuboids.empty(), [], [Rejected(f"{path}:{line}", reason) for line, _ in solid]
     cuboids = np.array([to_cuboid(item, calibration) for _, item in solid], float).reshape(-1, 9)
     where = [f"{path}:{line}" for line, _ in solid]
     return Cuboids(cuboids, tuple(item.label for _, item in solid)), where, []

@@ -78,7 +78,8 @@ def golden(workspace: Workspace, *, override: str | None = None) -> GoldenResult
         workspace.project(writer, [], views=[])
     if blocked:
         raise WaitingError(
-            f"golden check of {result.round}: block: {'; '.join(result.reasons)}; look at the scenes, relabel, "
+            f"golden check of {result.round}: block: {'; '.join(result.reasons)}; look at the scenes, then have "
+            f"them labelled again (`swath round reopen {result.round} --reason ...`), "
             'or go on with `swath golden --override "reason"`'
         )
     return result

@@ -170,6 +170,34 @@ def close(workspace: Workspace, name: str, reason: str = "") -> RoundResult:
         return RoundResult(name, after, len(returned), len(kept), reason)
 
 
+def reopen(workspace: Workspace, name: str, reason: str) -> RoundResult:
+    """Sends a labelled round back to its annotators, golden scenes too: all of it is labelled again.
+
+    The labels stay where they are until new ones come; what the checks said is kept beside the reason.
+    """
+    if not reason.strip():
+        raise StateError(f'reopening {name} needs a reason: `swath round reopen {name} --reason "..."`')
+    with workspace.writer("reopen") as writer:
+        batch = workspace.journal.round(name)
+        if batch["state"] not in ("labeled", "checked"):
+            raise StateError(
+                f"{name} is {batch['state']}; a round can be reopened when its labels came and before it is trained"
+            )
+        if "send" not in batch["steps"]:
+            raise StateError(f"{name} was never sent to an annotator: there is nobody to label it again")
+        parts = ("check", "golden", "fetch")
+        said = {"reason": reason, **{part: batch["steps"][part] for part in parts if part in batch["steps"]}}
+        before = batch["steps"].get("reopen", {}).get("times", [])
+        record = {"reopen": {"times": [*before, said]}}
+        workspace.journal.advance(writer, name, ("labeled", "checked"), "annotating", record, drop=parts)
+        rows = workspace.journal.assignments(round=name, active=True)
+        which = ("key", "role", "modality", "slot")
+        again = [({part: row[part] for part in which}, {"state": "unreviewed"}) for row in rows]
+        workspace.journal.answer(writer, name, again)
+        workspace.project(writer, sorted({row["key"] for row in rows}))
+        return RoundResult(name, "annotating", 0, len({row["key"] for row in rows}), reason)
+
+
 def _given_back(workspace: Workspace, name: str) -> tuple[set[str], set[str]]:
     """(scenes that go back to the pool, scenes whose labels are kept)."""
     rows = workspace.journal.assignments(round=name)
