@@ -328,6 +328,13 @@ def test_drawing_ends_at_the_overlap():
     assert [done for done, _ in steps] == sorted({done for done, _ in steps})
 
 
+def test_drawing_does_not_end_before_five_draws_a_row():
+    """However low the target, rows are met a few times first: blocks double until there are five draws a row."""
+    assert zcore.score(gauss(2000), seed=1, k=20, target_overlap=0.0).draws == 16_384
+    few = zcore.score(gauss(2000), seed=1, k=20, target_overlap=0.0, max_draws=100)
+    assert (few.draws, few.reason) == (100, "overlap reached")
+
+
 def test_overlap_is_that_of_independent_runs():
     """The stated overlap holds the mean overlap of pairs of independent runs with half as many draws in its interval."""
     x = clusters(400)

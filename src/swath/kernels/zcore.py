@@ -29,6 +29,7 @@ _MOST_DRAWS = 2**24  # int64 holds 2**25 units of 2**-38
 _MOST_NEIGHBOURS = 2**22
 _FEW_ROWS = 1500  # plus ten a neighbour: so few are quicker to look at than to walk among
 _FIRST_BLOCK = 4096
+_DRAWS_A_ROW = 5  # before these, halves can agree on a ranking that more draws will overturn
 _GROUPS = 8
 _CHUNK = 2**22  # values checked in one go
 
@@ -169,7 +170,7 @@ def score(
     """Score every row, drawing until the selection is stable or the draw budget ends.
 
     select: share of the rows that will be chosen; the overlap is that of the best `ceil(select * N)`. Drawing ends when
-    the lower end of its interval reaches `target_overlap`. max_draws: by default 200 a row, at least 50,000, at most
+    the lower end of its interval reaches `target_overlap`, after five draws a row at the earliest. max_draws: by default 200 a row, at least 50,000, at most
     2,000,000. progress: called with (draws done, budget). labelled (M, D): rows that are labelled already; they absorb
     draws and are not ranked, but what lies near to them loses. Other arguments and errors: as `raw_scores`; rows of
     `labelled` are named as if they followed those of `embeddings`.
@@ -202,7 +203,7 @@ def score(
             engine.add(lanes, totals, (min(k, len(data)), exponent, rows), pool)
             done += block
             overlap, interval = _agreement(totals[:, :rows], chosen, key)
-            reached = interval[0] >= target_overlap
+            reached = interval[0] >= target_overlap and done >= min(_DRAWS_A_ROW * rows, budget)
             if progress is not None:
                 progress(done, budget)
     scores = _unit(np.asarray(totals.sum(axis=0))[:rows])
