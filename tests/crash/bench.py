@@ -147,13 +147,15 @@ class Bench:
         wrong: list[str] = self.check(self.forks.call("finish", **self.about(it), names=[it.name]))
         return [f"after recovery: {one}" for one in wrong] + differences(self.say(), self.after[case])
 
-    def overtaken(self, case: str, n: int, plant: str = "") -> tuple[list[str], str]:
+    def overtaken(
+        self, case: str, n: int, plant: str = "", successor: list[str] | None = None
+    ) -> tuple[list[str], str]:
         """Stops before write `n`; its lease runs out; a successor finishes it and does more; then the first goes on.
 
         Returns what that changed, compared with a first that never came back: nothing; and the error that it ended with.
         """
         it = CASES[case]
-        names = [it.name, *it.then]
+        names = [it.name, *it.then] if successor is None else successor
         put_back(self.db, self.home, self.prepared[it.prepared])
         assert self.forks.call("operate", **self.about(it), names=[it.name], kill=(n, "before")).signal == 9
         self.check(self.forks.call("finish", **self.about(it), names=names))
@@ -162,10 +164,10 @@ class Bench:
         first = self.forks.start("operate", **self.about(it), names=[it.name], stop=n, plant=plant)
         assert first.wait_stopped(), f"{case} {n}: did not stop there: {first.wait()}"
         self.expire()
-        successor = self.forks.call("finish", **self.about(it), names=names, plant=plant)
+        second = self.forks.call("finish", **self.about(it), names=names, plant=plant)
         first.go_on()
         end = first.wait()
-        self.check(successor)
+        self.check(second)
         changed = differences(unlisted(self.say()), unlisted(without))
         self.check(self.forks.call("finish", **self.about(it), names=["repair"]))
         changed += [f"never cleared: {name}" for name in self.say()["nothing lists"]]

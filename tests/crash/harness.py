@@ -447,8 +447,33 @@ def _labeled_before_labels() -> None:
     annotate.fetch = early
 
 
+class _Unfenced:
+    """A sample collection whose writes go through, whoever has taken over."""
+
+    def __init__(self, collection: Any) -> None:
+        self._collection = collection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    def update_many(self, query: Any, change: Any) -> Any:
+        return self._collection.update_many({k: v for k, v in query.items() if k != "swath_fence"}, change)
+
+    def bulk_write(self, changes: Any, **options: Any) -> Any:
+        for one in changes:
+            one._filter.pop("swath_fence", None)
+        return self._collection.bulk_write(changes, **options)
+
+
 def _no_fence() -> None:
-    """Sample writes go through whoever wrote last: nothing shuts an earlier writer out."""
+    """Sample writes are not filtered."""
+    from swath.scenes import Scenes
+
+    Scenes._collection = property(lambda self: _Unfenced(self.dataset._sample_collection))  # type: ignore[assignment]
+
+
+def _fence_not_raised() -> None:
+    """Who takes over does not raise the fence of samples."""
     from swath.scenes import Scenes
 
     Scenes.raise_fence = lambda self, writer: None  # type: ignore[method-assign]
@@ -458,4 +483,5 @@ PLANTS: Mapping[str, Callable[[], None]] = {
     "tags before journal": _tags_before_journal,
     "labeled before labels": _labeled_before_labels,
     "no fence": _no_fence,
+    "fence not raised": _fence_not_raised,
 }
