@@ -142,8 +142,6 @@ def test_the_loop_closes_v0_in_2d_and_3d(own: Loop, folder: tuple[Path, dict[str
     assert result.waits is None
     (row,) = loop.status().rounds
     assert row["state"] == "closed"
-    kinds = kind_of(folder[1])
-    unplaced = {kinds["missing calibration"], kinds["bad calibration row"]}  # no truth in 3D to simulate from
     chosen = {scene["key"] for scene in loop.workspace.journal.manifest("v0")["scenes"]}
     assert row["batch"]["size"] == len(chosen) == 12
     assert row["annotated"] == len(chosen)  # what cannot be labelled in 3D holds up nothing
@@ -187,14 +185,8 @@ def labels(own: Loop, folder: tuple[Path, dict[str, Any]], tmp_path: Path) -> tu
     loop.select(exclude=others)
     assert not loop.send().sent_before
     keys = [scene["key"] for scene in loop.workspace.journal.manifest("v0")["scenes"]]
-    kinds = kind_of(folder[1])
-    unplaced = {kinds["missing calibration"], kinds["bad calibration row"]}
     for key in [*keys, *loop.workspace.members("golden")]:
-        if key in unplaced:  # its cuboids mean nothing: nobody labels it
-            with (place / "v0" / "skipped.txt").open("a") as file:
-                file.write(f"{key}\n")
-        else:
-            shutil.copy(folder[0] / "training" / "label_2" / f"{key}.txt", place / "v0" / "label_2")
+        shutil.copy(folder[0] / "training" / "label_2" / f"{key}.txt", place / "v0" / "label_2")
     return loop, place / "v0", sorted(keys)
 
 
@@ -233,13 +225,22 @@ def test_labels_in_a_folder(
     passed_over = set((place / "skipped.txt").read_text().split())
     nothing = {key for key in folder[1]["frames"] if folder[1]["objects"][key] == 0} | {empty}
     rows = loop.workspace.journal.assignments(round="v0")
+    kinds = kind_of(folder[1])
+    unplaced = {
+        kinds["missing calibration"],
+        kinds["bad calibration row"],
+    }  # no cuboid can be placed in these
+    unplaced &= {row["key"] for row in rows}
     for row in rows:
         key = row["key"]
-        state = "skipped" if key in passed_over else "reviewed_empty" if key in nothing else "labeled"
+        never = key in passed_over or (key in unplaced and row["modality"] == "3d")
+        state = "skipped" if never else "reviewed_empty" if key in nothing else "labeled"
         assert row["state"] == state, key
     assert result.states == Counter(row["state"] for row in rows)
-    assert {(one["scene"], one["modality"]) for one in result.rejected} == {(spoiled, "2d"), (spoiled, "3d")}
-    assert all(one["where"].endswith(f"{spoiled}.txt:2") and one["reason"] for one in result.rejected)
+    told = {(one["scene"], one["modality"]): one for one in result.rejected}
+    assert set(told) == {(spoiled, "2d"), (spoiled, "3d"), *((key, "3d") for key in unplaced)}
+    assert all(told[spoiled, one]["where"].endswith(f"{spoiled}.txt:2") for one in ("2d", "3d"))
+    assert all("no calibration" in told[key, "3d"]["reason"] for key in unplaced)
     assert any("2 files" in note and "999999.txt" in note and "notes.txt" in note for note in result.notes)
 
     stored = durable.samples(loop)

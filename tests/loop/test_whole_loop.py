@@ -452,6 +452,47 @@ def test_careless_annotators_are_stopped(
     assert loop.select().size == 10
 
 
+def test_a_blocked_round_is_labelled_again(at: Callable[[str], Loop]) -> None:
+    """Reopened with a reason, all of it waits for its annotators again; careful labels pass, and what the first ones were
+    said to be is kept beside the reason."""
+    loop = Loop.open(at("sent").name, changes={"annotate": {"miss": 0.4}})
+    with pytest.raises(WaitingError):
+        loop.run(1, until="check")
+        loop.golden()
+    with pytest.raises(SwathError, match="reason"):
+        loop.reopen("v0", "")
+    first = {
+        row["key"]: row["count"] for row in loop.workspace.journal.assignments(round="v0", modality="2d")
+    }
+    assert loop.reopen("v0", "half of the cars were missed").state == "annotating"
+    assert loop.plan().step == "fetch"
+    assert loop.status().pool["selected"] == 20
+    with pytest.raises(StateError):
+        loop.reopen("v0", "again")
+    loop = Loop.open(loop.name, changes={"annotate": {"miss": 0.0}})
+    loop.run(1, until="golden")
+    second = {
+        row["key"]: row["count"] for row in loop.workspace.journal.assignments(round="v0", modality="2d")
+    }
+    assert sum(second.values()) > 1.3 * sum(first.values())
+    steps = steps_of(loop, "v0")
+    assert steps["golden"]["axes"]["2d miss"]["errors"] == 0
+    (time,) = steps["reopen"]["times"]
+    assert time["reason"] == "half of the cars were missed"
+    assert time["golden"]["verdict"] == "block"
+    assert not loop.repair(check=True).differences
+
+
+def test_settings_are_kept_once_a_step_succeeded_with_them(at: Callable[[str], Loop]) -> None:
+    """An encoder that fails is not the loop's encoder afterwards; a threshold that a step ran under is."""
+    name = at("sent").name
+    with pytest.raises(SwathError):
+        Loop.open(name, changes={"embed": {"encoder": "field:oops"}}).embed()
+    assert Loop.open(name).workspace.config.embed.encoder != "field:oops"
+    Loop.open(name, changes={"golden": {"min_objects": 3}}).fetch()
+    assert Loop.open(name).workspace.config.golden.min_objects == 3
+
+
 # ---------------------------------------------------------------------- stopping, order of steps
 
 
@@ -491,14 +532,14 @@ def test_steps_out_of_order_are_refused(at: Callable[[str], Loop], point: str) -
 
 
 def test_settings_that_are_frozen_with_the_split(at: Callable[[str], Loop]) -> None:
-    """Classes, slices, fields and split shares can't change any more; other settings can, and are kept."""
+    """Classes, slices, fields and split shares can't change any more; other settings can, and are kept by the next step."""
     from swath.errors import ConfigError
 
     loop = at("evaluated")
     for change in ({"classes": ["Car"]}, {"splits": {"test": 0.3}}, {"fields": {"truth": "other"}}):
         with pytest.raises(ConfigError, match="cannot change"):
             Loop.open(loop.name, changes=change)
-    Loop.open(loop.name, changes={"select": {"failures": 3}})
+    Loop.open(loop.name, changes={"select": {"failures": 3}}).stop()
     again = Loop.open(loop.name)
     assert again.workspace.config.select.failures == 3
     assert again.workspace.config.train.steps == QUICK["train"]["steps"]
