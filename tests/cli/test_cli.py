@@ -296,7 +296,7 @@ def test_json_stays_alone_on_stdout(begun: str) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert json.loads(done.stdout)["dataset"] == begun
-    for noise in ("100%", "a print", "a raw write", "a child's line"):
+    for noise in ("samples/s", "a print", "a raw write", "a child's line"):
         assert noise in done.stderr
 
 
