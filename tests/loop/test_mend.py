@@ -371,8 +371,9 @@ def test_replay_names_what_differs(dataset_name: str) -> None:
         result = loop.replay(name)
         assert (result.equal, result.differs, result.added, result.removed) == (True, (), (), ())
 
-    Loop.open(dataset_name, changes={"select": {"share": 0.5}, "seed": 9})
-    assert Loop.open(dataset_name).replay("v1").equal  # asked again with the settings of then
+    other = Loop.open(dataset_name, changes={"select": {"share": 0.5}, "seed": 9})
+    assert other.workspace.config.seed == 9
+    assert other.replay("v1").equal  # asked again with the settings of then
 
     manifest = loop.workspace.journal.manifest("v1")
     replant(loop, "v1", lambda one: one["versions"].update(swath="0.0.1"))
