@@ -39,7 +39,8 @@ def repair(workspace: Workspace, *, check: bool = False) -> RepairResult:
         workspace.raise_fence(writer)
         settle(workspace, writer)
         found = _look(workspace, checked_only=False)
-        workspace.project(writer)
+        if workspace.is_split():
+            workspace.project(writer)
         workspace.journal.record(writer, "repair", {"differences": len(found.differences)})
     return found
 
