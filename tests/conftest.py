@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
@@ -14,6 +13,8 @@ os.environ["FIFTYONE_SHOW_PROGRESS_BARS"] = "false"
 
 import pytest
 from hypothesis import settings
+
+from support import remove
 
 settings.register_profile("swath", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("swath")
@@ -56,19 +57,3 @@ def dataset_name(mongod: str, request: pytest.FixtureRequest) -> Iterator[str]:
     remove(name)
     yield name
     remove(name)
-
-
-def remove(name: str) -> None:
-    """Removes a dataset with its journal, if there is one."""
-    import fiftyone as fo
-
-    from swath.scenes import open_journal
-
-    if fo.dataset_exists(name):
-        dataset = fo.load_dataset(name)
-        open_journal(dataset).forget()
-        fo.delete_dataset(name)
-
-
-QUICK: dict[str, Any] = {"train": {"steps": 30, "width": 160}, "select": {"zcore_max_draws": 4000}}
-"""Settings that make a round take seconds; what is tested does not depend on a good model."""

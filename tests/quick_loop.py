@@ -12,7 +12,7 @@ import numpy as np
 
 import durable
 import small_scenes
-from conftest import remove
+from support import remove
 from swath.annotators.base import Answer, Boxes, Cuboids, Modality, Task, Work
 from swath.loop import Loop
 

@@ -12,7 +12,7 @@ from bson import ObjectId
 
 import quick_loop
 import small_scenes
-from conftest import remove
+from support import remove
 from swath import scenes as module
 from swath.config import LoopConfig
 from swath.errors import FencedError, IntegrityError, UnknownNameError

@@ -31,6 +31,8 @@ CHUNK: Final = 50_000  # ids per query: far below the 16 MB that one query may h
 OWNED: Final = r"^(split:|batch:|source:|failure:|annotated_2d:|annotated_3d:|annotated:|to_annotate$)"
 KEY: Final = "scene_key"
 FENCE: Final = "swath_fence"
+FINDINGS: Final = "findings"
+OPINIONS: Final = {"2d": "opinions_2d", "3d": "opinions_3d"}
 
 Strings = npt.NDArray[np.str_]
 
@@ -257,9 +259,12 @@ class Scenes:
                 self.dataset.add_sample_field(name, kind)
         if fields.embeddings not in self.dataset.get_field_schema():
             self.dataset.add_sample_field(fields.embeddings, fo.VectorField)
-        labels = [fields.detections, fields.golden_detections, fields.predictions]
+        # An undeclared field that a document has keeps FiftyOne from loading the sample at all.
+        labels = [fields.detections, fields.golden_detections, fields.predictions, OPINIONS["2d"]]
         if self.config.slices.cloud in self.slices:
-            labels += [fields.cuboids, fields.golden_cuboids]
+            labels += [fields.cuboids, fields.golden_cuboids, OPINIONS["3d"]]
+        if FINDINGS not in self.dataset.get_field_schema():
+            self.dataset.add_sample_field(FINDINGS, fo.ListField, subfield=fo.StringField)
         for name in labels:
             if name not in self.dataset.get_field_schema():
                 self.dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)

@@ -14,8 +14,8 @@ import pytest
 
 import durable
 import small_scenes
-from conftest import remove
 from run_cli import run_cli
+from support import remove
 from swath.loop import Loop
 
 CLASSES = ("Car", "Pedestrian", "Cyclist")

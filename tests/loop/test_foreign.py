@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 import durable
-from conftest import QUICK, remove
 from foreign_kitti import make_foreign
 from run_cli import run_cli
+from support import QUICK, remove
 from swath.loop import Loop
 
 FRAMES = 60

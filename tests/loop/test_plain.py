@@ -10,8 +10,8 @@ import pytest
 
 import durable
 import small_scenes
-from conftest import QUICK, remove
 from run_cli import run_cli
+from support import QUICK, remove
 from swath.loop import Loop
 
 CLASSES = ("crate", "person, seated", "fork lift")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +13,7 @@ import numpy as np
 import pytest
 
 import durable
-from conftest import QUICK, remove
+from support import QUICK, remove
 from swath.annotators.base import Answer, Boxes, Work
 from swath.cli import main
 from swath.errors import FrozenSplitError, IntegrityError, StateError, SwathError, WaitingError
@@ -52,6 +54,31 @@ def unbroken(begin: Callable[[str], Loop]) -> Loop:
     rounds = ("select", "send", "fetch", "check", "golden", "train", "evaluate", "stop")
     assert [step for step, _ in result.done] == ["split", "embed", "reference", *rounds, *rounds]
     return loop
+
+
+def test_fiftyone_alone_reads_every_sample(unbroken: Loop) -> None:
+    """In a new process, without swath, every sample of every slice loads with all that two rounds have written to it."""
+    code = (
+        "import sys, fiftyone as fo\n"
+        "dataset, fields = fo.load_dataset(sys.argv[1]), set()\n"
+        "for name in dataset.group_slices:\n"
+        "    for sample in dataset.select_group_slices([name]):\n"
+        "        fields |= {field for field in sample.field_names if sample[field] is not None}\n"
+        "print(*sorted(fields))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, unbroken.name], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    written = {
+        "opinions_2d",
+        "opinions_3d",
+        "findings",
+        "human_detections",
+        "human_cuboids",
+        "golden_cuboids",
+    }
+    assert written | {"predictions", "embeddings", "zcore", "annotation_status"} <= set(done.stdout.split())
 
 
 class Walk:

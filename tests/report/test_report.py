@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from markupsafe import escape
 from PIL import Image
 
-from conftest import QUICK, remove
+from support import QUICK, remove
 from swath.errors import ConfigError, FrozenSplitError
 from swath.journal import Journal
 from swath.loop import Loop

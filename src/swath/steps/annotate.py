@@ -19,11 +19,10 @@ from swath.annotators.consensus import consensus
 from swath.errors import ConfigError, IntegrityError, StateError, some
 from swath.formats.kitti import Calibration
 from swath.journal import DONE, Document, Writer
-from swath.scenes import Scenes
+from swath.scenes import OPINIONS, Scenes
 from swath.steps.workspace import Workspace, settle
 
 OPEN = ("committed", "annotating")
-OPINIONS = {"2d": "opinions_2d", "3d": "opinions_3d"}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from swath.errors import FormatError, StateError, WaitingError
 from swath.formats.pcd import read_pcd
 from swath.kernels.checks import Finding, check_across, check_boxes, check_cuboids
 from swath.labels import read_boxes, read_cuboids
+from swath.scenes import FINDINGS
 from swath.steps.annotate import calibrations
 from swath.steps.workspace import Workspace
 
@@ -35,8 +36,6 @@ class CheckResult:
 
 def check(workspace: Workspace) -> CheckResult:
     """Checks the labels of the round that was fetched last. Doing it again replaces its findings."""
-    import fiftyone as fo
-
     with workspace.writer("check") as writer:
         batch = latest(workspace, "labeled")
         name = batch["round"]
@@ -74,12 +73,10 @@ def check(workspace: Workspace) -> CheckResult:
                     boxes.boxes, boxes.classes, cuboids.cuboids, cuboids.classes, known[key].project, *size
                 )
             tick(i + 1, len(keys))
-        if "findings" not in workspace.scenes.dataset.get_field_schema():
-            workspace.scenes.dataset.add_sample_field("findings", fo.ListField, subfield=fo.StringField)
         for slice_name in (config.slices.image, config.slices.cloud):
             if slice_name in table.samples:
                 here = [key for key in keys if table.samples[slice_name][table.rows([key])[0]]]
-                values = {key: {"findings": [f"{name} {_line(one)}" for one in found[key]]} for key in here}
+                values = {key: {FINDINGS: [f"{name} {_line(one)}" for one in found[key]]} for key in here}
                 workspace.scenes.write(slice_name, values, writer)
         result = _result(name, found, notes)
         workspace.journal.barrier(writer)
