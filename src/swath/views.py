@@ -8,11 +8,14 @@ between is invisible, and the next writer clears it. Like samples, both document
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Final
+
+from bson import ObjectId
 
 from swath.errors import FencedError
 from swath.journal import Writer
@@ -60,9 +63,7 @@ class Views:
         from bson import json_util
         from pymongo.errors import DuplicateKeyError
 
-        from swath.scenes import object_id
-
-        mine = object_id(self._id, "view", name)
+        mine = ObjectId(hashlib.sha256(f"{self._id} {name}".encode()).digest()[:12])
         self._remove(
             [key for key, one in self._listed().items() if one["name"] == name and key != mine], writer
         )

@@ -8,9 +8,11 @@ bypass that count. The thread that renews the lease is left out: when it fires d
 from __future__ import annotations
 
 import builtins
+import importlib
 import io
 import json
 import os
+import pkgutil
 import signal
 import threading
 import time
@@ -143,17 +145,21 @@ def at(n: int, when: str, how: int) -> Callable[[int, str, str], None]:
 
 def warm() -> None:
     """Imports and compiles everything, in the server, once."""
-    import fiftyone
-    import fiftyone.core.odm
+    import fiftyone.core.odm.database as odm
     import torch
 
+    import swath.steps
     from swath.kernels import neighbors, zcore
 
+    for module in ("swath.loop", "swath.trainers.center", "swath.encoders.descriptor"):
+        importlib.import_module(module)
+    for found in pkgutil.iter_modules(swath.steps.__path__):
+        importlib.import_module(f"swath.steps.{found.name}")
     torch.set_num_threads(1)
     vectors = np.random.default_rng(0).normal(size=(12, 8)).astype(np.float32)
     zcore.score(vectors, seed=0, select=0.5, target_overlap=0.5, max_draws=20, k=3, workers=1)
     neighbors.top_k(vectors, vectors, 3)
-    assert fiftyone.core.odm.database._client is None, "a client is open before the fork"
+    assert odm._client is None, "a client is open before the fork"
 
 
 def connect(uri: str, db: str) -> None:
