@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -123,12 +123,7 @@ def _compare(workspace: Workspace, batch: Document, override: str | None) -> tup
                 trials[f"{modality} {axis}"] += of
                 if wrong and len(examples) < 50:
                     examples.append({"scene": key, "axis": f"{modality} {axis}", "what": what})
-    accepted = {
-        "miss": config.golden.miss,
-        "extra": config.golden.extra,
-        "swap": config.golden.swap,
-        "shift": config.golden.shift,
-    }
+    accepted = {axis: getattr(config.golden, axis) for axis in AXES}
     axes = [f"{modality} {axis}" for modality in workspace.modalities for axis in AXES]
     tests = {
         axis: rate_test(
@@ -150,17 +145,7 @@ def _compare(workspace: Workspace, batch: Document, override: str | None) -> tup
             f"the same {len(compared)} golden scenes for the {earlier + 1}. time: annotators may remember them"
         )
     figures = {
-        axis: {
-            "errors": test.errors,
-            "trials": test.trials,
-            "rate": test.rate,
-            "low": test.low,
-            "high": test.high,
-            "accepted": test.accepted,
-            "p_value": test.p_value,
-            "detectable": decided.detectable.get(axis),
-        }
-        for axis, test in tests.items()
+        axis: {**asdict(test), "detectable": decided.detectable.get(axis)} for axis, test in tests.items()
     }
     means = {what: float(np.mean(found)) if found else None for what, found in sorted(values.items())}
     result = GoldenResult(

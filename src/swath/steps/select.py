@@ -18,7 +18,7 @@ from swath.config import LoopConfig, parse
 from swath.errors import StateError, UnknownNameError, WaitingError, some
 from swath.journal import Document, digest
 from swath.kernels import zcore
-from swath.kernels.allocate import allocate
+from swath.kernels.allocate import Allocation, allocate
 from swath.kernels.coverage import coverage_scores
 from swath.kernels.evidence import class_evidence, nearest_with_evidence
 from swath.steps.embed import Vectors, fingerprint, usable
@@ -157,27 +157,7 @@ def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str
         keys=candidates,
         share="1" if first else config.coverage_share,
     )
-    ids = workspace.scenes.table.ids[workspace.scenes.table.rows(candidates)]
-    scenes = []
-    for row, stream, rank, score, of in zip(
-        chosen.rows, chosen.stream, chosen.rank, chosen.score, chosen.failure, strict=True
-    ):
-        entry = {"key": candidates[row], "id": str(ids[row]), "stream": str(stream), "rank": int(rank)}
-        entry |= {"score": float(score), "modalities": list(question.modalities[row])}
-        if of >= 0:
-            failure = failures[of]
-            looks = _cosine(queries[of], vectors[row])
-            entry |= {"failure": failure["key"], "similarity": looks}
-            entry["reason"] = (
-                f"like {failure['key']}, a failure of {question.answers} ({failure['fn']} missed, "
-                f"{failure['fp']} false): cosine similarity {looks:.4f}{_seen(question, failure, row)}"
-            )
-        else:
-            method = config.coverage_method
-            entry["reason"] = (
-                f"covers the pool: {method} score {score:.4f} among {len(candidates)} candidates"
-            )
-        scenes.append(entry)
+    scenes = _reasoned(workspace, question, chosen, vectors, failures, queries)
     streams = [scene["stream"] for scene in scenes]
     manifest: Document = {
         "round": f"v{question.number}",
@@ -216,6 +196,40 @@ def answer(workspace: Workspace, question: Question) -> tuple[Document, dict[str
         },
     }
     return manifest, dict(zip(candidates, covered.scores.tolist(), strict=True))
+
+
+def _reasoned(
+    workspace: Workspace,
+    question: Question,
+    chosen: Allocation,
+    vectors: Vectors,
+    failures: Sequence[Mapping[str, Any]],
+    queries: Vectors,
+) -> list[Document]:
+    """The chosen scenes as a manifest has them: who, why, and what is to be labelled."""
+    candidates = question.candidates
+    ids = workspace.scenes.table.ids[workspace.scenes.table.rows(candidates)]
+    scenes = []
+    for row, stream, rank, score, of in zip(
+        chosen.rows, chosen.stream, chosen.rank, chosen.score, chosen.failure, strict=True
+    ):
+        entry = {"key": candidates[row], "id": str(ids[row]), "stream": str(stream), "rank": int(rank)}
+        entry |= {"score": float(score), "modalities": list(question.modalities[row])}
+        if of >= 0:
+            failure = failures[of]
+            looks = _cosine(queries[of], vectors[row])
+            entry |= {"failure": failure["key"], "similarity": looks}
+            entry["reason"] = (
+                f"like {failure['key']}, a failure of {question.answers} ({failure['fn']} missed, "
+                f"{failure['fp']} false): cosine similarity {looks:.4f}{_seen(question, failure, row)}"
+            )
+        else:
+            method = question.config.select.coverage_method
+            entry["reason"] = (
+                f"covers the pool: {method} score {score:.4f} among {len(candidates)} candidates"
+            )
+        scenes.append(entry)
+    return scenes
 
 
 def question_of(manifest: Mapping[str, Any]) -> Question:

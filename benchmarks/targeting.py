@@ -1,0 +1,102 @@
+"""Do targeted scenes hold what their failures missed? Looks alone against looks and what the model sees.
+
+What is measured: made worlds with hidden truth; v0 is labelled, trained and evaluated by the loop itself, then the next batch
+is chosen (and not committed) for several shares of class evidence (`select.class_evidence`). The failing kind of a failure is
+the class it missed most of, measured against how many of that class val has. `share`: targeted scenes that hold the failing
+kind of the failure they answer, over all worlds; `base`: the same for scenes drawn from the candidates by chance. Share 0 is
+the guide's rule, the nearest scenes by embedding. To beat: the base rate.
+
+    python -m benchmarks.targeting --short    (1 world of 100 scenes at a quarter of KITTI's size)
+    python -m benchmarks.targeting --long     (6 worlds of 200 scenes at half size; about 12 minutes)
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import interval, options, save, say
+from swath import database
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+ENCODERS = ("descriptor", "model:v0")
+
+
+def main() -> None:
+    long = options(__doc__)
+    worlds, scenes, scale = (range(11, 17), 200, 0.5) if long else (range(11, 12), 100, 0.25)
+    found: dict[tuple[str, float], list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        server = database.start(Path(folder) / "db")
+        os.environ["FIFTYONE_DATABASE_URI"] = server.uri
+        try:
+            for seed in worlds:
+                say(f"world {seed}")
+                for key, pair in measure(seed, scenes, scale, Path(folder) / str(seed)).items():
+                    found.setdefault(key, []).append(pair)
+        finally:
+            server.stop()
+    rows = []
+    for (encoder, share), pairs in found.items():
+        hits, base = np.array(pairs).T
+        gain, low, high = interval(hits - base)
+        gained = {"gain": gain, "low": low, "high": high, "worlds": len(pairs)}
+        rows.append(
+            {"encoder": encoder, "class evidence": share, "share": hits.mean(), "base": base.mean(), **gained}
+        )
+    save("targeting", long, __doc__, {"Targeted scenes that hold the failing kind": rows})
+
+
+def measure(
+    seed: int, scenes: int, scale: float, folder: Path
+) -> dict[tuple[str, float], tuple[float, float]]:
+    """(encoder, share of class evidence) -> (share of targeted scenes with the failing kind, base rate) in one world."""
+    from swath.loop import Loop
+    from swath.worlds import make_world
+
+    make_world(folder / "kitti", scenes=scenes, seed=seed, scale=scale)
+    name = f"targeting-{seed}"
+    settings = {"annotate": {"annotator": "simulated"}, "seed": seed}
+    loop, _ = Loop.init_kitti(name, folder / "kitti", changes=settings, home=folder / "home")
+    loop.run(1)
+    out = {}
+    for encoder in ENCODERS:
+        loop = Loop.open(name, changes={"embed": {"encoder": encoder}})
+        loop.embed()
+        for share in SHARES:
+            loop = Loop.open(name, changes={"select": {"class_evidence": share}})
+            out[encoder, share] = hits(loop, loop.select(dry_run=True))
+    return out
+
+
+def hits(loop: Any, batch: Any) -> tuple[float, float]:
+    from swath.labels import read_boxes
+
+    workspace = loop.workspace
+    record = workspace.journal.round("v0")["steps"]["evaluate"]
+    missed = {failure["key"]: failure["missed"] for failure in record["failures"]}
+    there = {label: one["references"] for label, one in record["classes"].items()}
+    labelled = {scene["key"] for scene in workspace.journal.manifest("v0")["scenes"]}
+    candidates = [key for key in workspace.members("pool") if key not in labelled]
+    truth = workspace.config.fields.truth
+    docs = workspace.scenes.values(workspace.config.slices.image, candidates, [truth])
+    held = {
+        key: set(read_boxes(doc.get(truth), (1, 1)).classes)
+        for key, doc in zip(candidates, docs, strict=True)
+    }
+    right, chance = [], []
+    for one in batch.scenes:
+        kinds = missed.get(one.failure or "")
+        if kinds:
+            kind = min(kinds, key=lambda label: (-kinds[label] / there[label], label))
+            right.append(kind in held[one.key])
+            chance.append(np.mean([kind in classes for classes in held.values()]))
+    return float(np.mean(right)), float(np.mean(chance))
+
+
+if __name__ == "__main__":
+    main()
