@@ -169,11 +169,11 @@ def test_boxes_without_cuboids(tmp_path: Path) -> None:
 
 
 def test_no_calibration(tmp_path: Path) -> None:
-    """Without a calibration a cuboid is rejected with the reason, and the box is kept."""
+    """Without a calibration nobody can place a cuboid: 3D is skipped with the reason, and the box is kept."""
     put(tmp_path / "a.txt", CAR)
     answers, _ = fetch(tmp_path, Work("v0", "v0", ("Car",), (task("a", None),)))
     assert answers["a", "2d"].state == "labeled"
-    assert answers["a", "3d"].state == "unreviewed"
+    assert answers["a", "3d"].state == "skipped"
     assert "no calibration" in answers["a", "3d"].rejected[0].reason
 
 

@@ -178,7 +178,6 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "no KITTI folder": (("init", "new", "--kitti", "{tmp}"), "image_2"),
     "no folder": (("init", "new", "--kitti", "{tmp}/none"), "{tmp}/none"),
     "a file as a folder": (("world", "{tmp}/file"), "{tmp}/file"),
-    "both sources": (("init", "new", "--kitti", "{tmp}", "--fiftyone", "new"), "--kitti"),
     "no config": (("status", "-d", HERE, "--config", "{tmp}/none.yaml"), "none.yaml: cannot be read"),
     "config is a folder": (("status", "-d", HERE, "--config", "{tmp}"), "cannot be read"),
 }
@@ -241,6 +240,7 @@ def test_bad_settings_are_one_line(begun: str, tmp_path: Path, mistake: str) -> 
         ("status", "--dataset"),
         ("world", "x", "--scenes", "0"),
         ("select", "-d", "a", "--what"),
+        ("init", "new", "--kitti", "x", "--fiftyone", "new"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
