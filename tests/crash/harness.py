@@ -357,12 +357,14 @@ def _ids(value: Any) -> Iterator[str]:
 def with_server_killed(
     uri: str, db: str, names: list[str], n: int, server: int, record: str, room: int = 0
 ) -> list[str]:
-    """Does operations; before write `n` the process `server` is killed, and the operation goes on as it can."""
+    """Does operations; before write `n` the process `server` is killed (0: this one stops), and it goes on as it can."""
     swath.journal.ROOM = room  # type: ignore[misc]
     loop = open_loop(uri, db)
 
     def act(number: int, phase: str, what: str) -> None:
-        if number == n and phase == "before":
+        if number == n and phase == "before" and not server:
+            os.kill(os.getpid(), signal.SIGSTOP)
+        elif number == n and phase == "before":
             os.kill(server, signal.SIGKILL)
             while (
                 Path(f"/proc/{server}/stat").exists()

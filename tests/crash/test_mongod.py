@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -247,14 +248,11 @@ class SmallDisk:
                 time.sleep(0.2)
         raise AssertionError("mongod did not start on the small disk")
 
-    def fill(self) -> None:
-        with (self.seen / "filler").open("wb") as file:
-            try:
-                while True:
-                    file.write(b"\0" * 65536)
-                    file.flush()
-            except OSError:
-                pass
+    def fill(self, leave: int = 0) -> None:
+        """Writes until only `leave` bytes are free."""
+        with contextlib.suppress(OSError), (self.seen / "filler").open("ab", buffering=0) as file:
+            while leave == 0 or shutil.disk_usage(self.seen).free > leave:
+                file.write(b"\0" * 65536)
 
     def free(self) -> None:
         (self.seen / "filler").unlink()
@@ -282,24 +280,23 @@ def test_disk_full(bench: Bench, small_disk: SmallDisk, tmp_path: Path) -> None:
     with pymongo.MongoClient[dict[str, Any]](small_disk.uri) as client:
         put_back(client[DB], bench.home, bench.prepared["reference"])
         client.admin.command("fsync")
-        small_disk.fill()
-        where = {"uri": small_disk.uri, "db": DB, "server": 0, "n": 0}
-        refused = bench.forks.call("with_server_killed", **where, names=NAMES, record=os.devnull, room=2**28)
+        small_disk.fill(leave=100 * 2**20)
+        where = {"uri": small_disk.uri, "db": DB, "server": 0, "names": NAMES, "n": 24}
+        refused = bench.forks.call("with_server_killed", **where, record=os.devnull, room=2**28)
         assert refused.error == "DatabaseError", refused
         record = tmp_path / "record"
-        worker = bench.forks.start("with_server_killed", **where, names=NAMES, record=str(record))
-        for _ in range(40):  # a checkpoint needs room that is not there
-            try:
+        record.touch()
+        worker = bench.forks.start("with_server_killed", **where, record=str(record))
+        assert worker.wait_stopped()
+        small_disk.fill()
+        with pytest.raises(pymongo.errors.PyMongoError):  # a checkpoint needs room that is not there
+            for _ in range(100):
+                client[DB]["filler"].insert_one({"bytes": os.urandom(2**20)})
                 client.admin.command("fsync")
-            except pymongo.errors.PyMongoError:
-                break
-            if small_disk.mongod.poll() is not None:
-                break
-            time.sleep(0.1)
-        end = worker.wait()
-    assert end.error in GONE or not end.error, end
-    small_disk.mongod.kill()
-    small_disk.mongod.wait()
+    small_disk.mongod.wait(30)
+    worker.go_on()
+    assert worker.wait().error in GONE
+    assert record.read_text(), "nothing was acknowledged before the disk was full"
     small_disk.free()
     small_disk.start()
     doomed = Doomed.__new__(Doomed)
@@ -308,8 +305,8 @@ def test_disk_full(bench: Bench, small_disk: SmallDisk, tmp_path: Path) -> None:
     assert doomed.missing(record) == []
     end = doomed.finish()
     assert not end.error, end.text
-    bench_state = doomed.say()
+    after_all = doomed.say()
     put_back(bench.db, bench.home, bench.prepared["reference"])
-    where = {**bench.where, "server": 0, "n": 0}
-    assert not bench.forks.call("with_server_killed", **where, names=NAMES, record=os.devnull).error
-    assert differences(bench_state, bench.say()) == []
+    about = {**bench.where, "world": "", "home": ""}
+    assert not bench.forks.call("operate", **about, names=NAMES).error
+    assert differences(after_all, bench.say()) == []
