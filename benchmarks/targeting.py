@@ -44,7 +44,9 @@ def main() -> None:
     for (encoder, share), pairs in found.items():
         hits, base = np.array(pairs).T
         gain, low, high = interval(hits - base)
-        gained = {"gain": gain, "low": low, "high": high, "worlds": len(pairs)}
+        gained = {"gain": gain, "worlds": len(pairs)}
+        if len(pairs) > 1:
+            gained |= {"low": low, "high": high}
         rows.append(
             {"encoder": encoder, "class evidence": share, "share": hits.mean(), "base": base.mean(), **gained}
         )
