@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from swath.loop import Loop
-from swath.scenes import load_dataset
+from swath.store.scenes import load_dataset
 
 STAMPS = ("last_modified_at", "swath_fence")
 OF_ONE_DATASET = ("_id", "_dataset_id", "_rand", "filepath", "created_at")
@@ -26,27 +26,29 @@ def samples(loop: Loop) -> dict[tuple[str, str], dict[str, Any]]:
 
 
 def journal(loop: Loop) -> dict[str, Any]:
-    """Records of the loop, its rounds and assignments; ids, revisions and durations left out."""
+    """Records of the loop, its rounds and assignments; ids, revisions, durations and secrets left out."""
     book = loop.workspace.journal
     record = book.loop()
     rounds = []
-    for batch in book.batches():
-        for name in ("_id", "dataset", "revision", "mark", "fence", "manifest_sha256"):
-            batch.pop(name, None)
-        batch["steps"].get("train", {}).pop("info", None)  # holds seconds
-        manifest = book.manifest(batch["round"])
+    for batch in book.batches.all():
+        told = batch.document()
+        for name in ("revision", "mark", "fence", "manifest"):
+            told.pop(name, None)
+        for model in told["steps"].get("train", {}).get("models", ()):
+            model.pop("info", None)  # holds seconds
+        manifest = book.batches.manifest(batch).document()
         for scene in manifest["scenes"]:
             scene.pop("id", None)
-        rounds.append({**batch, "manifest": manifest})
-    kept = ("config", "membership_sha256", "test_sha256")
-    steps = {name: entry for name, entry in record["steps"].items() if name != "init"}
+        failures = [one.document() for one in book.batches.failures(batch)]
+        rounds.append({**told, "manifest": manifest, "failures": failures})
+    steps = record.steps.document()
+    steps.pop("init", None)
     return {
         "rounds": rounds,
-        "assignments": [
-            {name: value for name, value in row.items() if name != "fence"} for row in book.assignments()
-        ],
+        "assignments": [row.document() for row in book.assignments.find()],
         "steps": steps,
-        **{name: record.get(name) for name in kept},
+        "config": record.config,
+        "membership": record.membership and record.membership.document(),
     }
 
 
@@ -88,12 +90,13 @@ def fork(name: str, copy: str, home: Path) -> None:
     new_id = load_dataset(copy)._doc.id
     if loop.workspace.home.exists():
         shutil.copytree(loop.workspace.home, home, ignore=shutil.ignore_patterns("clouds"))
-    record = book.loop() | {"_id": new_id, "home": str(home)}
-    book._loops.insert_one(record)
-    for collection in (book._rounds, book._assignments):
-        docs = list(collection.find({"dataset": book.dataset_id}))
+    database = book._loops.database
+    record = database["swath.loops"].find_one({"_id": book.dataset_id}) | {"_id": new_id, "home": str(home)}
+    database["swath.loops"].insert_one(record)
+    for part in ("rounds", "assignments", "pieces"):
+        docs = list(database[f"swath.{part}"].find({"dataset": book.dataset_id}))
         for doc in docs:
             del doc["_id"]
             doc["dataset"] = new_id
         if docs:
-            collection.insert_many(docs)
+            database[f"swath.{part}"].insert_many(docs)

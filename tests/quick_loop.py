@@ -13,7 +13,9 @@ import numpy as np
 import durable
 import small_scenes
 from support import remove
-from swath.annotators.base import Answer, Boxes, Cuboids, Modality, Task, Work
+from swath.annotators.base import Answer, Fetched, Task, Work
+from swath.labels.channels import Channel
+from swath.labels.shapes import Boxes, Cuboids, Labels
 from swath.loop import Loop
 
 CLASSES = ("car", "person", "sign")
@@ -87,38 +89,44 @@ def at(point: str, name: str) -> Loop:
     return Loop.open(name)
 
 
+def number_of(task: Task) -> int:
+    """Which small scene a task shows: what the name of its media says to whoever made them."""
+    return int(Path(next(iter(task.media.values()))).stem)
+
+
 class Picky:
     """Labels every task that `wants` says, with what is there, without a flaw; leaves or skips the others."""
 
     opinions = 1
-    notes: tuple[str, ...] = ()
 
     def __init__(
         self,
-        wants: Callable[[Task, Modality], bool] = lambda task, modality: True,
+        wants: Callable[[Task, Channel], bool] = lambda task, channel: True,
         otherwise: Any = "unreviewed",
         name: str = "simulated",
     ) -> None:
         self.name, self._wants, self._otherwise = name, wants, otherwise
+        self.notes: tuple[str, ...] = ()
 
-    def send(self, work: Work) -> None:
-        pass
+    def send(self, work: Work) -> dict[str, Any]:
+        return {}
 
-    def fetch(self, work: Work) -> Iterable[Answer]:
+    def fetch(self, work: Work, receipt: Any) -> Fetched:
+        answers = []
         for task in work.tasks:
-            for modality in task.modalities:
-                if not self._wants(task, modality):
-                    yield Answer(task.task, modality, self._otherwise, annotator=self.name)
+            for channel in task.channels:
+                if not self._wants(task, channel):
+                    answers.append(Answer(task.task, channel.name, self._otherwise, annotator=self.name))
                     continue
-                there = small_scenes.objects(int(task.key), CLASSES)
+                there = small_scenes.objects(number_of(task), CLASSES)
                 names = tuple(label for label, _ in there)
                 corners = np.array([box for _, box in there], float).reshape(-1, 4)
-                if modality == "2d":
-                    labels: dict[str, Any] = {"boxes": Boxes(corners, names)}
-                else:
-                    labels = {"cuboids": Cuboids(cuboids(corners), names)}
+                labels: Labels = Boxes(corners, names)
+                if channel.modality == "3d":
+                    labels = Cuboids(cuboids(corners), names)
                 state: Any = "labeled" if names else "reviewed_empty"
-                yield Answer(task.task, modality, state, annotator=self.name, **labels)
+                answers.append(Answer(task.task, channel.name, state, labels, self.name))
+        return Fetched(tuple(answers), self.notes)
 
 
 def cuboids(corners: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -9,7 +9,7 @@ def remove(name: str) -> None:
     """Removes a dataset with its journal, if there is one."""
     import fiftyone as fo
 
-    from swath.scenes import open_journal
+    from swath.store.scenes import open_journal
 
     if fo.dataset_exists(name):
         dataset = fo.load_dataset(name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,22 +28,35 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Slices(_Section):
-    """Names of the slices. `image` is the primary one: it carries embeddings and 2D labels."""
+class Channel(_Section):
+    """One sensor, by the name of its slice: an image or a cloud. Labelled: 2D boxes in an image, cuboids in a cloud."""
 
-    image: str = "left"
-    right: str = "right"
-    cloud: str = "pcd"
+    kind: Literal["image", "cloud"] = "image"
+    labelled: bool = False
+    embed: bool = Field(False, description="its vector is part of the scene's")
+    calibration: str | None = Field(
+        None, description="its name in a scene's calibration; without one, the channel's own"
+    )
+
+
+CHANNELS: Mapping[str, Channel] = {
+    "left": Channel(labelled=True, embed=True, calibration="P2"),
+    "right": Channel(calibration="P3"),
+    "pcd": Channel(kind="cloud", labelled=True, embed=True),
+}
 
 
 class Fields(_Section):
-    """Names of the sample fields (DESIGN section 4)."""
+    """Names of the sample fields. Those of labels are the same in every channel of a kind."""
 
     detections: str = "human_detections"
     cuboids: str = "human_cuboids"
     golden_detections: str = "golden_detections"
     golden_cuboids: str = "golden_cuboids"
+    opinions_2d: str = "opinions_2d"
+    opinions_3d: str = "opinions_3d"
     predictions: str = "predictions"
+    predictions_3d: str = "predictions_3d"
     embeddings: str = "embeddings"
     zcore: str = "zcore"
     status: str = "annotation_status"
@@ -82,6 +96,9 @@ class Embed(_Section):
 class Select(_Section):
     """Sizes of batches, and what fills them."""
 
+    budget: int | None = Field(
+        None, ge=1, description="scenes per batch, in place of the shares; what there is at most"
+    )
     first_share: Share = 0.25
     first_min: Count = 20
     share: Share = 0.20
@@ -107,8 +124,14 @@ class Select(_Section):
 
 
 class Annotate(_Section):
+    """Who labels. Secrets (tokens, passwords) are no settings: settings are recorded; secrets come from the environment."""
+
     annotator: Literal["simulated", "files"] | None = None
     folder: Path | None = Field(None, description="where the `files` annotator reads and writes")
+    media: Literal["copy", "link"] = Field(
+        "copy",
+        description="how the `files` annotator gets its media: a copy tells nothing of a scene, a link its name",
+    )
     miss: Share = 0.025
     extra: Share = 0.015
     swap: Share = 0.01
@@ -138,20 +161,59 @@ class Golden(_Section):
     min_objects: Count = 20
 
 
-class Train(_Section):
-    trainer: Literal["center"] = "center"
+class Center(_Section):
+    """The built-in image detector."""
+
     width: int = Field(384, ge=32, multiple_of=16, description="pixels: width of the network's input")
     steps: int = Field(600, ge=1)
     batch: int = Field(4, ge=1)
     lr: float = Field(2e-3, gt=0)
+
+
+class Pillars(_Section):
+    """The built-in point cloud detector."""
+
+    steps: int = Field(400, ge=1)
+    batch: int = Field(4, ge=1)
+    lr: float = Field(2e-3, gt=0)
+
+
+class Train(_Section):
+    """`trainer` learns images, `trainer_3d` clouds; each has settings of its own."""
+
+    trainer: Literal["center"] = "center"
+    trainer_3d: Literal["pillars", "none"] = Field(
+        "none", description="also train on clouds; a rig without labelled images always does"
+    )
     threads: int = Field(1, ge=1)
     seed: int = 0
+    center: Center = Center()
+    pillars: Pillars = Pillars()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat_in_0_1(cls, given: Any) -> Any:
+        """`train: {width, steps, batch, lr}` of swath 0.1 were the image detector's."""
+        if not isinstance(given, dict):
+            return given
+        moved = {name: given[name] for name in ("width", "steps", "batch", "lr") if name in given}
+        rest = {name: value for name, value in given.items() if name not in moved}
+        if moved and isinstance(rest.get("center", {}), dict):
+            rest["center"] = {**rest.get("center", {}), **moved}
+        return rest
 
 
 class Evaluate(_Section):
     iou: Share = 0.5
-    resamples: int = Field(200, ge=10)
-    interval: float = Field(0.95, gt=0, lt=1)
+    resamples: int = Field(200, ge=10, description="of the drives, for the 95 % intervals")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _interval_of_0_1(cls, given: Any) -> Any:
+        """`interval` was a setting that nothing read: intervals are 95 %."""
+        if isinstance(given, dict):
+            return {name: value for name, value in given.items() if name != "interval"}
+        return given
 
 
 class Stop(_Section):
@@ -167,7 +229,12 @@ class LoopConfig(_Section):
 
     seed: int = Field(51, ge=0)
     classes: tuple[str, ...] = KITTI_CLASSES
-    slices: Slices = Slices()
+    channels: dict[str, Channel] = Field(
+        default_factory=lambda: dict(CHANNELS), description="slice -> what is done with it"
+    )
+    primary: str = Field(
+        "left", description="the channel that is shown, and that carries the scene's embedding"
+    )
     fields: Fields = Fields()
     splits: Splits = Splits()
     embed: Embed = Embed()
@@ -192,6 +259,30 @@ class LoopConfig(_Section):
             raise ValueError(f"class names of 1 to 64 printable characters without < > &; not {odd[0]!r}")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _slices_of_0_1(cls, given: Any) -> Any:
+        """`slices: {image, right, cloud}` of swath 0.1 as channels."""
+        if not isinstance(given, dict) or "slices" not in given or not isinstance(given["slices"], dict):
+            return given
+        names = {"image": "left", "right": "right", "cloud": "pcd"} | given["slices"]
+        roles = {"image": "left", "right": "right", "cloud": "pcd"}
+        if set(names) != set(roles):
+            return given
+        rest = {key: value for key, value in given.items() if key != "slices"}
+        channels = {str(names[role]): CHANNELS[name] for role, name in roles.items()}
+        return {"channels": channels, "primary": names["image"], **rest}
+
+    @model_validator(mode="after")
+    def _the_primary_is_a_channel(self) -> LoopConfig:
+        if self.primary not in self.channels:
+            raise ValueError(
+                f"primary: no channel {self.primary!r}; there are: {', '.join(self.channels) or 'none'}"
+            )
+        if not any(one.labelled for one in self.channels.values()):
+            raise ValueError("channels: nothing is labelled; say `labelled: true` of one at least")
+        return self
+
     def hash(self) -> str:
         """First 16 hex digits of the SHA-256 of the canonical JSON."""
         return hashlib.sha256(canonical(self.model_dump(mode="json"))).hexdigest()[:16]
@@ -202,6 +293,11 @@ def canonical(value: Any) -> bytes:
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     ).encode()
+
+
+def digest(value: Any) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def parse(data: Any, source: str) -> LoopConfig:

@@ -2,167 +2,228 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+import json
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
+from works import CALIBRATION, LEFT, PCD, SIZE, STORED, by_channel, make_media, tree, work_of
 
-from swath.annotators.base import STATES, Annotator, Answer, Boxes, Cuboids, Task, Work
+from swath.annotators.base import STATES, Annotator, Answer, Task, Work
 from swath.annotators.files import Files
-from swath.annotators.simulated import ErrorRates, Simulated
-from swath.formats.kitti import Calibration, KittiObject, from_cuboid, write_objects
-
-WIDTH, HEIGHT = 620, 188
-CLASSES = ("Car", "Pedestrian", "Cyclist")
-CALIBRATION = Calibration(
-    p2=np.array([[360, 0, 310, 0], [0, 360, 94, 0], [0, 0, 1, 0]], float),
-    p3=np.array([[360, 0, 310, -190], [0, 360, 94, 0], [0, 0, 1, 0]], float),
-    r0=np.eye(3),
-    velo_to_cam=np.array([[0, -1, 0, 0], [0, 0, -1, -0.08], [1, 0, 0, -0.27]], float),
-)
+from swath.annotators.simulated import ErrorRates, Known, Simulated
+from swath.formats.kitti_records import KittiObject, from_cuboid, write_objects
+from swath.labels.shapes import Boxes, Cuboids
 
 # Truth of each scene, as KITTI objects: two, none, one bad beside a good one, one outside the class map.
 CAR = (np.array([12.0, 2, -0.9, 3.9, 1.6, 1.5, 0, 0, 0.3]), (200.0, 80, 290, 130), "Car")
 WALKER = (np.array([15.0, -4, -0.8, 0.8, 0.6, 1.8, 0, 0, 1.2]), (390.0, 70, 412, 121), "Pedestrian")
 OFF = (np.array([20.0, 1, -0.9, 3.9, 1.6, 1.5, 0, 0, 0.1]), (900.0, 80, 950, 130), "Car")
 TRAM = (np.array([30.0, 8, 0, 15.0, 2.5, 3.5, 0, 0, 0.0]), (100.0, 40, 190, 110), "Tram")
-SCENES = {"000001": [CAR, WALKER], "000002": [], "000003": [CAR, OFF], "000004": [CAR, TRAM]}
+SCENES = {"t1": [CAR, WALKER], "t2": [], "t3": [CAR, OFF], "t4": [CAR, TRAM]}
 
 
-def make_work(keys: tuple[str, ...] = tuple(SCENES), round: str = "v0") -> Work:
-    tasks = tuple(
-        Task(f"t{key}", key, MappingProxyType({"left": f"{key}.png"}), WIDTH, HEIGHT, CALIBRATION)
-        for key in keys
-    )
-    return Work(round, round, CLASSES, tasks)
+@dataclass
+class Subject:
+    """An annotator, and how its people come to label scenes of a batch that was sent."""
+
+    annotator: Annotator
+    label: Callable[[Work, Collection[str]], None]
+    folder: Path
+    media: Path
+
+    def work(self, *tasks: str) -> Work:
+        names = tasks or tuple(SCENES)
+        made = []
+        for name in names:
+            media = make_media(self.media, name, {"left": ".png", "pcd": ".pcd"})
+            made.append(Task(name, media, {"left": SIZE}, (LEFT, PCD), STORED))
+        return replace(work_of(), tasks=tuple(made))
+
+    def answers(self, work: Work) -> dict[tuple[str, str], Answer]:
+        """Sent, labelled and fetched."""
+        receipt = self.annotator.send(work)
+        self.label(work, SCENES)
+        return by_channel(self.annotator.fetch(work, receipt))
 
 
-def simulated(tmp_path: Path) -> Annotator:
-    def truth(task: Task) -> tuple[Boxes, Cuboids]:
-        objects = SCENES[task.key]
+def simulated(tmp_path: Path) -> Subject:
+    def truth(task: str) -> Known:
+        objects = SCENES[task]
         names = tuple(name for _, _, name in objects)
+        boxes = np.array([box for _, box, _ in objects], float).reshape(-1, 4)
         cuboids = np.array([cuboid for cuboid, _, _ in objects]).reshape(-1, 9)
-        return Boxes(np.array([box for _, box, _ in objects]).reshape(-1, 4), names), Cuboids(cuboids, names)
+        return Known(task, {"left": Boxes(boxes, names), "pcd": Cuboids(cuboids, names)})
 
-    # Drawn exactly, so that the bad box of scene 3 stays as bad as it is.
-    return Simulated(truth, ErrorRates(0, 0, 0, 0, 0, 0, 0, 0), seed=3)
+    # Drawn exactly, so that the bad box of t3 stays as bad as it is.
+    annotator = Simulated(truth, ErrorRates(0, 0, 0, 0, 0, 0, 0, 0), seed=3)
+    return Subject(annotator, lambda work, tasks: None, tmp_path / "out", tmp_path / "media")
 
 
-def files(tmp_path: Path) -> Annotator:
-    (tmp_path / "label_2").mkdir(parents=True)
-    for key, objects in SCENES.items():
-        kitti = []
-        for cuboid, box, name in objects:
-            size, place, turn = from_cuboid(cuboid, CALIBRATION)
-            kitti.append(KittiObject(name, 0, 0, 0, box, size, place, turn))
-        write_objects(tmp_path / "label_2" / f"{key}.txt", kitti)
-    return Files(tmp_path)
+def files(tmp_path: Path) -> Subject:
+    def label(work: Work, tasks: Collection[str]) -> None:
+        for task in tasks:
+            kitti = []
+            for cuboid, box, name in SCENES[task]:
+                size, place, turn = from_cuboid(cuboid, CALIBRATION)
+                kitti.append(KittiObject(name, 0, 0, 0, box, size, place, turn))
+            write_objects(tmp_path / "out" / work.batch / "label_2" / f"{task}.txt", kitti)
+
+    return Subject(Files(tmp_path / "out"), label, tmp_path / "out", tmp_path / "media")
 
 
 @pytest.fixture(params=[simulated, files])
-def annotator(request: pytest.FixtureRequest, tmp_path: Path) -> Annotator:
-    make: Callable[[Path], Annotator] = request.param
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+    make: Callable[[Path], Subject] = request.param
     return make(tmp_path)
 
 
-def by_task(answers: object) -> dict[tuple[str, str], Answer]:
-    return {(a.task, a.modality): a for a in answers}  # type: ignore[attr-defined]
-
-
-def test_is_an_annotator(annotator: Annotator) -> None:
+def test_is_an_annotator(subject: Subject) -> None:
     """Every annotator has the protocol's names, and at least one opinion to give."""
-    assert isinstance(annotator, Annotator)
-    assert annotator.opinions >= 1
-    assert annotator.name
+    assert isinstance(subject.annotator, Annotator)
+    assert subject.annotator.opinions >= 1
+    assert subject.annotator.name
 
 
-def test_one_answer_per_task_and_modality(annotator: Annotator) -> None:
-    """The ids that come back are the ids that were sent, once per modality, in the order of the work."""
-    work = make_work(("000003", "000001", "000002"))
-    annotator.send(work)
-    answers = list(annotator.fetch(work))
-    assert [(a.task, a.modality) for a in answers] == [
-        (task.task, kind) for task in work.tasks for kind in ("2d", "3d")
-    ]
+def test_one_answer_per_task_and_channel_at_most(subject: Subject) -> None:
+    """What comes back is of tasks and channels that were sent, once each; scenes that were labelled are answered."""
+    work = subject.work("t3", "t1", "t2")
+    receipt = subject.annotator.send(work)
+    subject.label(work, ("t3", "t1", "t2"))
+    answers = subject.annotator.fetch(work, receipt).answers
+    got = [(one.task, one.channel) for one in answers]
+    assert sorted(got) == sorted(
+        (task, channel) for task in ("t1", "t2", "t3") for channel in ("left", "pcd")
+    )
 
 
-def test_only_the_modalities_asked_for(annotator: Annotator) -> None:
-    """A task that asks for 2D gets no 3D answer."""
-    work = make_work()
-    work = replace(work, tasks=tuple(replace(task, modalities=("2d",)) for task in work.tasks))
-    annotator.send(work)
-    assert {a.modality for a in annotator.fetch(work)} == {"2d"}
+def test_only_the_channels_asked_for(subject: Subject) -> None:
+    """A task that asks for one channel gets no answer in another."""
+    for channel in (LEFT, PCD):
+        work = subject.work()
+        work = replace(work, tasks=tuple(replace(task, channels=(channel,)) for task in work.tasks))
+        assert {of for _, of in subject.answers(work)} == {channel.name}
 
 
-def test_no_tasks(annotator: Annotator) -> None:
+def test_no_tasks(subject: Subject) -> None:
     """Work without tasks is sent and fetched without an answer."""
-    work = make_work(())
-    annotator.send(work)
-    assert list(annotator.fetch(work)) == []
+    work = replace(work_of(), tasks=())
+    assert subject.annotator.fetch(work, subject.annotator.send(work)).answers == ()
 
 
-def test_states_are_not_confused(annotator: Annotator) -> None:
-    """Labels go with `labeled`, an empty scene is `reviewed_empty`, and labels are there only where they
-    should be."""
-    annotator.send(make_work())
-    answers = by_task(annotator.fetch(make_work()))
-    assert answers["t000001", "2d"].state == "labeled"
-    assert answers["t000002", "2d"].state == "reviewed_empty"
-    assert answers["t000002", "3d"].state == "reviewed_empty"
-    for (_, kind), answer in answers.items():
+def test_states_are_not_confused(subject: Subject) -> None:
+    """Labels go with `labeled`, an empty scene is `reviewed_empty`, and labels of the channel's own kind are there where
+    somebody looked, and only there."""
+    answers = subject.answers(subject.work())
+    assert answers["t1", "left"].state == "labeled"
+    assert answers["t2", "left"].state == "reviewed_empty"
+    assert answers["t2", "pcd"].state == "reviewed_empty"
+    for (_, channel), answer in answers.items():
         assert answer.state in STATES
-        looked = answer.state in ("labeled", "reviewed_empty")
-        mine, other = (answer.boxes, answer.cuboids) if kind == "2d" else (answer.cuboids, answer.boxes)
-        assert other is None
-        assert (mine is not None) == looked
-        if mine is not None:
-            assert (len(mine) > 0) == (answer.state == "labeled")
+        if answer.state in ("labeled", "reviewed_empty"):
+            assert isinstance(answer.labels, Boxes if channel == "left" else Cuboids)
+            assert (len(answer.labels) > 0) == (answer.state == "labeled")
+        else:
+            assert answer.labels is None
 
 
-def test_labels_are_those_that_were_drawn(annotator: Annotator) -> None:
-    """2D boxes and cuboids of the first scene come back as they were put in, to what a label file keeps."""
-    annotator.send(make_work())
-    answers = by_task(annotator.fetch(make_work()))
-    boxes, cuboids = answers["t000001", "2d"].boxes, answers["t000001", "3d"].cuboids
+def test_labels_are_those_that_were_drawn(subject: Subject) -> None:
+    """Boxes and cuboids of the first scene come back as they were put in, to what a label file keeps."""
+    answers = subject.answers(subject.work())
+    boxes, cuboids = answers["t1", "left"].labels, answers["t1", "pcd"].labels
     assert boxes is not None
     assert cuboids is not None
     assert boxes.classes == cuboids.classes == ("Car", "Pedestrian")
-    np.testing.assert_allclose(boxes.boxes, [CAR[1], WALKER[1]], atol=1e-5)
-    np.testing.assert_allclose(cuboids.cuboids, [CAR[0], WALKER[0]], atol=1e-5)
+    np.testing.assert_allclose(boxes.shapes, [CAR[1], WALKER[1]], atol=1e-5)
+    np.testing.assert_allclose(cuboids.shapes, [CAR[0], WALKER[0]], atol=1e-5)
 
 
-def test_fetching_twice_is_equal(annotator: Annotator) -> None:
-    """Fetching again, and sending again before, gives equal answers."""
-    annotator.send(make_work())
-    first = list(annotator.fetch(make_work()))
-    annotator.send(make_work())
-    assert list(annotator.fetch(make_work())) == first
+def test_fetching_twice_is_equal(subject: Subject) -> None:
+    """Fetching again, and sending again before, gives equal answers and notes."""
+    work = subject.work()
+    receipt = subject.annotator.send(work)
+    subject.label(work, SCENES)
+    first = subject.annotator.fetch(work, receipt)
+    assert subject.annotator.fetch(work, receipt) == first
+    assert subject.annotator.fetch(work, subject.annotator.send(work)) == first
 
 
-def test_order_of_tasks_changes_nothing(annotator: Annotator) -> None:
+def test_sending_twice_changes_nothing(subject: Subject) -> None:
+    """The same work gives the same receipt, and leaves what was written as it is: bytes, modes, times; labels too."""
+    work = subject.work()
+    receipt = subject.annotator.send(work)
+    before = tree(subject.folder) if subject.folder.exists() else {}
+    assert subject.annotator.send(work) == receipt
+    assert (tree(subject.folder) if subject.folder.exists() else {}) == before
+    subject.label(work, ("t1", "t2"))
+    before = tree(subject.folder) if subject.folder.exists() else {}
+    assert subject.annotator.send(work) == receipt
+    assert (tree(subject.folder) if subject.folder.exists() else {}) == before
+
+
+def test_receipts_are_plain(subject: Subject) -> None:
+    """A receipt is what JSON can hold, and fetching works with the one that comes back from JSON."""
+    work = subject.work()
+    receipt = subject.annotator.send(work)
+    subject.label(work, SCENES)
+    back = json.loads(json.dumps(receipt))
+    assert back == receipt
+    assert subject.annotator.fetch(work, back) == subject.annotator.fetch(work, receipt)
+
+
+def test_partial_answers(subject: Subject) -> None:
+    """Where only some scenes were labelled these have their labels, and the others are not looked at, or not answered; what
+    comes later joins them, and changes none."""
+    work = subject.work()
+    receipt = subject.annotator.send(work)
+    subject.label(work, ("t1",))
+    first = by_channel(subject.annotator.fetch(work, receipt))
+    assert first["t1", "left"].state == "labeled"
+    subject.label(work, ("t2", "t4"))
+    later = by_channel(subject.annotator.fetch(work, receipt))
+    assert later["t1", "left"] == first["t1", "left"]
+    assert later["t4", "left"].state == "labeled"
+    if isinstance(subject.annotator, Files):
+        assert {first[task, "left"].state for task in ("t2", "t3", "t4")} == {"unreviewed"}
+        assert later["t3", "left"].state == "unreviewed"
+
+
+def test_order_of_tasks_changes_nothing(subject: Subject) -> None:
     """The same scenes in another order get the same answers."""
-    annotator.send(make_work())
-    there = by_task(annotator.fetch(make_work()))
-    back = by_task(annotator.fetch(make_work(tuple(reversed(SCENES)))))
-    assert there == back
+    there = subject.answers(subject.work())
+    assert subject.answers(subject.work(*reversed(SCENES))) == there
 
 
-def test_bad_label_is_quarantined(annotator: Annotator) -> None:
+def test_bad_label_is_quarantined(subject: Subject) -> None:
     """A box off the image is rejected with a place and a reason, and the good box of the scene is kept."""
-    annotator.send(make_work())
-    answer = by_task(annotator.fetch(make_work()))["t000003", "2d"]
-    assert answer.state == "labeled"
-    assert answer.boxes is not None
-    assert len(answer.boxes) == 1
-    (bad,) = answer.rejected
-    assert "off the 620 x 188 image" in bad.reason
-    assert "000003" in bad.where
+    answer = subject.answers(subject.work())["t3", "left"]
+    assert answer.labels is not None
+    assert answer.labels.classes == ("Car",)
+    assert len(answer.rejected) == 1
+    assert "off the" in answer.rejected[0].reason
+    assert answer.rejected[0].where
 
 
-def test_answers_name_the_annotator(annotator: Annotator) -> None:
+def test_answers_name_the_annotator(subject: Subject) -> None:
     """Each answer says whose it is."""
-    annotator.send(make_work())
-    assert {a.annotator for a in annotator.fetch(make_work())} == {annotator.name}
+    assert {one.annotator for one in subject.answers(subject.work()).values()} == {subject.annotator.name}
+
+
+def test_several_slots(tmp_path: Path) -> None:
+    """The simulated annotator gives as many opinions of a scene as it says, each with errors of its own."""
+    subject = simulated(tmp_path)
+    scenes = {f"{task}-{slot}": task for task in SCENES for slot in range(subject.annotator.opinions)}
+    inner = subject.annotator._truth  # type: ignore[attr-defined]
+    annotator = Simulated(lambda task: inner(scenes[task]), ErrorRates(jitter_2d=0.1), seed=3)
+    base = subject.work()
+    tasks = tuple(
+        replace(task, task=f"{task.task}-{slot}", slot=slot)
+        for task in base.tasks
+        for slot in range(annotator.opinions)
+    )
+    answers = by_channel(annotator.fetch(replace(base, tasks=tasks), {}))
+    assert len(answers) == 2 * len(tasks)
+    drawn = [answers[f"t1-{slot}", channel].labels for slot in range(3) for channel in ("left", "pcd")]
+    assert not any(a == b for i, a in enumerate(drawn) for b in drawn[:i])

@@ -10,7 +10,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from threadpoolctl import threadpool_limits
 
 from swath.kernels import neighbors
-from swath.kernels.neighbors import contrast_top_k, top_k
+from swath.kernels.evidence import nearest_with_evidence
+from swath.kernels.neighbors import mixed_top_k, top_k
 
 
 def plain(queries, pool, k):
@@ -141,29 +142,47 @@ def test_length_does_not_matter(scale):
     np.testing.assert_allclose(similarity, expected[1], atol=1e-6)
 
 
-def test_memory_does_not_grow_with_the_pool():
-    """Beyond the vectors, a pool four times as large takes a few bytes a row more memory."""
+@pytest.mark.parametrize("search", [top_k, nearest_with_evidence])
+def test_memory_does_not_grow_with_the_pool(search):
+    """Beyond the vectors and the evidence, a pool four times as large takes a few bytes a row more memory."""
     queries, pool = vectors(200, 64), vectors(200_000, 64)
+    weights, evidence = np.full((200, 8), 1 / 8), np.random.default_rng(3).random((200_000, 8))
     peaks = []
     for size in (50_000, 200_000):
         tracemalloc.start()
-        top_k(queries, pool[:size], 20)
+        if search is top_k:
+            top_k(queries, pool[:size], 20)
+        else:  # what `select` calls
+            nearest_with_evidence(queries, weights, pool[:size], evidence[:size], 0.5, 20)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    assert peaks[1] - peaks[0] < 150_000 * 8 * 3  # a length, an offset and what finds bad ones
+    assert peaks[1] - peaks[0] < 150_000 * 8 * 3  # a length, and what finds bad ones
     assert peaks[1] < 40e6
 
 
-def test_contrast_is_a_difference_of_similarities():
-    """Contrast ranks by similarity to the failure minus the largest similarity to a clean scene, times the weight."""
-    failures, clean, pool = vectors(8), vectors(12, seed=1), vectors(600, seed=2)
-    rows, difference = contrast_top_k(failures, clean, pool, 40, weight=0.7)
-    value = cosine_similarity(failures, pool) - 0.7 * cosine_similarity(clean, pool).max(axis=0)
-    np.testing.assert_array_equal(rows, np.argsort(-value, axis=1, kind="stable")[:, :40])
-    np.testing.assert_allclose(difference, np.take_along_axis(value, rows, 1), atol=1e-6)
+def test_memory_does_not_grow_with_copies():
+    """Where all rows are equal, all are scored exactly, and the lowest come first; not all at one time."""
+    queries, pool = vectors(600, 4), np.ones((8000, 4), np.float32)
+    tracemalloc.start()
+    rows, _ = top_k(queries, pool, 20)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (rows == np.arange(20)).all()
+    assert peak < 60e6  # with all pairs at one time, before they are sorted: 115 MB
 
 
-def test_contrast_without_clean_scenes_is_plain_similarity():
-    """With no clean scene to be unlike, contrast gives the rows of `top_k`."""
-    rows, _ = contrast_top_k(vectors(8), vectors(0), vectors(600, seed=2), 40)
-    np.testing.assert_array_equal(rows, top_k(vectors(8), vectors(600, seed=2), 40)[0])
+def test_figures_and_weights_that_cannot_be_are_refused():
+    """Other shapes, values outside [0, 1] and NaN raise a ValueError that says which."""
+    good = {"weights": np.ones((5, 2)) / 2, "figures": np.ones((9, 2)), "share": 0.5}
+    for name, value, message in (
+        ("weights", np.ones((5, 3)), r"weights \(5, J\) and figures \(9, J\), got \(5, 3\) and \(9, 2\)"),
+        ("figures", np.ones((8, 2)), r"got \(5, 2\) and \(8, 2\)"),
+        ("figures", np.ones(9), r"expected figure vectors"),
+        ("weights", np.full((5, 2), -0.1), r"weights in \[0, 1\], got -0.1"),
+        ("figures", np.full((9, 2), 1.1), r"figures in \[0, 1\], got 0.0 to 1.1"),
+        ("figures", np.full((9, 2), np.nan), r"figures in \[0, 1\], got nan"),
+        ("share", 1.5, r"a share in \[0, 1\], got 0.0 to 1.5"),
+        ("share", np.nan, r"a share in \[0, 1\], got nan"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            mixed_top_k(vectors(5), vectors(9), 2, **{**good, name: value})

@@ -1,252 +1,289 @@
-"""Labels from a folder: any tool that writes KITTI label files can be an annotator, in 2D and in 3D.
+"""Labels from a folder: people with any tool that writes KITTI label files can be an annotator, in 2D and in 3D.
 
-    FOLDER/BATCH/tasks.csv, classes.txt, README.txt, calib/   written by `send`: what to label
-    FOLDER/BATCH/label_2/KEY.txt                               read by `fetch`: one file per scene
-    FOLDER/BATCH/skipped.txt                                   keys of scenes that won't be labelled, one a
-    line
+    FOLDER/BATCH/                      what to label, written by `send` (see `work_folder`)
+    FOLDER/BATCH/label_2/TASK.txt      read by `fetch`: boxes of the image that is shown, and cuboids, of one task
+    FOLDER/BATCH/label_CHANNEL/...     the same for each further labelled channel
+    FOLDER/BATCH/skipped.txt           tasks that won't be labelled, one a line
 
-A folder of labels that exists already is read as well: `FOLDER/label_2/KEY.txt`, then `FOLDER/KEY.txt`. No
-file means that nobody has looked; an empty file means that somebody has, and there is nothing.
+No file means that nobody has looked; an empty file means that somebody has, and there is nothing. Files that were there
+before the batch was sent (or sent again, once it is reopened) count when they are saved again; nothing is read from
+anywhere else. A line without a box, or without a cuboid, is a label in the other alone.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from swath.annotators.base import Answer, Boxes, Cuboids, Rejected, State, Task, Work, answered
-from swath.annotators.clean import clean
+from swath.annotators import work_folder
+from swath.annotators.base import Answer, Fetched, Receipt, State, Task, Work, answered
+from swath.annotators.work_folder import Seen
 from swath.errors import ConfigError, FormatError, SwathError, some
-
-if TYPE_CHECKING:
-    from swath.formats.kitti import Calibration, KittiObject
-
-README = """\
-Label the {scenes} scenes of tasks.csv, with the classes in classes.txt.
-
-Labels go to label_2/, one KITTI label file per scene, named as the column `label` says:
-    type truncated occluded alpha x1 y1 x2 y2 h w l x y z rotation_y
-A 2D box needs x1 y1 x2 y2 (0-based pixels of the left image). A cuboid needs h w l (metres), x y z (the
-middle of its bottom face) and rotation_y, in the rectified camera frame of calib/; where there is none write
--1 -1 -1 -1000 -1000 -1000 -10. DontCare lines are left out.
-
-A scene with nothing to label: an empty file. A scene that can't be labelled: its key on a line of
-skipped.txt. A scene without a file counts as not looked at.
-"""
+from swath.formats.kitti_records import Calibration, KittiObject, _lines, _parse_object, to_cuboid
+from swath.labels.channels import Channel
+from swath.labels.clean import Rejected, clean
+from swath.labels.shapes import Boxes, Cuboids, Labels
 
 
 class Files:
-    """Reads what people put into `folder`. It has one opinion of each scene: the file that is there.
+    """What people put into `folder`. It has one opinion of each scene: the file that is there.
 
-    `notes`, after `fetch`: where it looked if nothing was found, files that belong to no scene of the work,
-    and scenes whose labels have no cuboids.
+    `media`: "copy" gives them copies under names of the tasks; "link" links, which tell the scenes.
     """
 
     opinions = 1
 
-    def __init__(self, folder: Path | str, name: str = "files") -> None:
+    def __init__(
+        self, folder: Path | str, name: str = "files", media: Literal["copy", "link"] = "copy"
+    ) -> None:
         self.name = name
         self.folder = Path(folder)
-        self.notes: tuple[str, ...] = ()
+        self._media: Literal["copy", "link"] = media
 
-    def send(self, work: Work) -> None:
-        """Write the task list of the batch. Files that are right already are left alone."""
-        labels = _label_files(work)
-        folder = self.folder / work.batch
+    def send(self, work: Work) -> Receipt:
+        """Write the batch's folder. Files that are right already are left alone, and labels always.
+
+        The receipt: `folder`, how often it was `sent`, and the tasks `without_calibration`: nobody can draw their cuboids.
+        """
+        _refuse_second_opinions(work)
+        folder = self._folder_of(work)
         try:
-            (folder / "label_2").mkdir(parents=True, exist_ok=True)
-            (folder / "calib").mkdir(exist_ok=True)
-            for task in work.tasks:
-                if task.calibration is not None:
-                    _write(folder / "calib" / labels[task.key], _calibration_text(task.calibration))
-            _write(folder / "README.txt", README.format(scenes=len(work.tasks)))
-            _write(folder / "classes.txt", "".join(f"{name}\n" for name in work.classes))
-            _write(folder / "tasks.csv", _tasks_csv(work, labels))
+            work_folder.write(folder, work, self._media)
         except OSError as error:
             raise SwathError(
-                f"expected to write the tasks into {folder}, but {error.strerror}; check the folder"
+                f"expected to write the tasks into {folder}, but {error.strerror}; check the folder, then send again"
+            ) from error
+        layout = work_folder.layout_of(work)
+        clouds = [task for task in work.tasks if any(one.kind == "cloud" for one in task.channels)]
+        without = sum(isinstance(work_folder.placing(task, work, layout), str) for task in clouds)
+        return {"folder": str(folder), "sent": work.sent, "without_calibration": without}
+
+    def fetch(self, work: Work, receipt: Receipt) -> Fetched:
+        """Read the labels of the work's tasks: an answer for each and channel, `unreviewed` where there is no new file.
+
+        The folder may have been moved since: it is looked for below the configured one. SwathError where it is not there.
+        """
+        folder = self._folder_of(work)
+        if not folder.is_dir():
+            raise SwathError(
+                f"expected {work.batch} in {folder}, found no such folder (it was sent to {receipt.get('folder', folder)}); "
+                "say where it is now with --folder, or send it again"
+            )
+        try:
+            return self._fetched(folder, work)
+        except OSError as error:
+            raise SwathError(
+                f"expected to read the labels in {folder}, but {error.filename or 'a file'}: {error.strerror}; "
+                "check the folder, then fetch again"
             ) from error
 
-    def fetch(self, work: Work) -> Sequence[Answer]:
-        """Read the label files of the work's scenes. SwathError where `folder` is not there."""
-        if not self.folder.is_dir():
-            raise SwathError(
-                f"expected a folder of labels at {self.folder}, found none; send first, or make it"
-            )
-        labels = _label_files(work)
-        places = [self.folder / work.batch / "label_2", self.folder / "label_2", self.folder]
-        found = {key: _first(places, name) for key, name in labels.items()}
-        skipped, notes = self._skipped(work, found)
-        notes = [*self._strays(work, places, labels, found), *notes]
+    def _folder_of(self, work: Work) -> Path:
+        return self.folder.absolute() / work.batch
+
+    def _fetched(self, folder: Path, work: Work) -> Fetched:
+        seen = work_folder.sent_with(folder, work.sent)
+        layout = work_folder.layout_of(work)
+        found = {}
+        for name, channels in work_folder.label_folders(work, layout).items():
+            tasks = {task.task for task in work.tasks if any(one.name in channels for one in task.channels)}
+            found[name] = _found(folder, name, tasks, seen)
+        skipped, about_skips = _skipped(folder, work, found, seen)
         answers: list[Answer] = []
-        flat: list[str] = []
+        partly: dict[str, list[str]] = {"2d": [], "3d": []}
         for task in work.tasks:
-            path = found[task.key]
-            if path is None:
-                state: State = "skipped" if task.key in skipped else "unreviewed"
-                answers += [Answer(task.task, kind, state, annotator=self.name) for kind in task.modalities]
-                continue
-            scene, whole = self._read(task, work.classes, path)
-            answers += scene
-            flat += [] if whole else [task.key]
-        if flat:
-            notes.append(
-                f"{len(flat)} scenes have labels without any cuboid, and count as not looked at in 3D: "
-                f"{some(flat)}"
-            )
-        self.notes = tuple(notes)
-        return answers
-
-    def _read(self, task: Task, classes: Sequence[str], path: Path) -> tuple[list[Answer], bool]:
-        """The answers from one label file, and whether 3D, where it was asked for, was looked at."""
-        from swath.formats.kitti import read_objects
-
-        try:
-            objects, damages = read_objects(path)
-            lines = _good_lines(path, {damage.line for damage in damages})
-        except FormatError as error:
-            bad = (Rejected(str(path), str(error)),)
-            kinds = task.modalities
-            return [Answer(task.task, kind, "unreviewed", None, None, self.name, bad) for kind in kinds], True
-        wanted = [(line, item) for line, item in zip(lines, objects, strict=True) if item.label != "DontCare"]
-        broken = [Rejected(f"{path}:{damage.line}", damage.reason) for damage in damages]
-        answers: list[Answer] = []
-        whole = True
-        labels: Boxes | Cuboids
-        for modality in task.modalities:
-            if modality == "2d":
-                labels, where, bad3 = _boxes(path, wanted)
-            elif task.calibration is None:
-                # Nobody can place a KITTI cuboid in this scene: waiting for one would be waiting for good.
-                reason = Rejected(str(path), "cuboids can't be placed: the scene has no calibration")
-                answers.append(
-                    Answer(task.task, modality, "skipped", None, None, self.name, (*broken, reason))
+            files = {name: _read(one.new[task.task]) for name, one in found.items() if task.task in one.new}
+            frame = work_folder.placing(task, work, layout)
+            for channel in task.channels:
+                file = files.get(layout.labels(channel))
+                if channel.kind == "cloud" and isinstance(frame, str):
+                    answer = self._nowhere(task, channel, file, frame)
+                elif file is None:
+                    state: State = "skipped" if task.task in skipped else "unreviewed"
+                    answer = Answer(task.task, channel.name, state, annotator=self.name)
+                else:
+                    answer, whole = self._answer(task, channel, file, frame, work.classes)
+                    partly[channel.modality] += [] if whole else [task.task]
+                answers.append(answer)
+        notes = [*_about(folder, work, found), *about_skips]
+        for modality, what in (("2d", "box"), ("3d", "cuboid")):
+            if tasks_partly := partly[modality]:
+                notes.append(
+                    f"{len(tasks_partly)} tasks have labels without any {what}, and count as not looked at in "
+                    f"{modality.upper()}: {some(tasks_partly)}"
                 )
-                continue
-            else:
-                labels, where, bad3 = _cuboids(path, wanted, task.calibration)
-                whole = bool(len(labels) or bad3 or not wanted)
-            good, rejected = clean(labels, classes, task.width, task.height, where)
-            answer = answered(task, modality, good, [*broken, *bad3, *rejected], self.name)
-            if modality == "3d" and not whole:
-                answer = Answer(task.task, modality, "unreviewed", None, None, self.name, tuple(broken))
-            answers.append(answer)
-        return answers, whole
+        return Fetched(tuple(answers), tuple(notes))
 
-    def _skipped(self, work: Work, found: dict[str, Path | None]) -> tuple[set[str], list[str]]:
-        """The scenes that skipped.txt names, and what is odd about it."""
-        path = self.folder / work.batch / "skipped.txt"
-        if not path.is_file():
-            return set(), []
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
-        named = {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
-        notes = []
-        if strange := sorted(named - found.keys()):
-            notes.append(f"{path} names {len(strange)} scenes that are not in this batch: {some(strange)}")
-        if both := sorted(key for key in named & found.keys() if found[key] is not None):
-            notes.append(f"{len(both)} scenes are in {path} and have labels; the labels count: {some(both)}")
-        return named, notes
+    def _nowhere(self, task: Task, channel: Channel, file: _File | None, reason: str) -> Answer:
+        """Nobody can place a KITTI cuboid in this scene: waiting for one would be waiting for good."""
+        where = str(file.path) if file else f"{task.task}/{channel.name}"
+        rejected = (
+            *(file.broken if file else ()),
+            Rejected(where, f"cuboids can't be placed: {reason}"),
+        )
+        return Answer(task.task, channel.name, "skipped", None, self.name, rejected)
 
-    def _strays(
-        self, work: Work, places: list[Path], labels: dict[str, str], found: dict[str, Path | None]
-    ) -> list[str]:
-        """Where it looked, if nothing was found; files in those places that belong to no scene of the
-        work."""
-        notes = []
-        if labels and not any(found.values()):
-            looked = ", ".join(str(place / "KEY.txt") for place in places)
-            example = labels[min(labels)]
-            notes.append(f"no label file for any of {len(labels)} scenes; looked for {looked} (as {example})")
-        names = set(labels.values())
-        for place in places:
-            if place.is_dir():
-                files = sorted(path.name for path in place.iterdir() if path.is_file())
-                strays = [name for name in files if name not in names and not name.startswith(".")]
-                if strays:
-                    notes.append(
-                        f"{len(strays)} files in {place} belong to no scene of {work.batch}: {some(strays)}"
-                    )
-        return notes
+    def _answer(
+        self, task: Task, channel: Channel, file: _File, frame: Calibration | str, classes: Sequence[str]
+    ) -> tuple[Answer, bool]:
+        """The answer for one channel from its label file, and whether the file says anything of this channel."""
+        flat = channel.kind == "image"
+        lines = [one for one in file.lines if (one.boxed if flat else one.item.has_cuboid)]
+        if not file.whole or (file.lines and not lines):
+            answer = Answer(task.task, channel.name, "unreviewed", None, self.name, file.broken)
+            return answer, not file.whole
+        where = [f"{file.path}:{one.number}" for one in lines]
+        names = tuple(one.item.label for one in lines)
+        good: Labels
+        if flat:
+            boxes = np.array([one.item.box for one in lines], float).reshape(-1, 4)
+            good, bad = clean(Boxes(boxes, names), classes, *task.sizes[channel.name], where)
+        else:
+            assert isinstance(frame, Calibration)
+            cuboids = np.array([to_cuboid(one.item, frame) for one in lines], float).reshape(-1, 9)
+            good, bad = clean(Cuboids(cuboids, names), classes, 0, 0, where)
+        return answered(task, channel, good, [*file.broken, *bad], self.name), True
 
 
-def _label_files(work: Work) -> dict[str, str]:
-    """Scene key -> name of its label file; a key that is no file name is made one. One task per scene."""
-    names: dict[str, str] = {}
+def _refuse_second_opinions(work: Work) -> None:
+    first: dict[frozenset[tuple[str, str]], str] = {}
     for task in work.tasks:
-        if task.key in names:
+        shown = frozenset(task.media.items())
+        if shown and first.setdefault(shown, task.task) != task.task:
             raise ConfigError(
-                f"a folder of files has one opinion of a scene, but {task.key} was sent more than once; "
-                "ask for one labelling per scene, or use another annotator"
+                f"a folder of files has one opinion of a scene, but one was sent more than once (tasks {first[shown]}, "
+                f"{task.task}); ask for one labelling per scene, or use another annotator"
             )
-        stem = task.key
-        if not re.fullmatch(r"[\w-][\w.-]{0,99}", stem):
-            digest = hashlib.blake2b(stem.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-            stem = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', stem)[-80:]}-{digest}"
-        names[task.key] = f"{stem}.txt"
-    return names
 
 
-def _first(places: list[Path], name: str) -> Path | None:
-    return next((place / name for place in places if (place / name).is_file()), None)
+# ---------------------------------------------------------------------- which files count
 
 
-def _good_lines(path: Path, bad: set[int | None]) -> list[int]:
-    """The 1-based numbers of the lines that became objects."""
+@dataclass(frozen=True)
+class _Found:
+    """The files of one label folder: `new` ones by task; names of `old` ones that wait to be saved again, of `second` ones of
+    a task (and the first), and of `strays` that belong to no task."""
+
+    new: Mapping[str, Path]
+    old: Sequence[str]
+    second: Sequence[tuple[str, str]]
+    strays: Sequence[str]
+
+
+def _found(folder: Path, name: str, tasks: set[str], seen: Mapping[str, Seen]) -> _Found:
+    of: dict[str, list[Path]] = {}
+    strays = []
+    for path in work_folder.files_in(folder / name):
+        if path.suffix.lower() == ".txt" and path.stem in tasks:
+            of.setdefault(path.stem, []).append(path)
+        else:
+            strays.append(path.name)
+    new: dict[str, Path] = {}
+    old: list[str] = []
+    second: list[tuple[str, str]] = []
+    for task, paths in of.items():
+        is_old = {path: work_folder.is_old(folder, f"{name}/{path.name}", seen) for path in paths}
+        first, *others = sorted(paths, key=lambda path: (is_old[path], path.suffix != ".txt", path.name))
+        if is_old[first]:
+            old.append(f"{name}/{first.name}")
+        else:
+            new[task] = first
+        second += [(f"{name}/{path.name}", f"{name}/{first.name}") for path in others]
+    return _Found(new, old, second, strays)
+
+
+def _skipped(
+    folder: Path, work: Work, found: Mapping[str, _Found], seen: Mapping[str, Seen]
+) -> tuple[set[str], list[str]]:
+    """The tasks that skipped.txt names, and what is odd about it."""
+    path = folder / "skipped.txt"
+    if not path.is_file():
+        return set(), []
+    if work_folder.is_old(folder, path.name, seen):
+        return set(), [f"{path} was there before the batch was sent, and counts once it is saved again"]
     text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    return [n for n, line in enumerate(text.split("\n"), start=1) if line.strip() and n not in bad]
+    named = {line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")}
+    notes = []
+    if strange := sorted(named - {task.task for task in work.tasks}):
+        notes.append(f"{path} names {len(strange)} tasks that are not in this batch: {some(strange)}")
+    if both := sorted(named & {task for one in found.values() for task in one.new}):
+        notes.append(f"{len(both)} tasks are in {path} and have labels; the labels count: {some(both)}")
+    return named, notes
 
 
-def _boxes(path: Path, items: list[tuple[int, KittiObject]]) -> tuple[Boxes, list[str], list[Rejected]]:
-    boxes = np.array([item.box for _, item in items], float).reshape(-1, 4)
-    where = [f"{path}:{line}" for line, _ in items]
-    return Boxes(boxes, tuple(item.label for _, item in items)), where, []
+def _about(folder: Path, work: Work, found: Mapping[str, _Found]) -> list[str]:
+    """Where it looked, if nothing was found; files that are not read, and why."""
+    notes = []
+    if work.tasks and not any(one.new or one.old for one in found.values()):
+        looked = ", ".join(str(folder / name / "TASK.txt") for name in found)
+        example = min(task.task for task in work.tasks)
+        notes.append(
+            f"no label file for any of {len(work.tasks)} tasks; looked for {looked} (as {example}.txt)"
+        )
+    if old := [name for one in found.values() for name in one.old]:
+        notes.append(
+            f"{len(old)} label files in {folder} were there before the batch was sent, and count once they are saved again, "
+            f"even if nothing in them changes: {some(old)}"
+        )
+    if second := [pair for one in found.values() for pair in one.second]:
+        said = some(f"{name} (not {first})" for name, first in second)
+        notes.append(f"{len(second)} files in {folder} are a second file of a task, and are not read: {said}")
+    for name, one in found.items():
+        if one.strays:
+            notes.append(
+                f"{len(one.strays)} files in {folder / name} belong to no task of {work.batch}: {some(one.strays)}"
+            )
+    return notes
 
 
-def _cuboids(
-    path: Path, items: list[tuple[int, KittiObject]], calibration: Calibration
-) -> tuple[Cuboids, list[str], list[Rejected]]:
-    from swath.formats.kitti import to_cuboid
-
-    solid = [(line, item) for line, item in items if item.has_cuboid]
-    cuboids = np.array([to_cuboid(item, calibration) for _, item in solid], float).reshape(-1, 9)
-    where = [f"{path}:{line}" for line, _ in solid]
-    return Cuboids(cuboids, tuple(item.label for _, item in solid)), where, []
+# ---------------------------------------------------------------------- what a file says
 
 
-def _tasks_csv(work: Work, labels: dict[str, str]) -> str:
-    """One line per scene, by key: nothing in it depends on why a scene is there."""
-    slices = sorted({name for task in work.tasks for name in task.media})
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["key", "label", *slices, "width", "height", "modalities"])
-    for task in sorted(work.tasks, key=lambda task: task.key):
-        media = [task.media.get(name, "") for name in slices]
-        kinds = " ".join(task.modalities)
-        table.writerow([task.key, labels[task.key], *media, task.width, task.height, kinds])
-    return text.getvalue()
+class _Line(NamedTuple):
+    """An object, the 1-based number of its line, and whether it has a box in the image."""
+
+    number: int
+    item: KittiObject
+    boxed: bool
 
 
-def _calibration_text(calibration: Calibration) -> str:
-    matrices = {
-        "P2": calibration.p2,
-        "P3": calibration.p3,
-        "R0_rect": calibration.r0,
-        "Tr_velo_to_cam": calibration.velo_to_cam,
-    }
-    lines = (f"{name}: {' '.join(repr(float(v)) for v in m.ravel())}" for name, m in matrices.items())
-    return "\n".join(lines) + "\n"
+@dataclass(frozen=True)
+class _File:
+    """A label file: its good lines (without DontCare) and the `broken` ones; not `whole`: it can't be read at all."""
+
+    path: Path
+    lines: tuple[_Line, ...]
+    broken: tuple[Rejected, ...]
+    whole: bool = True
 
 
-def _write(path: Path, text: str) -> None:
-    from swath.formats.files import write_atomic
+def _read(path: Path) -> _File:
+    try:
+        written = _lines(path)
+    except FormatError as error:
+        return _File(path, (), (Rejected(str(path), str(error)),), whole=False)
+    lines: list[_Line] = []
+    broken: list[Rejected] = []
+    for number, words in written:
+        boxed = not _is_no_box(words[4:8])
+        try:
+            item = _parse_object(words if boxed else [*words[:4], "0", "0", "1", "1", *words[8:]])
+            if item.label != "DontCare":
+                if not boxed and not item.has_cuboid:
+                    raise ValueError("expected a box or a cuboid, got neither")
+                lines.append(_Line(number, item, boxed))
+        except ValueError as error:
+            broken.append(Rejected(f"{path}:{number}", str(error)))
+    return _File(path, tuple(lines), tuple(broken))
 
-    data = text.encode()
-    if not path.is_file() or path.read_bytes() != data:
-        write_atomic(path, data)
+
+def _is_no_box(words: Sequence[str]) -> bool:
+    """Whether four words say that there is no box: `-1 -1 -1 -1` or `0 0 0 0`, as tools for clouds write it."""
+    try:
+        values = {float(word) for word in words}
+    except ValueError:
+        return False
+    return len(words) == 4 and values in ({-1.0}, {0.0})

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.encoders.base import Encoded, Progress, Sensor, gather, path_of
-from swath.encoders.images import decode_image
 from swath.errors import SwathError, UnknownNameError, some
+from swath.formats.images import read_image
 
 
 class Zoo:
@@ -48,7 +48,7 @@ class Zoo:
         return gather(paths, self._one, self._dim, 1, progress)
 
     def _one(self, scene: Mapping[str, str]) -> npt.NDArray[np.float32]:
-        return self._vector(decode_image(path_of(scene, "image")))
+        return self._vector(read_image(path_of(scene, "image")))
 
     def _vector(self, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         return np.asarray(self._model.embed(image), np.float32).reshape(-1)

@@ -10,20 +10,20 @@ cuboids, `pcd` the clouds that the App draws.
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import FormatError, some
+from swath.formats.damage import Damage, DamageError
+from swath.formats.folders import Drives, listed, relative
+from swath.formats.images import ENDINGS, image_size
 from swath.formats.kitti_records import (
     Calibration,
-    Damage,
-    DamageError,
     KittiObject,
     from_cuboid,
     heading,
@@ -54,8 +54,8 @@ __all__ = [
     "write_pcd",
 ]
 
-_IMAGES = (".png", ".jpg", ".jpeg")
-_MEDIA = {"image_2": _IMAGES, "image_3": _IMAGES, "velodyne": (".bin",)}
+_MEDIA = {"image_2": ENDINGS, "image_3": ENDINGS, "velodyne": (".bin",)}
+_SIDES = {"image_2": "left", "image_3": "right"}
 _TEXTS = {"calib": (".txt",), "label_2": (".txt",)}
 
 
@@ -65,8 +65,9 @@ class Frame:
     there.
 
     `calibration` is None where it is missing or damaged, `objects` where there is no label file (an empty
-    file gives `()`). `width` and `height` are the left image's, else the right one's, else None.
-    `dropped_points` counts the cloud's points that aren't finite.
+    file gives `()`). `width` and `height` are the left image's, else the right one's, else None; `sizes` has
+    (width, height) of each image that is there, by slice. `dropped_points` counts the cloud's points that
+    aren't finite. `label_file` is where the objects come from, read or not.
     """
 
     key: str
@@ -79,6 +80,8 @@ class Frame:
     height: int | None
     sequence: str | None
     dropped_points: int
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    label_file: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -118,20 +121,10 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def check_image(path: Path) -> tuple[int, int]:
-    """Decode the whole image: `(width, height)` in pixels. FormatError where that fails, as it does for a cut
+    """Decode the whole image: `(width, height)` in pixels, upright. FormatError where that fails, as it does for a cut
     file.
     """
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            image.load()
-            width, height = image.size
-            return int(width), int(height)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
-        raise DamageError(
-            Damage(str(path), None, f"expected a whole image, but decoding failed: {error}")
-        ) from error
+    return image_size(path)
 
 
 def scan(root: Path, *, progress: Callable[[int, int], None] | None = None, workers: int = 1) -> KittiFolder:
@@ -144,7 +137,7 @@ def scan(root: Path, *, progress: Callable[[int, int], None] | None = None, work
     root = Path(root)
     training = _training_folder(root)
     listing = _Listing(training)
-    drives = _Drives(root, training)
+    drives = Drives((root / "drives.txt", training / "drives.txt"))
     keys = sorted(set().union(*(listing.files[folder] for folder in _MEDIA)))
     frames: list[Frame] = []
     damages = [*listing.damages, *listing.orphans(keys), *drives.damages, *drives.unmatched(keys)]
@@ -155,7 +148,7 @@ def scan(root: Path, *, progress: Callable[[int, int], None] | None = None, work
             damages += found
             if progress:
                 progress(done, len(keys))
-    named = (replace(damage, file=_relative(damage.file, root)) for damage in damages)
+    named = (replace(damage, file=relative(damage.file, root)) for damage in damages)
     return KittiFolder(tuple(frames), tuple(sorted(named, key=lambda d: (d.file, d.line or 0, d.reason))))
 
 
@@ -178,29 +171,15 @@ class _Listing:
 
     def __init__(self, training: Path) -> None:
         self.training = training
-        self.files: dict[str, dict[str, Path]] = {}
+        self.files: dict[str, dict[str, Path]] = {folder: {} for folder in _MEDIA | _TEXTS}
         self.damages: list[Damage] = []
         for folder, endings in (_MEDIA | _TEXTS).items():
-            self.files[folder] = {}
             if not (training / folder).is_dir():
                 if folder != "label_2":  # an unlabelled folder is what this tool is for
                     self.damages.append(Damage(str(training / folder), None, "missing: no such folder"))
                 continue
-            for path in sorted((training / folder).iterdir()):
-                self._add(folder, path, endings)
-
-    def _add(self, folder: str, path: Path, endings: tuple[str, ...]) -> None:
-        known = self.files[folder]
-        if not path.is_file() or path.suffix.lower() not in endings or path.name.startswith("."):
-            self.damages.append(
-                Damage(str(path), None, f"unexpected: expected files that end in {' or '.join(endings)}")
-            )
-        elif path.stem in known:
-            self.damages.append(
-                Damage(str(path), None, f"unexpected: {known[path.stem].name} is there too, and is used")
-            )
-        else:
-            known[path.stem] = path
+            self.files[folder], found = listed(training / folder, endings)
+            self.damages += found
 
     def expects(self, folder: str) -> bool:
         """Whether a missing file is worth a word: where the whole folder is missing it has been said once."""
@@ -215,59 +194,13 @@ class _Listing:
                 )
 
 
-class _Drives:
-    """`drives.txt`: which drive each frame comes from."""
-
-    def __init__(self, root: Path, training: Path) -> None:
-        self.of: dict[str, str] = {}
-        self.damages: list[Damage] = []
-        self._lines: dict[str, int] = {}
-        found = [
-            path for path in dict.fromkeys((root / "drives.txt", training / "drives.txt")) if path.is_file()
-        ]
-        self.path = found[0] if found else None
-        self.damages += [Damage(str(path), None, f"not used: {found[0]} is used") for path in found[1:]]
-        if self.path is None:
-            return
-        text = self.path.read_bytes().decode("utf-8-sig", errors="replace")
-        for number, line in enumerate(text.split("\n"), start=1):
-            words = line.split()
-            if not words or words[0].startswith("#"):
-                continue
-            if len(words) != 2:
-                self._refuse(number, f"expected `frame drive`, got {len(words)} words")
-            elif words[0] in self.of:
-                self._refuse(
-                    number, f"frame {words[0]} comes a second time (first in line {self._lines[words[0]]})"
-                )
-            else:
-                self.of[words[0]], self._lines[words[0]] = words[1], number
-
-    def _refuse(self, line: int, reason: str) -> None:
-        self.damages.append(Damage(str(self.path), line, reason))
-
-    def unmatched(self, keys: list[str]) -> Iterator[Damage]:
-        """Lines without a frame (each), and frames without a line (together)."""
-        if self.path is None:
-            return
-        for key in sorted(self.of.keys() - set(keys)):
-            yield Damage(str(self.path), self._lines[key], f"not used: no image or cloud is named {key}")
-        without = [key for key in keys if key not in self.of]
-        if without:
-            yield Damage(
-                str(self.path),
-                None,
-                f"{len(without)} frames are not listed and have no drive: {some(without)}",
-            )
-
-
 def _read_frame(
     key: str, training: Path, listing: _Listing, drive: str | None
 ) -> tuple[Frame | None, list[Damage]]:
     """One frame and what is wrong with it; None in place of the frame where no slice of it can be used."""
     damages: list[Damage] = []
     media: dict[str, Path | None] = {}
-    sizes: list[tuple[int, int]] = []
+    sizes: dict[str, tuple[int, int]] = {}
     dropped = 0
     for folder, endings in _MEDIA.items():
         path = media[folder] = listing.files[folder].get(key)
@@ -286,7 +219,7 @@ def _read_frame(
                         )
                     )
             else:
-                sizes.append(check_image(path))
+                sizes[_SIDES[folder]] = check_image(path)
         except DamageError as error:
             damages.append(error.damage)
             media[folder] = None
@@ -296,9 +229,11 @@ def _read_frame(
         )
         return None, damages
     calibration, objects = _read_texts(key, training, listing, damages)
-    width, height = sizes[0] if sizes else (None, None)
+    width, height = next(iter(sizes.values())) if sizes else (None, None)
     left, right, cloud = media.values()
-    return Frame(key, left, right, cloud, calibration, objects, width, height, drive, dropped), damages
+    labels = listing.files["label_2"].get(key)
+    frame = Frame(key, left, right, cloud, calibration, objects, width, height, drive, dropped, sizes, labels)
+    return frame, damages
 
 
 def _read_texts(
@@ -326,10 +261,3 @@ def _read_texts(
     except DamageError as error:
         damages.append(error.damage)
     return calibration, objects
-
-
-def _relative(file: str, root: Path) -> str:
-    try:
-        return Path(file).relative_to(root).as_posix()
-    except ValueError:
-        return file

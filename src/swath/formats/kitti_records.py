@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from swath.errors import FormatError
+from swath.formats.damage import Damage as Damage
+from swath.formats.damage import DamageError as DamageError
 from swath.formats.files import write_atomic
 
 Array = NDArray[np.float64]
@@ -26,26 +27,6 @@ Array = NDArray[np.float64]
 _ROWS = {"P0": (3, 4), "P1": (3, 4), "P2": (3, 4), "P3": (3, 4), "R0_rect": (3, 3), "Tr_velo_to_cam": (3, 4)}
 _NEEDED = ("P2", "P3", "R0_rect", "Tr_velo_to_cam")
 _LARGEST = 1e6  # metres or pixels; nothing real is larger, and squares of it are still exact enough
-
-
-@dataclass(frozen=True)
-class Damage:
-    """One thing that could not be used: where (`line` is 1-based) and why."""
-
-    file: str
-    line: int | None
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.file}: " + (f"line {self.line}: " if self.line else "") + self.reason
-
-
-class DamageError(FormatError):
-    """A file that can't be used at all; `damage` says where and why."""
-
-    def __init__(self, damage: Damage) -> None:
-        super().__init__(str(damage))
-        self.damage = damage
 
 
 @dataclass(frozen=True, eq=False)

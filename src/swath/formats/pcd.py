@@ -52,11 +52,11 @@ def read_pcd(path: Path) -> NDArray[np.float32]:
     header, start = _header(path, data)
     try:
         count = int(header["POINTS"][0])
-        columns = zip(header["FIELDS"], header["TYPE"], header["SIZE"], strict=True)
+        kinds = zip(header["FIELDS"], header["TYPE"], header["SIZE"], strict=True)
         counts = [int(n) for n in header.get("COUNT", ["1"] * len(header["FIELDS"]))]
         fields: list[Any] = [
             (f"{name}{i}" if name == "_" else name, _DTYPES[kind, int(size)], (n,) if n > 1 else ())
-            for i, ((name, kind, size), n) in enumerate(zip(columns, counts, strict=True))
+            for i, ((name, kind, size), n) in enumerate(zip(kinds, counts, strict=True))
         ]
         dtype = np.dtype(fields)
         encoding = header["DATA"][0]
@@ -73,8 +73,13 @@ def read_pcd(path: Path) -> NDArray[np.float32]:
         if len(points) != count:
             raise ValueError(f"{len(points)} points where the header says {count}")
         intensity = points["intensity"] if "intensity" in header["FIELDS"] else np.zeros(count)
-        return np.stack([points["x"], points["y"], points["z"], intensity], axis=1).astype(np.float32)
-    except (KeyError, IndexError, ValueError, TypeError) as error:
+        columns = [
+            np.asarray(column, np.float32) for column in (points["x"], points["y"], points["z"], intensity)
+        ]
+        if any(column.shape != (count,) for column in columns):
+            raise ValueError("x, y, z and intensity are expected to be one number each")
+        return np.stack(columns, axis=1)
+    except (KeyError, IndexError, ValueError, TypeError, OverflowError) as error:
         raise FormatError(
             f"{path}: expected a whole PCD v0.7 file with x, y, z; reading it failed: {error}"
         ) from error

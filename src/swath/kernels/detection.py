@@ -28,7 +28,7 @@ Labels = NDArray[np.int64]
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
 _RECALLS = np.linspace(0.0, 1.0, 101)
-_MOST = 100  # predictions per image and class that count, best first
+MOST = 100  # predictions per image and class that count, best first
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,37 +149,17 @@ def score_detections(
             f"{len(references)}, {len(clusters) if clusters is not None else 'no clusters'}"
         )
     matched, precision = _match_all(predictions, references, classes)
-    names = [str(i) for i in range(len(references))] if clusters is None else list(clusters)
-    _, cluster = np.unique(np.array(names, dtype=str), return_inverse=True)
-    count = int(cluster.max()) + 1 if len(cluster) else 0
-    drawn = np.zeros((resamples if count > 1 else 0, classes, len(OVERLAPS)))
-    for row in range(len(drawn)):
-        weights = np.bincount(rng.integers(0, count, count), minlength=count)[cluster]
-        drawn[row] = [_average_precision(one, weights) for one in matched]
-
-    scores = tuple(
-        ClassScore(
-            references=int(one.references.sum()),
-            predictions=len(one.scores),
-            ap=_estimate(precision[label], drawn[:, label]),
-            ap50=_estimate(precision[label, :1], drawn[:, label, :1]),
-        )
-        for label, one in enumerate(matched)
-    )
-    return DetectionScores(
-        map=_estimate(precision, drawn),
-        map50=_estimate(precision[:, :1], drawn[:, :, :1]),
-        classes=scores,
-        operating=_operating(matched),
-        images=len(references),
-        clusters=count,
-    )
+    names = [str(i) for i in range(len(references))] if clusters is None else clusters
+    return score_matches(matched, names, rng=rng, resamples=resamples, precision=precision)
 
 
 @dataclass(frozen=True, eq=False)
-class _Matched:
+class Matched:
     """One class over all images, best score first: scores (D,), image row (D,), right (T, D); references
     (I,).
+
+    `right`: whether the prediction has found an object of its own, at each of T overlaps. At most 100
+    predictions per image.
     """
 
     scores: Array
@@ -188,9 +168,52 @@ class _Matched:
     references: Labels
 
 
+def score_matches(
+    matched: Sequence[Matched],
+    clusters: Sequence[str],
+    *,
+    rng: np.random.Generator,
+    resamples: int,
+    precision: Array | None = None,
+    strict: slice = slice(None),
+) -> DetectionScores:
+    """Scores what has been matched, by class; `clusters` names the drive of each image.
+
+    `ap50` and `map50` are those of the first overlap, `ap` and `map` the means over the overlaps `strict`.
+    `precision` (classes, T): the AP at each overlap, where it is known already.
+    """
+    images = len(clusters)
+    if precision is None:
+        precision = np.array([_average_precision(one, np.ones(images, dtype=np.int64)) for one in matched])
+    _, cluster = np.unique(np.array(clusters, dtype=str), return_inverse=True)
+    count = int(cluster.max()) + 1 if len(cluster) else 0
+    drawn = np.zeros((resamples if count > 1 else 0, *precision.shape))
+    for row in range(len(drawn)):
+        weights = np.bincount(rng.integers(0, count, count), minlength=count)[cluster]
+        drawn[row] = [_average_precision(one, weights) for one in matched]
+
+    scores = tuple(
+        ClassScore(
+            references=int(one.references.sum()),
+            predictions=len(one.scores),
+            ap=_estimate(precision[label, strict], drawn[:, label, strict]),
+            ap50=_estimate(precision[label, :1], drawn[:, label, :1]),
+        )
+        for label, one in enumerate(matched)
+    )
+    return DetectionScores(
+        map=_estimate(precision[:, strict], drawn[:, :, strict]),
+        map50=_estimate(precision[:, :1], drawn[:, :, :1]),
+        classes=scores,
+        operating=_operating(matched),
+        images=images,
+        clusters=count,
+    )
+
+
 def _match_all(
     predictions: Sequence[Predictions], references: Sequence[References], classes: int
-) -> tuple[list[_Matched], Array]:
+) -> tuple[list[Matched], Array]:
     """pycocotools' matches per class, and its AP (classes, T), NaN for classes without references."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
@@ -204,7 +227,7 @@ def _match_all(
         evaluation.params.imgIds = list(range(len(references)))
         evaluation.params.catIds = list(range(classes))
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
-        evaluation.params.maxDets = [_MOST]
+        evaluation.params.maxDets = [MOST]
         evaluation.params.iouThrs, evaluation.params.recThrs = OVERLAPS, _RECALLS
         evaluation.evaluate()
         evaluation.accumulate()
@@ -236,7 +259,7 @@ def _as_coco(side: Sequence[Predictions | References], classes: int) -> dict[str
     }
 
 
-def _class_matches(results: Sequence[dict[str, object] | None], images: int) -> _Matched:
+def _class_matches(results: Sequence[dict[str, object] | None], images: int) -> Matched:
     scores, image = [np.zeros(0)], [np.zeros(0, dtype=np.int64)]
     right = [np.zeros((len(OVERLAPS), 0), dtype=bool)]
     references = np.zeros(images, dtype=np.int64)
@@ -247,19 +270,19 @@ def _class_matches(results: Sequence[dict[str, object] | None], images: int) -> 
             right.append(np.asarray(result["dtMatches"]) > 0)
             references[row] = len(result["gtIds"])  # type: ignore[arg-type]
     order = np.argsort(-np.concatenate(scores), kind="stable")
-    return _Matched(
+    return Matched(
         np.concatenate(scores)[order], np.concatenate(image)[order], np.hstack(right)[:, order], references
     )
 
 
-def _average_precision(one: _Matched, weights: Labels) -> Array:
+def _average_precision(one: Matched, weights: Labels) -> Array:
     """(T,) AP of a class when image i counts `weights[i]` times; NaN without references.
 
     The same as repeating images: copies of a prediction stand next to each other in the ranking.
     """
     total = int(one.references @ weights)
     if not total:
-        return np.full(len(OVERLAPS), np.nan)
+        return np.full(len(one.right), np.nan)
     times = weights[one.image]
     counted = times > 0
     right = np.cumsum(one.right[:, counted] * times[counted], axis=1)
@@ -294,7 +317,7 @@ def _mean(values: Array) -> Array:
     return mean
 
 
-def _operating(matched: Sequence[_Matched]) -> Operating:
+def _operating(matched: Sequence[Matched]) -> Operating:
     scores = np.concatenate([np.zeros(0), *[one.scores for one in matched]])
     right = np.concatenate([np.zeros(0, dtype=bool), *[one.right[0] for one in matched]])
     wanted = sum(int(one.references.sum()) for one in matched)

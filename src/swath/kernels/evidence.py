@@ -6,7 +6,8 @@ detects the class well. So a target's score is a mix of two figures in [0, 1]:
 
     score(failure, row) = (1 - share) * cosine(failure, row) + share * sum_k weight(failure, k) * evidence(row, k)
 
-as one dot product of longer vectors, so that the exact search serves both. Measurements: `docs/methods/targeted.md`.
+in one exact search (`neighbors.mixed_top_k`), which takes both as one dot product of longer vectors. Measurements:
+`docs/methods/targeted.md`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from swath.kernels.neighbors import top_k
+from swath.kernels.neighbors import mixed_top_k
 
 Array = NDArray[np.float64]
 Vectors = NDArray[Any]
@@ -38,26 +39,19 @@ def class_evidence(scores: Array) -> Array:
 
 
 def nearest_with_evidence(
-    queries: Vectors, weights: Array, pool: Vectors, evidence: Array, share: float, k: int
+    queries: Vectors,
+    weights: Array,
+    pool: Vectors,
+    evidence: Array,
+    share: float,
+    k: int,
+    *,
+    block: int = 4096,
 ) -> tuple[NDArray[np.int64], Array]:
     """The k pool rows with the best mixed score for each query: rows (F, min(k, N)) int64 and scores, best first.
 
-    queries (F, D), pool (N, D), none zero; weights (F, K), each row adding up to 1, or 0; evidence (N, K) in [0, 1]. Exact,
-    ties by lowest row, as `neighbors.top_k` is: a dot product is a cosine between vectors of equal length, and one more
-    dimension makes the pool's equally long.
+    queries (F, D), pool (N, D), none zero; weights (F, K), each row adding up to 1, or 0; evidence (N, K) in [0, 1];
+    share in [0, 1]. Exact, ties by lowest row, in the time and memory of `neighbors.top_k`; scores are float64. `block`
+    never changes the answer.
     """
-    lines = np.hstack([np.sqrt(1 - share) * _unit(pool), np.sqrt(share) * evidence])
-    squares = (lines * lines).sum(axis=1)
-    longest = squares.max(initial=0.0)
-    lines = np.hstack([lines, np.sqrt(longest - squares)[:, None]])
-    asked = np.hstack(
-        [np.sqrt(1 - share) * _unit(queries), np.sqrt(share) * weights, np.zeros((len(queries), 1))]
-    )
-    lengths = np.sqrt((asked * asked).sum(axis=1))
-    rows, cosines = top_k(asked, lines, k)
-    return rows, cosines.astype(np.float64) * lengths[:, None] * np.sqrt(longest)
-
-
-def _unit(vectors: Vectors) -> Array:
-    given = np.asarray(vectors, dtype=np.float64)
-    return np.asarray(given / np.linalg.norm(given, axis=1, keepdims=True))
+    return mixed_top_k(queries, pool, k, weights, evidence, share, block=block)

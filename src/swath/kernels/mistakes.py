@@ -68,12 +68,33 @@ def type_mistakes(
 
     No predictions: all references are missed. No references: all predictions are background.
     """
-    order = np.argsort(-predictions.scores, kind="stable")
-    kept = order[predictions.scores[order] >= threshold]
-    labels = predictions.labels[kept]
+    kept = keep(predictions.scores, threshold)
     overlap = iou(predictions.boxes[kept], references.boxes)
-    same = labels[:, None] == references.labels[None, :]
+    return type_overlaps(
+        kept, predictions.labels[kept], references.labels, overlap, found_at=found_at, near_at=near_at
+    )
 
+
+def keep(scores: NDArray[np.float64], threshold: float) -> NDArray[np.int64]:
+    """The rows with a score >= `threshold`, best first."""
+    order = np.argsort(-scores, kind="stable")
+    return order[scores[order] >= threshold]
+
+
+def type_overlaps(
+    kept: NDArray[np.int64],
+    labels: NDArray[np.int64],
+    wanted: NDArray[np.int64],
+    overlap: NDArray[np.float64],
+    *,
+    found_at: float,
+    near_at: float,
+) -> Mistakes:
+    """Types predictions from their IoU with the references: `overlap` (K, M), rows best first, in the plane or not.
+
+    `kept` (K,): which predictions they are; `labels` (K,) theirs, `wanted` (M,) the references'.
+    """
+    same = labels[:, None] == wanted[None, :]
     found = match(np.where(same, overlap, -1.0), found_at, order=np.arange(len(kept)))
     kinds: list[Kind] = ["right"] * len(kept)
     partner = np.full(len(kept), -1, dtype=np.int64)
@@ -81,7 +102,7 @@ def type_mistakes(
     for row in found.unmatched_a:
         kinds[row], partner[row] = _wrong(overlap[row], same[row], found_at, near_at)
 
-    fates: list[Fate] = ["missed"] * len(references.labels)
+    fates: list[Fate] = ["missed"] * len(wanted)
     for kind, fate in _FATES:
         for row, given in enumerate(kinds):
             if given == kind:

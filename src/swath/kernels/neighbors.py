@@ -2,12 +2,14 @@
 
 A float32 matrix product by blocks finds every row that could be among the best, with a margin that covers its rounding;
 those are scored again in float64, each in the same order of additions. So the answer depends on the vectors alone: not
-on the block size, the number of threads or the BLAS. Index space: `row` is a position in `pool` (N, D).
+on the block size, the number of threads or the BLAS. Figures of the rows that count beside the cosine lengthen the lines
+of that product, and are scored in the same pass. Index space: `row` is a position in `pool` (N, D).
 Method, costs and limits: `docs/methods/targeted.md`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +21,7 @@ Array = NDArray[Any]
 
 _QUERIES = 1024  # queries in one matrix product
 _VALUES = 2**20  # float64 values of vectors that are handled in one go: 8 MB
+_PAIRS = 2**18  # of a query and a row, that are looked at in one go
 
 
 def top_k(
@@ -33,28 +36,20 @@ def top_k(
     """
     if metric != "cosine":
         raise ValueError(f"expected metric 'cosine', got {metric!r}")
-    rows, similarity = _top_k(queries, pool, k, None, block)
+    queries, pool = _vectors("query", queries), _vectors("pool", pool)
+    nothing = np.zeros((len(queries), 0)), np.zeros((len(pool), 0))
+    rows, similarity = mixed_top_k(queries, pool, k, *nothing, 0.0, block=block)
     return rows, similarity.astype(np.float32)
 
 
-def contrast_top_k(
-    failures: Array, clean: Array, pool: Array, k: int, *, weight: float = 1.0, block: int = 4096
+def mixed_top_k(
+    queries: Array, pool: Array, k: int, weights: Array, figures: Array, share: float, *, block: int = 4096
 ) -> tuple[Array, Array]:
-    """As `top_k`, ranked by similarity to a failure minus `weight` times the largest similarity to a clean scene.
+    """As `top_k`, ranked by (1 - share) * cosine(query, row) + share * sum_j weights[query, j] * figures[row, j].
 
-    failures (F, D), clean (M, D): validation scenes without errors; M = 0 gives `top_k`. Returns rows (F, min(k, N))
-    and those differences, float32. A pool row near to scenes that the model gets right falls behind.
+    weights (F, J), figures (N, J) and share in [0, 1]. Returns rows (F, min(k, N)) int64 and those ranks,
+    float64.
     """
-    clean = np.asarray(clean)
-    if not len(clean):
-        return top_k(failures, pool, k, block=block)
-    _, similarity = top_k(pool, clean, 1, block=block)
-    rows, difference = _top_k(failures, pool, k, -weight * similarity[:, 0].astype(np.float64), block)
-    return rows, difference.astype(np.float32)
-
-
-def _top_k(queries: Array, pool: Array, k: int, offsets: Array | None, block: int) -> tuple[Array, Array]:
-    """Rows and float64 ranks (F, min(k, N)): cosine similarity plus the `offsets` (N,) of the rows."""
     queries, pool = _vectors("query", queries), _vectors("pool", pool)
     if queries.shape[1] != pool.shape[1]:
         raise ValueError(
@@ -62,14 +57,16 @@ def _top_k(queries: Array, pool: Array, k: int, offsets: Array | None, block: in
         )
     if k < 0 or block < 1:
         raise ValueError(f"expected k >= 0 and block >= 1, got {k} and {block}")
-    if offsets is None:
-        offsets = np.zeros(len(pool))
+    weights, figures = _beside(len(queries), len(pool), weights, figures, share)
     query_lengths, lengths = _lengths("query", queries), _lengths("pool", pool)
+    if share == 1:  # looks don't count
+        queries, pool = queries[:, :0], pool[:, :0]
     k = min(k, len(pool))
     rows, ranks = np.zeros((len(queries), k), np.int64), np.zeros((len(queries), k))
+    lines = _Lines(pool, lengths, figures)
     for start in range(0, len(queries) if k else 0, _QUERIES):
         part = slice(start, start + _QUERIES)
-        search = _Search(queries[part], query_lengths[part], pool, lengths, offsets, k)
+        search = _Search(_Lines(queries[part], query_lengths[part], weights[part]), lines, share, k)
         for first in range(0, len(pool), block):
             search.look_at(first, min(first + block, len(pool)))
         rows[part], ranks[part] = search.result()
@@ -83,6 +80,20 @@ def _vectors(name: str, given: Array) -> Array:
             f"expected {name} vectors (rows, D) of real numbers, got {vectors.shape}, {vectors.dtype}"
         )
     return vectors
+
+
+def _beside(count: int, size: int, weights: Array, figures: Array, share: float) -> tuple[Array, Array]:
+    """The weights (F, J) and figures (N, J) of `mixed_top_k`; ValueError says what they must be and are not."""
+    weights, figures = _vectors("weight", weights), _vectors("figure", figures)
+    if weights.shape != (count, figures.shape[1]) or len(figures) != size:
+        raise ValueError(
+            f"expected weights ({count}, J) and figures ({size}, J), got {weights.shape} and {figures.shape}"
+        )
+    for name, given in (("weights", weights), ("figures", figures), ("a share", np.asarray(share))):
+        low, high = given.min(initial=0), given.max(initial=0)
+        if not (low >= 0 and high <= 1):
+            raise ValueError(f"expected {name} in [0, 1], got {low} to {high}")
+    return weights, figures
 
 
 def _lengths(name: str, vectors: Array) -> Array:
@@ -102,37 +113,64 @@ def _lengths(name: str, vectors: Array) -> Array:
     return lengths
 
 
+@dataclass(frozen=True)
+class _Lines:
+    """vectors (n, D), their float64 lengths (n,), and what counts beside them: figures or weights (n, J)."""
+
+    vectors: Array
+    lengths: Array
+    beside: Array
+
+    def rough(self, part: slice, looks: float, figures: float) -> Array:
+        """(rows, D + J) float32: vectors of length `looks`, and what counts beside them times `figures`."""
+        width = self.vectors.shape[1]
+        out = np.empty((len(self.lengths[part]), width + self.beside.shape[1]), np.float32)
+        np.divide(
+            self.vectors[part],
+            self.lengths[part, None],
+            out=out[:, :width],
+            dtype=np.float64,
+            casting="same_kind",
+        )
+        out[:, width:] = self.beside[part]
+        if looks != 1:
+            out[:, :width] *= np.float32(looks)
+        if figures != 1:
+            out[:, width:] *= np.float32(figures)
+        return out
+
+
 class _Search:
     """The best k rows for some queries, while the pool goes by in blocks of rising rows."""
 
-    def __init__(
-        self, queries: Array, query_lengths: Array, pool: Array, lengths: Array, offsets: Array, k: int
-    ) -> None:
-        self._queries, self._query_lengths = queries, query_lengths
-        self._pool, self._lengths, self._offsets, self._k = pool, lengths, offsets, k
-        self._scaled = _scaled(queries, query_lengths)
-        self._margin = _margin(queries.shape[1])
-        self._rows = np.full((len(queries), k), len(pool), np.int64)
-        self._ranks = np.full((len(queries), k), -np.inf)  # best first
+    def __init__(self, queries: _Lines, pool: _Lines, share: float, k: int) -> None:
+        self._queries, self._pool, self._share, self._k = queries, pool, share, k
+        self._asked = queries.rough(slice(None), 1 - share, share)
+        heaviest = queries.beside.sum(axis=1, dtype=np.float64).max(initial=0)
+        self._margin = _margin(self._asked.shape[1]) * max(1.0, (1 - share) + share * float(heaviest))
+        self._rows = np.full((len(queries.lengths), k), len(pool.lengths), np.int64)
+        self._ranks = np.full(self._rows.shape, -np.inf)  # best first
         self._found: list[tuple[Array, Array, Array]] = []  # (query, row, rank) not yet among them
         self._waiting = 0
 
     def look_at(self, start: int, end: int) -> None:
-        rough = self._scaled @ _scaled(self._pool[start:end], self._lengths[start:end]).T
-        offsets = self._offsets[start:end]
-        margin = self._margin
-        if offsets.any():
-            rough += offsets.astype(np.float32)
-            margin += 2.0**-22 * (1 + float(np.abs(offsets).max()))
-        need = self._ranks[:, -1] - margin
+        rough = self._asked @ self._pool.rough(slice(start, end), 1, 1).T
+        need = self._ranks[:, -1] - self._margin
         close = rough >= need[:, None].astype(np.float32)
         crowded = np.count_nonzero(close, axis=1) > 2 * self._k  # in the first block: all
         for many in np.flatnonzero(crowded):
             edge = np.partition(rough[many], -self._k)[-self._k]
-            close[many] &= rough[many] >= np.float32(edge - 2 * margin)
-        query, line = np.nonzero(close)
-        self._found.append((query, line + start, self._exact(query, line + start)))
-        self._waiting += len(query)
+            close[many] &= rough[many] >= np.float32(edge - 2 * self._margin)
+        step = max(1, _PAIRS // (end - start))
+        for first in range(0, len(close), step):  # where many rows are equal, nearly all pairs are close
+            query, line = np.nonzero(close[first : first + step])
+            self._add(query + first, line + start)
+
+    def _add(self, query: Array, row: Array) -> None:
+        rank = self._exact(query, row)
+        better = rank > self._ranks[query, -1]  # equal: the lower row, which was there before, stays
+        self._found.append((query[better], row[better], rank[better]))
+        self._waiting += np.count_nonzero(better)
         if self._waiting > self._ranks.size // 4:
             self._merge()
 
@@ -143,13 +181,13 @@ class _Search:
     def _exact(self, query: Array, row: Array) -> Array:
         """(P,) float64 ranks of the pairs (query, row): the same additions for a pair whatever else is scored."""
         ranks = np.empty(len(query))
-        step = max(1, _VALUES // max(1, self._pool.shape[1]))
+        step = max(1, _VALUES // max(1, self._asked.shape[1]))
         for start in range(0, len(query), step):
             q, r = query[start : start + step], row[start : start + step]
-            products = self._pool[r].astype(np.float64)
-            products *= self._queries[q]
-            cosine = products.sum(axis=1) / (self._query_lengths[q] * self._lengths[r])
-            ranks[start : start + step] = cosine + self._offsets[r]
+            cosine = _products(self._queries.vectors, q, self._pool.vectors, r)
+            cosine /= self._queries.lengths[q] * self._pool.lengths[r]
+            beside = _products(self._queries.beside, q, self._pool.beside, r)
+            ranks[start : start + step] = (1 - self._share) * cosine + self._share * beside
         return ranks
 
     def _merge(self) -> None:
@@ -163,18 +201,20 @@ class _Search:
         self._found, self._waiting = [], 0
 
 
-def _scaled(vectors: Array, lengths: Array) -> Array:
-    """(rows, D) float32 of length one."""
-    scaled = np.empty(vectors.shape, np.float32)
-    return np.divide(vectors, lengths[:, None], out=scaled, dtype=np.float64, casting="same_kind")
+def _products(one: Array, q: Array, two: Array, r: Array) -> Array:
+    """(P,) float64 dot products of the rows `q` of one with the rows `r` of two, each added up in the same order."""
+    products = two[r].astype(np.float64)
+    products *= one[q]
+    return np.asarray(products.sum(axis=1))
 
 
 def _margin(width: int) -> float:
-    """Bound of |float32 product - cosine similarity| for vectors of length one, whatever the order of additions.
+    """Bound of |float32 product - rank| for vectors of length one, whatever the order of additions.
 
     Higham, "Accuracy and Stability of Numerical Algorithms", 3.1: a sum of n products is off by at most
-    n u / (1 - n u) of the sum of their sizes, here at most 1; the 8 cover the rounding of both vectors and of the
-    threshold, the last term what is lost below the smallest float32.
+    n u / (1 - n u) of the sum of their sizes, here at most 1 (1 - share of the cosine, share of the figures, whose
+    weights add up to 1; the caller scales it where they add up to more). The 8 cover the rounding of both lines and of
+    the threshold, the last term what is lost below the smallest float32.
     """
     units = (width + 8) * 2.0**-24
     return units / (1 - units) + width * 1e-37

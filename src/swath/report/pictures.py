@@ -6,7 +6,12 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from PIL import Image
+
+from swath.errors import FormatError
+from swath.formats.images import decode
 from swath.steps.workspace import Workspace
 
 
@@ -43,22 +48,16 @@ def load(workspace: Workspace, wanted: Sequence[tuple[str, int]]) -> dict[tuple[
 
 def picture(path: str, width: int, size: tuple[int, int] = (0, 0)) -> Picture:
     """The image at `path`, `width` pixels wide. `size`: the image's (width, height) as far as known, for a placeholder."""
-    from PIL import Image
-
     height = max(1, round(width * size[1] / size[0])) if size[0] > 0 and size[1] > 0 else round(width * 0.3)
     if not path:
         return Picture(None, width, height, "the scene has no image")
     try:
-        with Image.open(path) as image:
-            image.draft("RGB", (width, width))
-            height = max(1, round(width * image.height / image.width))
-            small = image.convert("RGB").resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
+        image = decode(path, near=width)
+        height = max(1, round(width * image.height / image.width))
+        small = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
         out = io.BytesIO()
         small.save(out, "JPEG", quality=72, optimize=True)
-    except FileNotFoundError:
-        return Picture(None, width, height, "the image file is missing")
-    except (
-        Exception
-    ) as error:  # a damaged file makes the decoder raise about anything; the report goes on and says so
-        return Picture(None, width, height, f"the image cannot be read ({type(error).__name__})")
+    except FormatError:
+        why = "the image cannot be read" if Path(path).exists() else "the image file is missing"
+        return Picture(None, width, height, why)
     return Picture(f"data:image/jpeg;base64,{base64.b64encode(out.getvalue()).decode()}", width, height)

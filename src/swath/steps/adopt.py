@@ -10,45 +10,34 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
-from swath import __version__
-from swath.config import LoopConfig
+from swath import commit
 from swath.errors import StateError, some
-from swath.journal import Document, Writer, digest, pack
-from swath.labels import digest_of
+from swath.labels import stored
 from swath.projection import SPLITS, VIEWS
-from swath.scenes import load_dataset, open_journal
-from swath.steps.init import init_fiftyone
-from swath.steps.select import modalities_of
-from swath.steps.workspace import Progress, Workspace, silent
+from swath.records.assignment import Assignment, Said
+from swath.records.batch import Adopted, Stopped
+from swath.records.loop import SplitDone
+from swath.records.manifest import BatchSize, Chosen, Coverage, Manifest, Stream
+from swath.records.results import AdoptResult
+from swath.store.journal import Journal
+from swath.store.journal.lease import Writer
+from swath.suggest import command
+from swath.workspace import Workspace
 
 Tags = dict[str, dict[str, set[str]]]  # scene key -> slice -> tags
 
 
-@dataclass(frozen=True)
-class AdoptResult:
-    """`problems`: what did not add up, one line each; `fixed`: whether the dataset was made to match the journal."""
-
-    dataset: str
-    scenes: int
-    splits: Mapping[str, int]
-    rounds: Mapping[str, int]
-    problems: tuple[str, ...]
-    fixed: bool
-
-
-def adopt(
-    name: str, config: LoopConfig, home: Path, *, fix: bool = False, progress: Progress = silent
-) -> tuple[Workspace, AdoptResult]:
-    """Reads tags, status, labels and views of the dataset `name` into a new journal. Refuses where there is a loop already."""
-    journal = open_journal(load_dataset(name))
+def refuse_a_loop(journal: Journal, name: str) -> None:
+    """`StateError` where there is a loop already; what an adoption that was killed left behind is forgotten."""
     if journal.exists():
-        if "membership" in journal.loop():
-            raise StateError(f"{name} has a loop already; `swath status --dataset {name}` shows it")
-        journal.forget()  # what an adoption that was killed left behind
-    workspace, _ = init_fiftyone(name, config, home, progress=progress)
+        if journal.loop().membership is not None:
+            raise StateError(f"{name} has a loop already; `{command('status', name)}` shows it")
+        journal.forget()
+
+
+def adopt(workspace: Workspace, *, fix: bool = False) -> AdoptResult:
+    """Reads tags, status, labels and views of a dataset that was just taken in into its new journal."""
     tags = _tags(workspace)
     problems: list[str] = []
     membership = _membership(tags, problems)
@@ -57,34 +46,34 @@ def adopt(
     rounds: dict[str, int] = {}
     if not any(membership.values()):
         problems.append(
-            f"no scene has a split: tags split:test, val, golden, pool are on 0 of {len(tags)} scenes; run `swath split`"
+            f"no scene has a split: tags split:test, val, golden, pool are on 0 of {len(tags)} scenes; "
+            f"run `{command('split', workspace.name)}`"
         )
     else:
         with workspace.writer("adopt") as writer:
             rounds = _rounds(workspace, writer, tags, membership, problems)
-            test = sorted(key for key, split in membership.items() if split == "test")
-            frozen = {
-                "membership": pack(membership),
-                "membership_sha256": digest(membership),
-                "test_sha256": digest(test),
-            }
-            record = {"seed": config.seed, "units": 0, "notes": ["adopted from tags"], "closest": []}
-            workspace.journal.record(writer, "split", record, **frozen)
+            record = SplitDone(seed=workspace.config.seed, units=0, notes=("adopted from tags",))
+            frozen = workspace.journal.frozen(membership)
+            workspace.journal.record(writer, {"split": record}, membership=frozen)
             if fix:
-                workspace.project(writer)
-    sizes = {name: sum(split == name for split in membership.values()) for name in SPLITS}
-    return workspace, AdoptResult(
-        name, len(tags), sizes, rounds, tuple(problems), fix and workspace.is_split()
+                commit.project_all(workspace, writer)
+    found = list(membership.values())
+    return AdoptResult(
+        dataset=workspace.name,
+        scenes=len(tags),
+        splits={split: found.count(split) for split in SPLITS},
+        rounds=rounds,
+        problems=tuple(problems),
+        fixed=fix and workspace.is_split(),
     )
 
 
 def _tags(workspace: Workspace) -> Tags:
     out: Tags = {}
     keys = workspace.scenes.table.keys.tolist()
-    for slice_name, ids in workspace.scenes.table.samples.items():
-        for key, there, doc in zip(
-            keys, ids, workspace.scenes.values(slice_name, keys, ["tags"]), strict=True
-        ):
+    for slice_name, paths in workspace.scenes.table.paths.items():
+        docs = workspace.scenes.values(slice_name, keys, ["tags"])
+        for key, there, doc in zip(keys, paths, docs, strict=True):
             if there:
                 out.setdefault(key, {})[slice_name] = set(doc.get("tags") or ())
     return out
@@ -135,7 +124,7 @@ def _views(workspace: Workspace, membership: Mapping[str, str], problems: list[s
 def _classes(workspace: Workspace, problems: list[str]) -> None:
     """Whether schemas and labels keep to the class map."""
     config = workspace.config
-    for modality in workspace.modalities:
+    for modality in workspace.rig.modalities:
         schema = workspace.scenes.dataset.info.get(f"annotation_schema_{modality}")
         listed = (schema.get("classes") if isinstance(schema, Mapping) else None) or config.classes
         if set(listed) != set(config.classes):
@@ -143,19 +132,17 @@ def _classes(workspace: Workspace, problems: list[str]) -> None:
                 f"annotation_schema_{modality} lists the classes {some(listed, 12)}, the class map is "
                 f"{some(config.classes, 12)}; name the ones to keep in --config (classes: [...])"
             )
-        flat = modality == "2d"
-        slice_name = config.slices.image if flat else config.slices.cloud
-        field = config.fields.detections if flat else config.fields.cuboids
-        keys = workspace.scenes.table.keys.tolist()
+    keys = workspace.scenes.table.keys.tolist()
+    for channel in workspace.rig.labelled:
         found = Counter(
             str(one.get("label"))
-            for doc in workspace.scenes.values(slice_name, keys, [field])
-            for one in (doc.get(field) or {}).get("detections") or ()
+            for doc in workspace.scenes.values(channel.name, keys, [channel.human])
+            for one in stored.detections(doc.get(channel.human))
         )
         strange = sorted(set(found) - set(config.classes))
         if strange:
             problems.append(
-                f"{sum(found[label] for label in strange)} labels in {field} are of no class in the class map: "
+                f"{sum(found[label] for label in strange)} labels in {channel.human} are of no class in the class map: "
                 f"{some(strange)}; training leaves them out"
             )
 
@@ -164,7 +151,7 @@ def _rounds(
     workspace: Workspace, writer: Writer, tags: Tags, membership: Mapping[str, str], problems: list[str]
 ) -> dict[str, int]:
     """Rounds from `batch:vN` tags, in order; returns their sizes."""
-    members: dict[int, dict[str, str]] = {}
+    members: dict[int, dict[str, Stream]] = {}
     partly: list[str] = []
     outside: list[str] = []
     for key, slices in sorted(tags.items()):
@@ -176,7 +163,7 @@ def _rounds(
                     continue
                 if not all(tag in one for one in slices.values()):
                     partly.append(key)
-                stream = "targeted" if "source:targeted" in union else "coverage"
+                stream: Stream = "targeted" if "source:targeted" in union else "coverage"
                 members.setdefault(int(match[1]), {})[key] = stream
     if outside:
         problems.append(
@@ -206,41 +193,42 @@ def _round(
     writer: Writer,
     name: str,
     number: int,
-    chosen: Mapping[str, str],
+    chosen: Mapping[str, Stream],
     *,
     last: bool,
     problems: list[str],
 ) -> None:
-    streams = list(chosen.values())
-    batch = {"budget": len(chosen), "size": len(chosen), "coverage": streams.count("coverage")}
-    batch["targeted"] = len(chosen) - batch["coverage"]
-    scenes: list[Document] = [
-        {
-            "key": key,
-            "stream": stream,
-            "rank": rank,
-            "score": 0.0,
-            "reason": "adopted",
-            "modalities": modalities_of(workspace, key),
-        }
+    table = workspace.scenes.table
+    scenes = tuple(
+        Chosen(
+            key=key,
+            stream=stream,
+            rank=rank,
+            score=0.0,
+            reason="adopted",
+            channels=tuple(channel.name for channel in workspace.channels_of(table, key)),
+            split="pool",
+        )
         for rank, (key, stream) in enumerate(chosen.items(), 1)
-    ]
-    manifest: Document = {"round": name, "number": number, "role": "pool", "batch": batch, "scenes": scenes}
-    manifest |= {"golden": [], "excluded": [], "notes": ["adopted from tags"], "answers": None}
-    manifest |= {"zcore": {"draws": 0, "overlap": None, "interval": [None, None], "reason": "adopted"}}
-    manifest |= {"seed": workspace.config.seed, "config_hash": workspace.config.hash()}
-    manifest |= {"versions": {"swath": __version__}, "fingerprints": {"embeddings": None, "pool": None}}
-    workspace.journal.plan(writer, name, number, manifest)
-    rows = [
-        {"key": scene["key"], "role": "pool", "modality": modality, "slot": 0, "stream": scene["stream"]}
-        for scene in scenes
-        for modality in scene["modalities"]
-    ]
-    workspace.journal.assign(writer, name, rows)
+    )
+    covering = sum(stream == "coverage" for stream in chosen.values())
+    size = BatchSize(budget=len(chosen), size=len(chosen), coverage=covering, targeted=len(chosen) - covering)
+    manifest = Manifest(
+        round=name,
+        number=number,
+        role="pool",
+        size=size,
+        scenes=scenes,
+        notes=("adopted from tags",),
+        coverage=Coverage(draws=0, reason="adopted"),
+    )
+    journal = workspace.journal
+    journal.batches.plan(writer, manifest, journal.loop().floor)
+    rows = list(commit.assignments_of(manifest))
+    journal.assignments.assign(writer, rows)
     answers = _answers(workspace, rows)
-    workspace.journal.answer(writer, name, answers)
-    missing = {which["key"] for which, _ in answers}
-    missing = {row["key"] for row in rows} - missing
+    journal.assignments.answer(writer, name, answers)
+    missing = {row.key for row in rows} - {said.key for said in answers}
     stale = [
         key
         for key, doc in _status(workspace, sorted(chosen)).items()
@@ -252,43 +240,46 @@ def _round(
         )
     if last and len(answers) < len(rows):
         problems.append(f"{name} is open: {len(missing)} of {len(chosen)} scenes have no labels yet")
-        workspace.journal.advance(writer, name, "planned", "committed", {"adopt": {"scenes": len(chosen)}})
+        journal.batches.advance(writer, name, "adopt open", {"adopt": Adopted(scenes=len(chosen))})
         return
     if missing:
         problems.append(
             f"{name}: {len(missing)} scenes have no labels and go back to the pool: {some(sorted(missing))}"
         )
-    workspace.journal.release(writer, name, {"state": "unreviewed"}, state="returned")
-    workspace.journal.release(writer, name, {})
-    stop = {"decision": "continue", "why": "adopted", "criteria": {}}
-    workspace.journal.advance(
-        writer, name, "planned", "closed", {"adopt": {"scenes": len(chosen)}, "stop": stop}
-    )
+    journal.assignments.release(writer, name, "unreviewed", "returned")
+    journal.assignments.release(writer, name)
+    stop = Stopped(round=name, decision="continue", why="adopted")
+    done = {"adopt": Adopted(scenes=len(chosen)), "stop": stop}
+    journal.batches.advance(writer, name, "adopt", done)
 
 
-def _answers(workspace: Workspace, rows: Sequence[Document]) -> list[tuple[Document, Document]]:
+def _answers(workspace: Workspace, rows: Sequence[Assignment]) -> list[Said]:
     """What is labelled already, as answers."""
-    config = workspace.config
-    out: list[tuple[Document, Document]] = []
-    for modality, slice_name, field in (
-        ("2d", config.slices.image, config.fields.detections),
-        ("3d", config.slices.cloud, config.fields.cuboids),
-    ):
-        keys = [row["key"] for row in rows if row["modality"] == modality]
-        if not keys:
-            continue
-        for key, doc in zip(keys, workspace.scenes.values(slice_name, keys, [field]), strict=True):
-            if doc.get(field) is None:
+    out: list[Said] = []
+    for channel in workspace.rig.labelled:
+        keys = [row.key for row in rows if row.channel == channel.name]
+        docs = workspace.scenes.values(channel.name, keys, [channel.human])
+        for key, doc in zip(keys, docs, strict=True):
+            if doc.get(channel.human) is None:
                 continue
-            found = doc[field].get("detections") or []
-            state = "labeled" if found else "reviewed_empty"
-            which = {"key": key, "role": "pool", "modality": modality, "slot": 0}
-            told = {"state": state, "annotator": "adopted", "count": len(found), "digest": digest_of(found)}
-            out.append((which, {**told, "active": False}))  # nobody is asked for it again
+            there = stored.detections(doc[channel.human])
+            out.append(
+                Said(
+                    key=key,
+                    role="pool",
+                    channel=channel.name,
+                    slot=0,
+                    state="labeled" if there else "reviewed_empty",
+                    annotator="adopted",
+                    count=len(there),
+                    digest=stored.digest_of(there),
+                    active=False,  # nobody is asked for it again
+                )
+            )
     return out
 
 
 def _status(workspace: Workspace, keys: Sequence[str]) -> dict[str, str | None]:
     status = workspace.config.fields.status
-    docs = workspace.scenes.values(workspace.config.slices.image, keys, [status])
+    docs = workspace.scenes.values(workspace.config.primary, keys, [status])
     return {key: doc.get(status) for key, doc in zip(keys, docs, strict=True)}

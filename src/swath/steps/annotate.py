@@ -1,171 +1,158 @@
 """Sends a batch to annotators, and fetches what they answered.
 
-Annotators get a work set: scenes under opaque ids, pool and golden mixed in an order that tells nothing, without splits,
-tags or references. `fetch` checks that the ids that came are the ids that were sent, puts bad labels in quarantine with a
-reason, writes pool labels to `human_*`, golden ones to `golden_*` and several opinions of a reference to `opinions_*` and
+Annotators get a work set: scenes under opaque ids that are new in every batch, pool and golden mixed in an order that tells
+nothing, without keys, splits, tags or references. `fetch` takes the answers that are there, puts bad labels in quarantine with
+a reason, writes pool labels to `human_*`, golden ones to `golden_*` and several opinions of a reference to `opinions_*` and
 their majority to `human_*`. Labels are on disk before the journal says that they are; fetching twice changes nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from swath import labels
-from swath.annotators.base import Annotator, Answer, Boxes, Cuboids, Modality, Task, Work
-from swath.annotators.consensus import consensus
+from swath import commit, life
+from swath.annotators.base import Annotator, Answer, Fetched, Task, Work
+from swath.annotators.simulated import Known, Truth
 from swath.errors import ConfigError, IntegrityError, StateError, some
-from swath.formats.kitti import Calibration
-from swath.journal import DONE, Document, Writer
-from swath.scenes import OPINIONS, Scenes
-from swath.steps.workspace import Workspace, settle
+from swath.labels import stored
+from swath.labels.channels import Channel
+from swath.labels.consensus import consensus
+from swath.labels.shapes import Boxes, Cuboids, Labels, empty
+from swath.records.assignment import DONE, LABELLED, Assignment, Quarantined, Said
+from swath.records.base import Document
+from swath.records.batch import Batch, Left, Sent
+from swath.records.batch import Fetched as FetchedRecord
+from swath.records.results import FetchResult, SendResult
+from swath.store.journal.lease import Writer
+from swath.suggest import command
+from swath.workspace import Workspace
 
-OPEN = ("committed", "annotating")
-
-
-@dataclass(frozen=True)
-class SendResult:
-    batch: str
-    annotator: str
-    tasks: int
-    sent_before: bool
-
-
-@dataclass(frozen=True)
-class FetchResult:
-    """`states`: answers by state, over modalities; `waiting`: scenes that somebody has yet to label; `rejected`: labels in
-    quarantine (scene, modality, where, reason)."""
-
-    batch: str
-    annotator: str
-    state: str
-    states: Mapping[str, int]
-    labels: Mapping[str, int]
-    waiting: int
-    rejected: tuple[Mapping[str, str], ...]
-    notes: tuple[str, ...]
+LISTED = 20  # scenes that wait, named in a result
 
 
-def make_annotator(workspace: Workspace) -> Annotator:
-    """The configured annotator; `ConfigError` when there is none."""
-    from swath.annotators.files import Files
-    from swath.annotators.simulated import ErrorRates, Simulated
-
-    config = workspace.config.annotate
-    if config.annotator == "files":
-        if config.folder is None:
-            raise ConfigError(
-                "the `files` annotator needs a folder: --folder DIR, or annotate: {folder: DIR}"
-            )
-        return Files(config.folder)
-    if config.annotator == "simulated":
-        truth = hidden_truth(workspace.scenes)
-        return Simulated(
-            truth, ErrorRates(miss=config.miss, extra=config.extra, swap=config.swap), workspace.config.seed
-        )
-    raise ConfigError(
-        "no annotator is configured; give --annotator simulated, or --annotator files --folder DIR"
-    )
-
-
-def hidden_truth(scenes: Scenes) -> Any:
-    """What the simulated annotators look at: a function of a task. Read by them alone."""
-    fields, slices, dataset = scenes.config.fields, scenes.config.slices, scenes.dataset
-    if fields.truth not in dataset.get_field_schema():
+def hidden_truth(workspace: Workspace) -> Truth:
+    """What the simulated annotators look at: a function of a task's id. Read by them alone."""
+    field, dataset = workspace.config.fields.truth, workspace.scenes.dataset
+    if field not in dataset.get_field_schema():
         raise ConfigError(
-            f"the simulated annotator needs the field {fields.truth!r}, which {dataset.name!r} lacks; it has "
+            f"the simulated annotator needs the field {field!r}, which {dataset.name!r} lacks; it has "
             f"{some(sorted(dataset.get_field_schema()), 20)}; name it in the configuration (fields: {{truth: ...}})"
         )
-    cache: dict[tuple[str, str], Mapping[str, Any]] = {}
-    for slice_name in (slices.image, slices.cloud):
-        if slice_name in scenes.slices:
-            keys = scenes.table.keys.tolist()
-            for key, doc in zip(keys, scenes.values(slice_name, keys, [fields.truth]), strict=True):
-                cache[slice_name, key] = doc
+    known: dict[str, Known] = {}
 
-    def truth(task: Task) -> tuple[Boxes | None, Cuboids | None]:
-        flat = cache.get((slices.image, task.key), {}).get(fields.truth)
-        solid = cache.get((slices.cloud, task.key), {}).get(fields.truth)
-        boxes = labels.read_boxes(flat, (task.width, task.height))
-        cuboids = labels.read_cuboids(solid)
-        return (
-            None if flat is None else Boxes(boxes.boxes, boxes.classes),
-            None if solid is None else Cuboids(cuboids.cuboids, cuboids.classes),
-        )
+    def look() -> None:
+        """Reads the truth of all scenes that are with annotators."""
+        journal = workspace.journal
+        secret = journal.loop().secret
+        for batch in journal.batches.all():
+            if batch.state not in life.OPEN:
+                continue
+            rows = journal.assignments.find(round=batch.round, active=True)
+            task_of: dict[str, set[str]] = {}
+            for row in rows:
+                task_of.setdefault(row.key, set()).add(task_id(secret, batch.round, row.key, row.slot))
+            for key, labels in _truth(workspace, sorted(task_of)).items():
+                known.update((task, Known(key, labels)) for task in task_of[key])
+
+    def truth(task: str) -> Known:
+        if task not in known:
+            look()
+        return known[task]
 
     return truth
+
+
+def _truth(workspace: Workspace, keys: Sequence[str]) -> dict[str, dict[str, Labels | None]]:
+    """key -> channel -> the true labels, None where there are none."""
+    field, table = workspace.config.fields.truth, workspace.scenes.of(keys)
+    out: dict[str, dict[str, Labels | None]] = {key: {} for key in keys}
+    for channel in workspace.rig.labelled:
+        for key, doc in zip(keys, workspace.scenes.values(channel.name, keys, [field]), strict=True):
+            value = doc.get(field)
+            size = table.size(channel.name, key) if key in table.row_of else (0, 0)
+            out[key][channel.name] = None if value is None else stored.read(channel.modality, value, size)
+    return out
 
 
 # ---------------------------------------------------------------------- send
 
 
-def open_batch(workspace: Workspace) -> Document:
-    """The batch that is with annotators, or waits to be sent; `StateError` when there is none."""
-    found = [batch for batch in workspace.journal.batches() if batch["state"] in OPEN]
-    if not found:
-        raise StateError(
-            "no batch is open; choose one first: `swath select`, or `swath next` says what is next"
-        )
-    return found[0]
-
-
 def send(workspace: Workspace, annotator: Annotator) -> SendResult:
-    """Hands the open batch to `annotator`; doing it again hands over the same work."""
+    """Hands the open batch to `annotator`; doing it again hands over the same work.
+
+    A batch that asks for more labellings of a scene than one annotator can give goes to several, each with slots of its own.
+    """
     with workspace.writer("send") as writer:
-        batch = open_batch(workspace)
-        name = batch["round"]
-        before = batch["steps"].get("send")
-        if before is not None and before["annotator"] != annotator.name:
-            raise StateError(
-                f"{name} is with {before['annotator']!r}; it cannot be sent to {annotator.name!r} as well"
-            )
-        work = work_of(workspace, name)
-        annotator.send(work)
-        if before is None:
-            entry = {"annotator": annotator.name, "tasks": len(work.tasks)}
-            workspace.journal.advance(writer, name, "committed", "annotating", {"send": entry})
-        return SendResult(name, annotator.name, len(work.tasks), before is not None)
+        batch = life.open_batch(workspace.journal.batches.all())
+        name, sends = batch.round, batch.steps.send
+        before = next((one for one in sends if one.annotator == annotator.name), None)
+        slots = before.slots if before else _free_slots(workspace, batch, annotator)
+        work = work_of(workspace, batch, slots)
+        receipt = dict(annotator.send(work))
+        now = Sent(annotator=annotator.name, tasks=len(work.tasks), slots=slots, receipt=receipt)
+        if now != before:
+            others = [one for one in sends if one.annotator != annotator.name]
+            step = "send" if batch.state == "committed" else "send more"
+            workspace.journal.batches.advance(writer, name, step, {"send": [*others, now]})
+        return SendResult(
+            dataset=workspace.name,
+            batch=name,
+            annotator=annotator.name,
+            tasks=len(work.tasks),
+            sent_before=before is not None,
+            receipt=receipt,
+        )
 
 
-def work_of(workspace: Workspace, name: str) -> Work:
+def _free_slots(workspace: Workspace, batch: Batch, annotator: Annotator) -> tuple[int, ...]:
+    """The slots of a batch that nobody has, as many as the annotator can fill; `StateError` when there is none."""
+    slots = workspace.journal.batches.manifest(batch).slots
+    taken = {slot for one in batch.steps.send for slot in one.slots}
+    free = [slot for slot in range(slots) if slot not in taken]
+    if not free:
+        holders = ", ".join(repr(one.annotator) for one in batch.steps.send)
+        raise StateError(f"{batch.round} is with {holders}; it cannot be sent to {annotator.name!r} as well")
+    return tuple(free[: annotator.opinions])
+
+
+def work_of(workspace: Workspace, batch: Batch, slots: Collection[int]) -> Work:
     """What annotators get to see of a batch: from its assignments, in the order of opaque ids."""
-    config, table = workspace.config, workspace.scenes.table
+    secret = workspace.journal.loop().secret
     wanted: dict[tuple[str, int], set[str]] = {}
-    for row in workspace.journal.assignments(round=name, active=True):
-        wanted.setdefault((row["key"], row["slot"]), set()).add(row["modality"])
-    keys = table.known(sorted({key for key, _ in wanted}))
-    rows = dict(zip(keys, table.rows(keys), strict=True))
-    known = calibrations(workspace.scenes, keys)
+    for row in workspace.journal.assignments.find(round=batch.round, active=True):
+        if row.slot in slots:
+            wanted.setdefault((row.key, row.slot), set()).add(row.channel)
+    keys = sorted({key for key, _ in wanted})
+    table = workspace.scenes.of(keys)
+    calibrations = workspace.scenes.calibrations(keys)
+    rig = workspace.rig
     tasks = []
-    for (key, slot), modalities in sorted(wanted.items()):
-        if key not in rows:  # deleted by hand since
+    for (key, slot), channels in wanted.items():
+        if key not in table.row_of:  # deleted by hand since
             continue
-        media = {
-            slice_name: str(paths[rows[key]]) for slice_name, paths in table.paths.items() if paths[rows[key]]
-        }
-        width, height = (int(one) for one in table.size[rows[key]])
-        ordered: tuple[Modality, ...] = tuple(one for one in ("2d", "3d") if one in modalities)
-        opaque = task_id(config.seed, name, key, slot)
-        tasks.append(Task(opaque, key, media, width, height, known.get(key), ordered, slot))
-    return Work(name, name, config.classes, tuple(sorted(tasks, key=lambda task: task.task)))
+        tasks.append(
+            Task(
+                task_id(secret, batch.round, key, slot),
+                {name: table.path(name, key) for name in rig.names if table.has(name, key)},
+                {one.name: table.size(one.name, key) for one in rig.images if table.has(one.name, key)},
+                tuple(channel for channel in rig.channels if channel.name in channels),
+                calibrations.get(key),
+                slot,
+            )
+        )
+    tasks.sort(key=lambda task: task.task)
+    return Work(
+        batch.round, workspace.config.classes, tuple(tasks), rig.primary, sent=len(batch.steps.reopen)
+    )
 
 
-def task_id(seed: int, batch: str, key: str, slot: int) -> str:
-    """An id that says nothing about the scene's role."""
-    return hashlib.blake2b(f"{seed}\x1f{batch}\x1f{key}\x1f{slot}".encode(), digest_size=8).hexdigest()
-
-
-def calibrations(scenes: Scenes, keys: Sequence[str]) -> dict[str, Calibration]:
-    """Calibration of the scenes that have one."""
-    out: dict[str, Calibration] = {}
-    for slice_name in (scenes.config.slices.image, scenes.config.slices.cloud):
-        if slice_name in scenes.slices:
-            for key, doc in zip(keys, scenes.values(slice_name, keys, ["calibration"]), strict=True):
-                if doc.get("calibration") and key not in out:
-                    out[key] = Calibration.from_dict(doc["calibration"])
-    return out
+def task_id(secret: str, batch: str, key: str, slot: int) -> str:
+    """An id that says nothing about the scene, and is another one in every batch, for whoever lacks the loop's secret."""
+    named = f"{batch}\x1f{key}\x1f{slot}".encode()
+    return hashlib.blake2b(named, key=secret.encode(), digest_size=8).hexdigest()
 
 
 # ---------------------------------------------------------------------- fetch
@@ -174,160 +161,174 @@ def calibrations(scenes: Scenes, keys: Sequence[str]) -> dict[str, Calibration]:
 def fetch(workspace: Workspace, annotator: Annotator) -> FetchResult:
     """Takes in what annotators answered so far. When nobody is waited for, the batch is `labeled`."""
     with workspace.writer("fetch") as writer:
-        batch = open_batch(workspace)
-        name = batch["round"]
-        if batch["state"] == "committed":
-            raise StateError(f"{name} was not sent yet; run `swath send --dataset {workspace.name}`")
-        if batch["steps"]["send"]["annotator"] != annotator.name:
-            raise StateError(
-                f"{name} was sent to {batch['steps']['send']['annotator']!r}, not to {annotator.name!r}"
-            )
-        work = work_of(workspace, name)
-        answers = _checked(work, annotator.fetch(work))
-        task_of = {task.task: task for task in work.tasks}
-        rows = workspace.journal.assignments(round=name, active=True)
-        role_of = {(row["key"], row["modality"], row["slot"]): row["role"] for row in rows}
+        batch = life.open_batch(workspace.journal.batches.all())
+        name = batch.round
+        sent = _sent(workspace, batch, annotator)
+        work = work_of(workspace, batch, sent.slots)
+        rows = workspace.journal.assignments.find(round=name, active=True)
+        place_of = _places(workspace, batch, rows)
+        answers = _checked(work, annotator.fetch(work, sent.receipt))
+        heard = [_Heard(answer, place_of[answer.task, answer.channel]) for answer in answers.answers]
         tick = workspace.progress(f"take in labels of {name}")
-        for modality in ("2d", "3d"):
-            found = [answer for answer in answers if answer.modality == modality]
-            by_role: dict[str, list[tuple[Task, Answer]]] = {}
-            for answer in found:
-                task = task_of[answer.task]
-                by_role.setdefault(role_of[task.key, modality, task.slot], []).append((task, answer))
-            for role, pairs in sorted(by_role.items()):
-                _write_labels(workspace, writer, name, role, modality, pairs)
+        for channel in workspace.rig.labelled:
+            _write(
+                workspace, writer, batch, channel, [one for one in heard if one.row.channel == channel.name]
+            )
         tick(1, 1)
-        workspace.journal.barrier(writer)
-        workspace.journal.answer(writer, name, _entries(answers, task_of, role_of))
-        result = _result(workspace, name, annotator, answers, task_of)
-        if result.waiting == 0:
-            entry = {
-                "states": dict(result.states),
-                "labels": dict(result.labels),
-                "notes": list(result.notes),
-                "rejected": len(result.rejected),
-            }
-            after = "closed" if batch["number"] < 0 else "labeled"
-            workspace.journal.advance(writer, name, "annotating", after, {"fetch": entry})
-            settle(workspace, writer)
-            result = _result(workspace, name, annotator, answers, task_of)
-        workspace.project(writer, sorted({task.key for task in work.tasks}))
+        workspace.journal.lease.barrier(writer)
+        workspace.journal.assignments.answer(writer, name, _all_said(workspace, heard))
+        result = _result(workspace, batch, annotator, answers.notes)
+        if result.waiting == 0 and _all_sent(workspace, batch):
+            entry = FetchedRecord(
+                states=result.states,
+                labels=result.labels,
+                notes=result.notes,
+                rejected=len(result.rejected),
+            )
+            after = workspace.journal.batches.advance(writer, name, "fetch", {"fetch": entry})
+            result = result.with_(state=after.state)
+            commit.settle(workspace, writer)
+        commit.project(workspace, writer, sorted({row.key for row in rows}))
     return result
 
 
-def _checked(work: Work, answers: Iterable[Answer]) -> list[Answer]:
-    """The answers, one per task and modality that was sent; anything else is an `IntegrityError` that names it."""
-    expected = {(task.task, modality) for task in work.tasks for modality in task.modalities}
-    listed = list(answers)
-    got = [(answer.task, answer.modality) for answer in listed]
-    unknown, missing = sorted(set(got) - expected), sorted(expected - set(got))
-    twice = sorted({one for one in got if got.count(one) > 1}) if len(set(got)) != len(got) else []
-    for what, which in (("unknown", unknown), ("missing", missing), ("given twice", twice)):
+class _Heard:
+    """One answer, the assignment that it is for, and its labels."""
+
+    def __init__(self, answer: Answer, row: Assignment) -> None:
+        self.answer, self.row = answer, row
+
+    @property
+    def seen(self) -> bool:
+        """Whether somebody looked, and said what is there."""
+        return self.answer.state in LABELLED
+
+    def labels(self, channel: Channel) -> Labels:
+        found = self.answer.labels
+        return empty(channel.modality) if found is None else found
+
+
+def _sent(workspace: Workspace, batch: Batch, annotator: Annotator) -> Sent:
+    if batch.state == "committed":
+        raise StateError(f"{batch.round} was not sent yet; run `{command('send', workspace.name)}`")
+    for one in batch.steps.send:
+        if one.annotator == annotator.name:
+            return one
+    holders = ", ".join(repr(one.annotator) for one in batch.steps.send)
+    raise StateError(f"{batch.round} was sent to {holders}, not to {annotator.name!r}")
+
+
+def _all_sent(workspace: Workspace, batch: Batch) -> bool:
+    taken = {slot for one in batch.steps.send for slot in one.slots}
+    return len(taken) >= workspace.journal.batches.manifest(batch).slots
+
+
+def _places(
+    workspace: Workspace, batch: Batch, rows: Iterable[Assignment]
+) -> dict[tuple[str, str], Assignment]:
+    """(task, channel) -> the assignment."""
+    secret = workspace.journal.loop().secret
+    return {(task_id(secret, batch.round, row.key, row.slot), row.channel): row for row in rows}
+
+
+def _checked(work: Work, fetched: Fetched) -> Fetched:
+    """What was fetched, if every answer is of a task and channel that was sent, once; else an `IntegrityError` that names it."""
+    expected = {(task.task, channel.name) for task in work.tasks for channel in task.channels}
+    got = Counter((answer.task, answer.channel) for answer in fetched.answers)
+    unknown, twice = sorted(got.keys() - expected), sorted(one for one, n in got.items() if n > 1)
+    for what, which in (("unknown", unknown), ("given twice", twice)):
         if which:
             raise IntegrityError(
                 f"{work.batch}: {len(which)} answers are {what}: {some(which)}; nothing was written"
             )
-    return listed
+    return fetched
 
 
-def _write_labels(
-    workspace: Workspace,
-    writer: Writer,
-    name: str,
-    role: str,
-    modality: str,
-    pairs: Sequence[tuple[Task, Answer]],
+def _write(
+    workspace: Workspace, writer: Writer, batch: Batch, channel: Channel, heard: Sequence[_Heard]
 ) -> None:
-    """Labels of one role and modality. What nobody has looked at is not touched."""
-    config = workspace.config
-    flat = modality == "2d"
-    slice_name = config.slices.image if flat else config.slices.cloud
-    human = config.fields.detections if flat else config.fields.cuboids
-    golden = config.fields.golden_detections if flat else config.fields.golden_cuboids
-    seen = [(task, answer) for task, answer in pairs if answer.state in ("labeled", "reviewed_empty")]
-    values: dict[str, dict[str, Any]] = {}
-    if role in ("pool", "golden"):
-        for task, answer in seen:
-            documents = _documents(
-                task, _labels(answer), [task.key, name, role, modality], name, answer.annotator
-            )
-            if role == "pool":
-                values[task.key] = {human: labels.detections(documents)}
-            else:
-                values[task.key] = {golden: _replace_round(golden, name, documents)}
-    else:
-        values = _reference(workspace, name, modality, human, seen)
-    for key, value in list(values.items()):
-        if role != "golden":
-            values[key] = {field: {"$literal": documents} for field, documents in value.items()}
-    workspace.scenes.write(slice_name, values, writer, by_pipeline=True)
+    """Labels of one channel. What nobody has looked at is not touched."""
+    seen = [one for one in heard if one.seen]
+    table = workspace.scenes.of({one.row.key for one in seen})
+    values: dict[str, Document] = {}
+    for one in seen:
+        key, role = one.row.key, one.row.role
+        if role == "reference":
+            continue
+        documents = stored.documents_of(
+            one.labels(channel),
+            table.size(channel.name, key),
+            _identity(workspace, batch, channel, key, role),
+            round=batch.round,
+            annotator=one.answer.annotator,
+        )
+        if role == "pool":
+            values[key] = {channel.human: {"$literal": stored.field_of(documents)}}
+        else:
+            values[key] = {channel.golden: _replace_round(channel.golden, batch.round, documents)}
+    opinions = [one for one in seen if one.row.role == "reference"]
+    values |= _references(workspace, batch, channel, opinions)
+    workspace.scenes.write(channel.name, values, writer, by_pipeline=True)
 
 
-def _reference(
-    workspace: Workspace, name: str, modality: str, human: str, seen: Sequence[tuple[Task, Answer]]
-) -> dict[str, dict[str, Any]]:
+def _identity(workspace: Workspace, batch: Batch, channel: Channel, key: str, role: object) -> list[object]:
+    """What the ids of labels are a function of. A second channel of a modality has its name in it."""
+    first = next(one for one in workspace.rig.labelled if one.modality == channel.modality)
+    return [key, batch.round, role, channel.modality, *(() if channel == first else (channel.name,))]
+
+
+def _references(
+    workspace: Workspace, batch: Batch, channel: Channel, heard: Sequence[_Heard]
+) -> dict[str, Document]:
     """All opinions of a scene, and their majority once all are in."""
-    slots: dict[str, dict[int, tuple[Task, Answer]]] = {}
-    for task, answer in seen:
-        slots.setdefault(task.key, {})[task.slot] = (task, answer)
-    needed: dict[str, int] = {}
-    for row in workspace.journal.assignments(round=name, modality=modality):
-        needed[row["key"]] = needed.get(row["key"], 0) + 1
-    values: dict[str, dict[str, Any]] = {}
+    if not heard:
+        return {}
+    slots: dict[str, dict[int, _Heard]] = {}
+    for one in heard:
+        slots.setdefault(one.row.key, {})[one.row.slot] = one
+    needed = Counter(
+        row.key
+        for row in workspace.journal.assignments.find(round=batch.round, keys=list(slots))
+        if row.channel == channel.name
+    )
+    table = workspace.scenes.of(slots)
+    values: dict[str, Document] = {}
     for key, by_slot in slots.items():
         ordered = [by_slot[slot] for slot in sorted(by_slot)]
-        task = ordered[0][0]
-        opinions = []
-        for one, answer in ordered:
-            identity = [key, name, modality, one.slot]
-            opinions += _documents(one, _labels(answer), identity, name, answer.annotator, slot=one.slot)
-        values[key] = {OPINIONS[modality]: labels.detections(opinions)} if needed[key] > 1 else {}
-        if len(ordered) == needed[key]:
-            drawn = [_labels(answer) for _, answer in ordered]
-            agreed = _majority(drawn)
-            documents = _documents(
-                task, agreed, [key, name, "reference", modality], name, ordered[0][1].annotator
+        size = table.size(channel.name, key)
+        opinions: list[Document] = []
+        first = _identity(workspace, batch, channel, key, "reference")
+        for one in ordered:
+            opinions += stored.documents_of(
+                one.labels(channel),
+                size,
+                [*first[:2], *first[3:], one.row.slot],
+                round=batch.round,
+                annotator=one.answer.annotator,
+                slot=one.row.slot,
             )
-            values[key][human] = labels.detections(documents)
+        values[key] = {}
+        if needed[key] > 1:
+            values[key][channel.opinions] = {"$literal": stored.field_of(opinions)}
+        if len(ordered) == needed[key]:
+            agreed = _majority([one.labels(channel) for one in ordered])
+            documents = stored.documents_of(
+                agreed, size, first, round=batch.round, annotator=ordered[0].answer.annotator
+            )
+            values[key][channel.human] = {"$literal": stored.field_of(documents)}
     return {key: value for key, value in values.items() if value}
 
 
-def _majority(drawn: Sequence[Boxes | Cuboids]) -> Boxes | Cuboids:
+def _majority(drawn: Sequence[Labels]) -> Labels:
     if len(drawn) == 1:
         return drawn[0]
     flat = [one for one in drawn if isinstance(one, Boxes)]
-    return (
-        consensus(flat).labels
-        if flat
-        else consensus([one for one in drawn if isinstance(one, Cuboids)]).labels
-    )
+    if flat:
+        return consensus(flat).labels
+    return consensus([one for one in drawn if isinstance(one, Cuboids)]).labels
 
 
-def _labels(answer: Answer) -> Boxes | Cuboids:
-    found = answer.boxes if answer.modality == "2d" else answer.cuboids
-    if found is None:
-        return Boxes.empty() if answer.modality == "2d" else Cuboids.empty()
-    return found
-
-
-def _documents(
-    task: Task, drawn: Boxes | Cuboids, identity: Sequence[object], name: str, annotator: str, **more: Any
-) -> list[dict[str, Any]]:
-    return label_documents(
-        drawn, (task.width, task.height), identity, round=name, annotator=annotator, **more
-    )
-
-
-def label_documents(
-    drawn: Boxes | Cuboids, size: tuple[int, int], identity: Sequence[object], **attributes: Any
-) -> list[dict[str, Any]]:
-    """Raw FiftyOne labels of boxes or cuboids; ids are a function of `identity`."""
-    if isinstance(drawn, Boxes):
-        return labels.box_documents(drawn.boxes, drawn.classes, size, identity, **attributes)
-    return labels.cuboid_documents(drawn.cuboids, drawn.classes, identity, **attributes)
-
-
-def _replace_round(field: str, name: str, documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _replace_round(field: str, name: str, documents: Sequence[Mapping[str, Any]]) -> Document:
     """A pipeline expression: the field with the labels of this round replaced, those of other rounds kept."""
     others = {
         "$filter": {
@@ -339,55 +340,47 @@ def _replace_round(field: str, name: str, documents: Sequence[Mapping[str, Any]]
     return {"_cls": "Detections", "detections": {"$concatArrays": [others, {"$literal": list(documents)}]}}
 
 
-def _entries(
-    answers: Sequence[Answer], task_of: Mapping[str, Task], role_of: Mapping[tuple[str, str, int], str]
-) -> Iterable[tuple[Document, Document]]:
-    for answer in answers:
-        task = task_of[answer.task]
-        role = role_of[task.key, answer.modality, task.slot]
-        which = {"key": task.key, "role": role, "modality": answer.modality, "slot": task.slot}
-        drawn = _labels(answer)
-        stored = label_documents(drawn, (task.width, task.height), [])
-        yield (
-            which,
-            {
-                "state": answer.state,
-                "annotator": answer.annotator,
-                "count": len(drawn),
-                "digest": labels.digest_of(stored),
-                "rejected": [{"where": one.where, "reason": one.reason} for one in answer.rejected],
-            },
+def _all_said(workspace: Workspace, heard: Sequence[_Heard]) -> list[Said]:
+    """What the journal keeps of the answers."""
+    rig, table = workspace.rig, workspace.scenes.of({one.row.key for one in heard})
+    out = []
+    for one in heard:
+        row, drawn = one.row, one.labels(rig[one.row.channel])
+        documents = stored.documents_of(drawn, table.size(row.channel, row.key), [])
+        said = Said(
+            key=row.key,
+            role=row.role,
+            channel=row.channel,
+            slot=row.slot,
+            state=one.answer.state,
+            annotator=one.answer.annotator,
+            count=len(drawn),
+            digest=stored.digest_of(documents),
+            rejected=tuple(Quarantined(where=bad.where, reason=bad.reason) for bad in one.answer.rejected),
         )
+        out.append(said)
+    return out
 
 
-def _result(
-    workspace: Workspace,
-    name: str,
-    annotator: Annotator,
-    answers: Sequence[Answer],
-    task_of: Mapping[str, Task],
-) -> FetchResult:
-    states: dict[str, int] = {}
-    counts: dict[str, int] = {}
-    waiting: set[str] = set()
-    rejected = []
-    for answer in answers:
-        key = task_of[answer.task].key
-        states[answer.state] = states.get(answer.state, 0) + 1
-        counts[answer.modality] = counts.get(answer.modality, 0) + len(_labels(answer))
-        if answer.state not in DONE:
-            waiting.add(key)
-        for one in answer.rejected:
-            rejected.append(
-                {"scene": key, "modality": answer.modality, "where": one.where, "reason": one.reason}
-            )
+def _result(workspace: Workspace, batch: Batch, annotator: Annotator, notes: tuple[str, ...]) -> FetchResult:
+    """Where the batch stands, from its assignments."""
+    rows = workspace.journal.assignments.find(round=batch.round, active=True)
+    of = workspace.modality_of()
+    labels: Counter[str] = Counter({of[row.channel]: 0 for row in rows})
+    for row in rows:
+        labels[of[row.channel]] += row.count or 0
+    waiting = sorted({row.key for row in rows if row.state not in DONE})
     return FetchResult(
-        name,
-        annotator.name,
-        workspace.journal.round(name)["state"],
-        dict(sorted(states.items())),
-        dict(sorted(counts.items())),
-        len(waiting),
-        tuple(rejected),
-        tuple(annotator.notes),
+        dataset=workspace.name,
+        batch=batch.round,
+        annotator=annotator.name,
+        state=batch.state,
+        states=dict(sorted(Counter(row.state for row in rows).items())),
+        labels=dict(sorted(labels.items())),
+        waiting=len(waiting),
+        waits_for=tuple(waiting[:LISTED]),
+        rejected=tuple(
+            Left.of(row.key, of[row.channel], row.channel, one) for row in rows for one in row.rejected
+        ),
+        notes=notes,
     )

@@ -6,36 +6,26 @@ A scene whose vector is missing, zero or not finite is named, and no step scores
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.encoders import make
+from swath import media, models
+from swath.encoders import Encoder, make
 from swath.errors import StateError, UnknownNameError, some
-from swath.journal import digest
-from swath.scenes import SceneTable
-from swath.steps.workspace import Workspace
+from swath.kernels.vectors import fingerprint, usable
+from swath.records.loop import Embedded, Problem
+from swath.records.results import EmbedResult
+from swath.store.journal.lease import Writer
+from swath.store.scenes import SOURCE
+from swath.suggest import command
+from swath.workspace import Tick, Workspace
 
 EMBEDDED = ("pool", "val", "golden")
 CHUNK = 256  # scenes per write, so that a killed run keeps what it had
+LISTED = 1000  # scenes without a vector that the journal names
 Vectors = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class EmbedResult:
-    """`problems`: (scene, reason) of scenes without a usable vector; they are excluded from selection."""
-
-    encoder: str
-    scenes: int
-    computed: int
-    dim: int
-    problems: tuple[tuple[str, str], ...]
-    fingerprint: str
 
 
 def embed(workspace: Workspace) -> EmbedResult:
@@ -49,55 +39,42 @@ def embed(workspace: Workspace) -> EmbedResult:
             computed, problems = _from_media(workspace, writer, keys, spec)
         workspace.scenes.refresh()
         vectors = workspace.scenes.vectors(keys, workspace.config.fields.embeddings)
+        good = usable(vectors)
         problems |= {
             key: "no usable vector"
-            for key in np.array(keys)[~usable(vectors)].tolist()
-            if key not in problems
+            for key, fine in zip(keys, good, strict=True)
+            if not fine and key not in problems
         }
         if len(problems) == len(keys):
             raise StateError(
                 f"embed: none of {len(keys)} scenes has a usable vector with {spec!r}; first reasons: "
                 f"{some(f'{key}: {why}' for key, why in sorted(problems.items()))}"
             )
-        result = EmbedResult(
-            spec,
-            len(keys),
-            computed,
-            vectors.shape[1],
-            tuple(sorted(problems.items())),
-            fingerprint(keys, vectors),
+        membership = workspace.journal.loop().membership
+        listed = tuple(sorted(problems.items()))
+        record = Embedded(
+            encoder=spec,
+            scenes=len(keys),
+            dim=vectors.shape[1],
+            problems=tuple(Problem(scene=key, reason=why) for key, why in listed[:LISTED]),
+            problem_count=len(listed),
+            fingerprint=fingerprint(keys, vectors),
+            membership_sha256=membership.sha256 if membership else "",
         )
-        entry = {
-            "encoder": spec,
-            "scenes": len(keys),
-            "dim": result.dim,
-            "problems": [list(one) for one in result.problems[:1000]],
-            "problem_count": len(result.problems),
-            "fingerprint": result.fingerprint,
-            "membership_sha256": workspace.journal.loop()["membership_sha256"],
-        }
-        workspace.journal.record(writer, "embed", entry)
-    return result
-
-
-def usable(vectors: Vectors) -> npt.NDArray[np.bool_]:
-    """(n,) whether each row of (n, d) is finite and not zero."""
-    if vectors.shape[1] == 0:
-        return np.zeros(len(vectors), dtype=bool)
-    good: npt.NDArray[np.bool_] = np.isfinite(vectors).all(axis=1) & (
-        np.abs(vectors).max(axis=1, initial=0) > 0
+        workspace.journal.record(writer, {"embed": record})
+    return EmbedResult(
+        encoder=spec,
+        scenes=len(keys),
+        computed=computed,
+        dim=record.dim,
+        problems=listed,
+        fingerprint=record.fingerprint,
     )
-    return good
 
 
-def fingerprint(keys: Sequence[str], vectors: Vectors) -> str:
-    """SHA-256 over keys and vectors: tells whether a batch was chosen from the same embeddings."""
-    sha = hashlib.sha256(digest(list(keys)).encode())
-    sha.update(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
-    return sha.hexdigest()
-
-
-def _from_field(workspace: Workspace, writer: Any, keys: list[str], field: str) -> tuple[int, dict[str, str]]:
+def _from_field(
+    workspace: Workspace, writer: Writer, keys: list[str], field: str
+) -> tuple[int, dict[str, str]]:
     """Takes vectors that are there already."""
     schema = workspace.scenes.dataset.get_field_schema()
     if field not in schema:
@@ -107,7 +84,9 @@ def _from_field(workspace: Workspace, writer: Any, keys: list[str], field: str) 
     vectors = workspace.scenes.vectors(keys, field)
     good = usable(vectors)
     problems = {
-        key: f"field {field!r} is missing, zero or not finite" for key in np.array(keys)[~good].tolist()
+        key: f"field {field!r} is missing, zero or not finite"
+        for key, fine in zip(keys, good, strict=True)
+        if not fine
     }
     target = workspace.config.fields.embeddings
     if field != target:
@@ -117,48 +96,43 @@ def _from_field(workspace: Workspace, writer: Any, keys: list[str], field: str) 
     return int(good.sum()), problems
 
 
-def _from_media(workspace: Workspace, writer: Any, keys: list[str], spec: str) -> tuple[int, dict[str, str]]:
+def _from_media(
+    workspace: Workspace, writer: Writer, keys: list[str], spec: str
+) -> tuple[int, dict[str, str]]:
     """Encodes the scenes whose vector is missing or stale."""
     config, table = workspace.config, workspace.scenes.table
-    encoder: Any
-    if spec.startswith("model:"):
-        from swath.steps.train import ModelEncoder
-
-        encoder = ModelEncoder(workspace, spec.removeprefix("model:"))
-    elif spec == "descriptor" and "3d" not in workspace.modalities:
-        encoder = make("descriptor:image")
-    else:
-        encoder = make(spec)
-    media = media_of(
-        table, {"image": config.slices.image, "cloud": config.slices.cloud}, keys, encoder.slices
-    )
-    with ThreadPoolExecutor(config.embed.workers) as pool:
-        hashes = list(pool.map(_media_hash, media))
-    sources = [f"{encoder.name} {encoder.version} {one}" for one in hashes]
-    there = workspace.scenes.values(
-        config.slices.image, keys, [config.fields.embeddings, "embeddings_source"]
-    )
+    parts = _encoders(workspace, spec)
+    read = [_media(workspace, keys, channels) for _, channels in parts]
+    together = [
+        {f"{i} {sensor}": path for i, one in enumerate(row) for sensor, path in one.items()}
+        for row in zip(*read, strict=True)
+    ]
+    names = "+".join(f"{encoder.name} {encoder.version}" for encoder, _ in parts)
+    sources = [f"{names} {one}" for one in media.hashes(workspace.home, together, config.embed.workers)]
+    there = workspace.scenes.values(config.primary, keys, [config.fields.embeddings, SOURCE])
     stale = [
         i
         for i, (doc, source) in enumerate(zip(there, sources, strict=True))
-        if doc.get("embeddings_source") != source or doc.get(config.fields.embeddings) is None
+        if doc.get(SOURCE) != source or doc.get(config.fields.embeddings) is None
     ]
-    tick = workspace.progress(f"embed with {encoder.name}")
-    has_primary = table.samples[config.slices.image][table.rows(keys)] != ""
-    problems = {keys[i]: f"no slice {config.slices.image!r}" for i in np.flatnonzero(~has_primary)}
-    stale = [i for i in stale if has_primary[i]]
+    problems = {key: f"no slice {config.primary!r}" for key in keys if not table.has(config.primary, key)}
+    stale = [i for i in stale if keys[i] not in problems]
+    tick = workspace.progress(f"embed with {parts[0][0].name}")
     for start in range(0, len(stale), CHUNK):
         part = stale[start : start + CHUNK]
-        encoded = encoder.encode(
-            [media[i] for i in part],
-            workers=config.embed.workers,
-            progress=lambda done, of, start=start: tick(start + done, len(stale)),
-        )
-        reasons = dict(encoded.problems)
-        vectors = encoded.vectors.copy()
+        blocks: list[Vectors] = []
+        for (encoder, _), scenes in zip(parts, read, strict=True):
+            encoded = encoder.encode(
+                [scenes[i] for i in part],
+                workers=config.embed.workers,
+                progress=_from(start, len(stale), tick),
+            )
+            problems |= {keys[part[row]]: why for row, why in encoded.problems}
+            blocks.append(encoded.vectors)
+        vectors = fuse(blocks)
         for row, good in enumerate(usable(vectors)):
             if not good:
-                problems[keys[part[row]]] = reasons.get(row, "the vector is zero or not finite")
+                problems.setdefault(keys[part[row]], "the vector is zero or not finite")
                 vectors[row] = np.nan
         workspace.scenes.write_vectors(
             config.fields.embeddings, [keys[i] for i in part], vectors, [sources[i] for i in part], writer
@@ -166,22 +140,76 @@ def _from_media(workspace: Workspace, writer: Any, keys: list[str], spec: str) -
     return len(stale), problems
 
 
-def media_of(
-    table: SceneTable, slice_of: Mapping[str, str], keys: Sequence[str], sensors: Sequence[str]
-) -> list[dict[str, str]]:
+def _from(start: int, of_all: int, tick: Tick) -> Tick:
+    """Progress of a part, as progress of the whole."""
+    return lambda done, of: tick(start + done, of_all)
+
+
+def fuse(blocks: Sequence[Vectors]) -> Vectors:
+    """Vectors (n, d1 + d2 + ...) of scenes seen by several cameras: each block of rows brought to length one and counted
+    equally. One block is left as it is."""
+    if len(blocks) == 1:
+        return blocks[0].copy()
+    scaled = []
+    for block in blocks:
+        length = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)
+        scaled.append(block / np.where(length > 0, length, np.nan) / np.sqrt(len(blocks)))
+    together: Vectors = np.hstack(scaled).astype(np.float32)
+    return together
+
+
+def _encoders(workspace: Workspace, spec: str) -> list[tuple[Encoder, Mapping[str, str]]]:
+    """Encoders and what each reads (sensor -> channel): the first image and the first cloud that are embedded together, further
+    ones each for itself."""
+    embedded = workspace.rig.embedded
+    images = [channel.name for channel in embedded if channel.kind == "image"]
+    clouds = [channel.name for channel in embedded if channel.kind == "cloud"]
+    if not images and not clouds:
+        raise StateError(
+            "embed: no channel is embedded; say `embed: true` of one in the configuration (channels)"
+        )
+    first = {"image": images[:1], "cloud": clouds[:1]}
+    together = {sensor: names[0] for sensor, names in first.items() if names}
+    if spec == "descriptor" and len(together) == 1:
+        spec = f"descriptor:{next(iter(together))}"
+    main = _encoder(workspace, spec)
+    missing = [sensor for sensor in main.slices if sensor not in together]
+    if missing:
+        raise StateError(
+            f"embed: {spec!r} reads {' and '.join(main.slices)}, but no {missing[0]} channel is embedded; "
+            "say `embed: true` of one in the configuration (channels)"
+        )
+    parts: list[tuple[Encoder, Mapping[str, str]]] = [
+        (main, {sensor: together[sensor] for sensor in main.slices})
+    ]
+    for sensor, names in (("image", images[1:]), ("cloud", clouds[1:])):
+        if names and sensor in main.slices:
+            alone = (
+                main if len(main.slices) == 1 else _encoder(workspace, f"{spec.partition(':')[0]}:{sensor}")
+            )
+            parts += [(alone, {sensor: name}) for name in names]
+    return parts
+
+
+def _encoder(workspace: Workspace, spec: str) -> Encoder:
+    if not spec.startswith("model:"):
+        return make(spec)
+    from swath.encoders.model import ModelEncoder
+    from swath.trainers import make as make_trainer
+
+    name = spec.removeprefix("model:")
+    trained = workspace.journal.batches.get(name).steps.train
+    model = trained.models[0] if trained else None
+    if model is None:
+        raise StateError(f"{name} has no model yet; `{command('next', workspace.name)}` says what is next")
+    models.load(workspace.home, model)  # or says that it is gone
+    return ModelEncoder(name, workspace.home, model, make_trainer(workspace.config.train, model.modality))
+
+
+def _media(workspace: Workspace, keys: Sequence[str], channels: Mapping[str, str]) -> list[dict[str, str]]:
     """Per scene: sensor ("image", "cloud") -> media path, for the sensors it has."""
-    rows = table.rows(keys)
-    columns = {sensor: table.paths[slice_of[sensor]] for sensor in sensors if slice_of[sensor] in table.paths}
-    return [{sensor: str(paths[row]) for sensor, paths in columns.items() if paths[row]} for row in rows]
-
-
-def _media_hash(media: Mapping[str, str]) -> str:
-    sha = hashlib.blake2b(digest_size=12)
-    for sensor in sorted(media):
-        try:
-            with open(media[sensor], "rb") as file:
-                while block := file.read(1 << 20):
-                    sha.update(block)
-        except OSError:
-            sha.update(b"unreadable")
-    return sha.hexdigest()
+    table = workspace.scenes.table
+    return [
+        {sensor: table.path(name, key) for sensor, name in channels.items() if table.has(name, key)}
+        for key in keys
+    ]

@@ -1,44 +1,39 @@
-"""Takes scenes in: a KITTI folder, or a FiftyOne dataset that exists. Doing it again adds what is new.
+"""Takes scenes in: a folder, or a FiftyOne dataset that exists. Doing it again adds what is new.
 
-Writes media, metadata, calibration, drive and `ground_truth` (2D on the primary slice, 3D on the cloud); what cannot be
+Writes media, metadata, calibration, drive and `ground_truth` (2D on labelled images, 3D on labelled clouds); what cannot be
 used is listed with file, line and reason. Once the dataset is split, new frames of a known drive inherit its split, those
 of a test drive are set aside and counted, and the others join the pool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from swath import labels
-from swath.config import LoopConfig
+from swath import commit
+from swath.config import LoopConfig, parse
 from swath.errors import ConfigError, FormatError, StateError, some
-from swath.formats.kitti import Frame, read_cloud, scan, to_cuboid
 from swath.formats.pcd import write_pcd
-from swath.journal import digest, pack
-from swath.scenes import Scenes, load_dataset, open_journal
-from swath.steps.workspace import Progress, Workspace, silent
+from swath.labels import stored
+from swath.labels.channels import found
+from swath.records.loop import Damaged, Grown, Initialised
+from swath.records.results import InitResult
+from swath.sources import make
+from swath.sources.base import Found, Labelled, Scan, Source
+from swath.store.journal.lease import Writer
+from swath.store.scenes import FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
+from swath.workspace import Progress, Workspace, silent
 
 CHUNK = 100  # frames per insert
+LISTED = 1000  # damages that the journal keeps
+DONT_CARE = "dont_care"
+LABEL_DIGEST = "label_source"
 
 
-@dataclass(frozen=True)
-class InitResult:
-    """What was taken in. `damages`: (file, line, reason); `set_aside`: new frames of test drives."""
-
-    dataset: str
-    scenes: int
-    added: int
-    slices: Mapping[str, int]
-    damages: tuple[Mapping[str, Any], ...]
-    set_aside: int = 0
-
-
-def init_kitti(
+def init_folder(
+    kind: str,
     name: str,
     root: Path,
     config: LoopConfig,
@@ -47,40 +42,61 @@ def init_kitti(
     strict: bool = False,
     progress: Progress = silent,
 ) -> tuple[Workspace, InitResult]:
-    """Imports the KITTI folder `root` into the dataset `name`. With `strict`, any damage is an error and nothing is written."""
+    """Imports the folder `root` of a `kind` ("kitti", "rig") into the dataset `name`. With `strict`, any damage is an error and
+    nothing is written."""
     import fiftyone as fo
 
-    folder = scan(root, progress=progress("read the folder"), workers=config.embed.workers)
-    if strict and folder.damages:
+    source = make(kind, root, config.channels)
+    scan = source.scan(progress=progress("read the folder"), workers=config.embed.workers)
+    if strict and scan.damages:
         raise FormatError(
-            f"{root}: {len(folder.damages)} damages and --strict was given: {some(map(str, folder.damages), 3)}; nothing was written"
+            f"{root}: {len(scan.damages)} damages and --strict was given: {some(map(str, scan.damages), 3)}; nothing was written"
         )
-    if not folder.frames:
+    if not scan.scenes:
         raise FormatError(
-            f"{root}: no usable frame; {len(folder.damages)} damages: {some(map(str, folder.damages), 3)}"
+            f"{root}: no usable frame; {len(scan.damages)} damages: {some(map(str, scan.damages), 3)}"
         )
+    config = _with_channels(config, kind, scan)
     if fo.dataset_exists(name):
-        dataset = fo.load_dataset(name)
-        bare = not open_journal(dataset).exists()
-        if bare and not len(dataset) and not dataset.info:
-            dataset.delete()  # empty: FiftyOne makes a dataset in many writes, and may have been killed in between
-        elif bare:
-            raise StateError(
-                f"dataset {name!r} exists and has no loop; choose another name, or start one on it: "
-                f"`swath init {name} --fiftyone {name}`"
-            )
+        _clear_half_made(fo.load_dataset(name), name)
     if not fo.dataset_exists(name):
         dataset = fo.Dataset(name, persistent=True)
-        dataset.add_group_field("group", default=config.slices.image)
-    workspace = _open(dataset, config, home, progress)
+        dataset.add_group_field("group", default=config.primary)
+    workspace = _open(fo.load_dataset(name), config, home, progress)
     with workspace.writer("init") as writer:
-        _declare_kitti(workspace)
-        added = _add_frames(workspace, folder.frames)
-        workspace.scenes.declare()  # once more: the cloud's fields, now that there is a cloud
+        _declare(workspace)
+        added = _add(workspace, source, scan.scenes)
+        workspace.scenes.refresh()
+        workspace.scenes.declare()  # once more: fields of slices that came just now
         workspace.scenes.give_keys()
         aside = _place_new(workspace, writer)
-        damages = tuple({"file": one.file, "line": one.line, "reason": one.reason} for one in folder.damages)
-        return workspace, _record(workspace, writer, {"kitti": str(root.resolve())}, added, damages, aside)
+        damages = tuple(Damaged(file=one.file, line=one.line, reason=one.reason) for one in scan.damages)
+        begun = Initialised(scenes=0, **{kind: str(root.resolve())})
+        return workspace, _record(workspace, writer, begun, added, damages, aside)
+
+
+def _clear_half_made(dataset: Any, name: str) -> None:
+    """Removes a dataset that FiftyOne has half made: it makes one in many writes, and may have been killed in between."""
+    bare = not open_journal(dataset).exists()
+    if bare and not len(dataset) and not dataset.info:
+        dataset.delete()
+    elif bare:
+        raise StateError(
+            f"dataset {name!r} exists and has no loop; choose another name, or start one on it: "
+            f"`swath init {name} --fiftyone {name}`"
+        )
+
+
+def _with_channels(config: LoopConfig, kind: str, scan: Scan) -> LoopConfig:
+    """The configuration, with the channels of a rig folder where the user named none."""
+    if kind == "kitti" or config.channels != LoopConfig().channels:
+        return config
+    return _with(config, scan.channels, scan.primary, "the folder's rig")
+
+
+def _with(config: LoopConfig, channels: Mapping[str, Any], primary: str, source: str) -> LoopConfig:
+    """The configuration with other channels."""
+    return parse({**config.model_dump(mode="json"), "channels": dict(channels), "primary": primary}, source)
 
 
 def init_fiftyone(
@@ -88,185 +104,232 @@ def init_fiftyone(
 ) -> tuple[Workspace, InitResult]:
     """Starts a loop on the dataset `name`, grouped or plain; doing it again takes in scenes that were added since."""
     dataset = load_dataset(name)
-    if dataset.media_type not in ("group", "image"):
+    if dataset.media_type not in ("group", *KINDS):
         raise ConfigError(
-            f"dataset {name!r} holds {dataset.media_type or 'nothing'}; expected groups or images"
+            f"dataset {name!r} holds {dataset.media_type or 'nothing'}; expected groups, images or point clouds"
         )
-    if dataset.media_type == "group" and config.slices.image not in dataset.group_slices:
-        raise ConfigError(
-            f"dataset {name!r} has no slice {config.slices.image!r}; it has {some(sorted(dataset.group_slices))}; "
-            "name the primary camera in the configuration (slices: {image: ...})"
-        )
-    if dataset.media_type == "image" and config.slices.image == "left":
-        config = config.model_copy(update={"slices": config.slices.model_copy(update={"image": "image"})})
+    config = _fitting(dataset, config)
     dataset.persistent = True
     workspace = _open(dataset, config, home, progress)
     with workspace.writer("init") as writer:
         workspace.scenes.declare()
         added = workspace.scenes.give_keys()
-        primary = dataset.select_group_slices([config.slices.image]) if workspace.scenes.grouped else dataset
-        primary.compute_metadata(skip_failures=True, progress=False)
-        workspace.scenes.refresh()
-        without = workspace.scenes.table.keys[workspace.scenes.table.size[:, 0] == 0]
-        damages = tuple(
-            {"file": str(key), "line": None, "reason": "the image's size is unknown: missing or unreadable"}
-            for key in without
-        )
+        damages = _measure_images(workspace)
         aside = _place_new(workspace, writer)
-        return workspace, _record(workspace, writer, {"fiftyone": name}, added, damages, aside)
+        begun = Initialised(scenes=0, fiftyone=name)
+        return workspace, _record(workspace, writer, begun, added, damages, aside)
+
+
+def _fitting(dataset: Any, config: LoopConfig) -> LoopConfig:
+    """The configuration, with channels for the slices that the dataset has where those configured do not fit."""
+    name, own = dataset.name, config.channels != LoopConfig().channels
+    if dataset.media_type != "group":
+        kind = KINDS[dataset.media_type]
+        if config.primary in config.channels and own and config.channels[config.primary].kind == kind:
+            return config
+        primary = kind if config.primary == "left" else config.primary
+        channel = {"kind": kind, "labelled": True, "embed": True}
+        return _with(config, {primary: channel}, primary, "the dataset")
+    if config.primary in dataset.group_slices:
+        return config
+    if own:
+        raise ConfigError(
+            f"dataset {name!r} has no slice {config.primary!r}; it has {some(sorted(dataset.group_slices))}; "
+            "name the channel that is shown in the configuration (primary: ...)"
+        )
+    kinds = slice_kinds(dataset)
+    if not kinds:
+        raise ConfigError(
+            f"dataset {name!r} has no slice of images or point clouds; it has {some(dataset.group_slices)}"
+        )
+    channels, primary = found(kinds, dataset.default_group_slice)
+    return _with(config, channels, primary, "the dataset")
+
+
+def _measure_images(workspace: Workspace) -> tuple[Damaged, ...]:
+    """Has FiftyOne note the sizes of images that it does not know; names the scenes where it cannot."""
+    dataset, rig = workspace.scenes.dataset, workspace.rig
+    wanted = [channel.name for channel in rig.images if channel.labelled or channel.name == rig.primary]
+    for name in wanted:
+        images = dataset.select_group_slices([name]) if workspace.scenes.grouped else dataset
+        images.compute_metadata(skip_failures=True, progress=False)
+    workspace.scenes.refresh()
+    table = workspace.scenes.table
+    damages = []
+    for name in wanted:
+        for key in table.keys[(table.sizes[name][:, 0] == 0)].tolist():
+            if table.has(name, key) or name == rig.primary:
+                reason = "the image's size is unknown: missing or unreadable"
+                damages.append(Damaged(file=key if name == rig.primary else f"{key} ({name})", reason=reason))
+    return tuple(damages)
 
 
 def _open(dataset: Any, config: LoopConfig, home: Path, progress: Progress) -> Workspace:
     journal = open_journal(dataset)
     scenes = Scenes(dataset, config)
-    journal.create(config.model_dump(mode="json"), token=scenes.highest_fence())
+    home = home.resolve()
+    home.mkdir(parents=True, exist_ok=True)
+    journal.create(config.model_dump(mode="json"), str(home), token=scenes.highest_fence())
     return Workspace(scenes, journal, config, home, progress)
 
 
 def _record(
     workspace: Workspace,
-    writer: Any,
-    source: Mapping[str, str],
+    writer: Writer,
+    begun: Initialised,
     added: int,
-    damages: Sequence[Mapping[str, Any]],
+    damages: Sequence[Damaged],
     aside: int,
 ) -> InitResult:
     table, info = workspace.scenes.table, workspace.scenes.dataset.info
-    before = workspace.journal.loop()["steps"].get("init")
-    history = info.get("golden_qa_history") if before is None else before["history"]
-    entry = {
-        **source,
-        "scenes": len(table),
-        "history": history if isinstance(history, list) else [],  # golden checks of before swath, shown first
-        "damages": list(damages[:1000]),
-        "damage_count": len(damages),
-        "set_aside": aside,
-    }
-    also = {"home": str(workspace.home.resolve()), "config": workspace.config.model_dump(mode="json")}
-    workspace.journal.record(writer, "init", entry, **also)
-    new = workspace.info().items()
+    before = workspace.journal.loop().steps.init
+    history = info.get("golden_qa_history") if before is None else before.history
+    record = begun.with_(
+        scenes=len(table),
+        history=tuple(history) if isinstance(history, list | tuple) else (),  # of before swath, shown first
+        damages=tuple(damages[:LISTED]),
+        damage_count=len(damages),
+        set_aside=aside,
+    )
+    config = workspace.config.model_dump(mode="json")
+    workspace.journal.record(writer, {"init": record}, config=config, home=str(workspace.home))
+    new = commit.info(workspace).items()
     workspace.scenes.set_info({key: value for key, value in new if key not in info}, writer)
-    return InitResult(workspace.name, len(table), added, table.counts(), tuple(damages), aside)
+    return InitResult(
+        dataset=workspace.name,
+        scenes=len(table),
+        added=added,
+        slices=table.counts(),
+        damages=tuple(damages),
+        set_aside=aside,
+    )
 
 
-# ---------------------------------------------------------------------- KITTI
+# ---------------------------------------------------------------------- folders
 
 
-def _declare_kitti(workspace: Workspace) -> None:
+def _declare(workspace: Workspace) -> None:
     import fiftyone as fo
 
     dataset, fields = workspace.scenes.dataset, workspace.config.fields
     workspace.scenes.declare()
-    for field in (fields.truth, "dont_care"):
+    for field in (fields.truth, DONT_CARE):
         if field not in dataset.get_field_schema():
             dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     if "calibration" not in dataset.get_field_schema():
         dataset.add_sample_field("calibration", fo.DictField)
+    if LABEL_DIGEST not in dataset.get_field_schema():
+        dataset.add_sample_field(LABEL_DIGEST, fo.StringField)
 
 
-def _add_frames(workspace: Workspace, frames: Sequence[Frame]) -> int:
+def _add(workspace: Workspace, source: Source, scenes: Sequence[Found]) -> int:
     """Adds what is missing, slice by slice: an import that was killed goes on where it was. Returns the new scenes."""
     import fiftyone as fo
 
     workspace.scenes.give_keys()
     table = workspace.scenes.table
-    known = {str(key): row for row, key in enumerate(table.keys)}
     tick = workspace.progress("import scenes")
     samples: list[Any] = []
-    for done, frame in enumerate(frames, 1):
-        row = known.get(frame.key)
+    for done, scene in enumerate(scenes, 1):
+        row = table.row_of.get(scene.key)
         group = fo.Group() if row is None else fo.Group(id=str(table.ids[row]))
-        for slice_name, path in _media(workspace, frame):
-            if row is None or not table.samples.get(slice_name, np.full(len(table), ""))[row]:
-                samples.append(_sample(workspace, frame, group, slice_name, path))
-        if done % CHUNK == 0 or done == len(frames):
+        for channel, path in scene.media.items():
+            if row is None or not table.has(channel, scene.key):
+                samples.append(_sample(workspace, source, scene, group, channel, path))
+        if done % CHUNK == 0 or done == len(scenes):
             workspace.scenes.dataset.add_samples(samples, progress=False)
             samples = []
-            tick(done, len(frames))
-    return sum(frame.key not in known for frame in frames)
+            tick(done, len(scenes))
+    return sum(scene.key not in table.row_of for scene in scenes)
 
 
-def _media(workspace: Workspace, frame: Frame) -> Iterable[tuple[str, Path]]:
-    slices = workspace.config.slices
-    if frame.left:
-        yield slices.image, frame.left.resolve()
-    if frame.right:
-        yield slices.right, frame.right.resolve()
-    if frame.cloud:
-        path = workspace.home / "clouds" / f"{frame.key}.pcd"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_pcd(path, read_cloud(frame.cloud)[0])
-        yield slices.cloud, path.resolve()
-
-
-def _sample(workspace: Workspace, frame: Frame, group: Any, slice_name: str, path: Path) -> Any:
+def _sample(workspace: Workspace, source: Source, scene: Found, group: Any, channel: str, path: Path) -> Any:
     import fiftyone as fo
 
-    slices, fields = workspace.config.slices, workspace.config.fields
-    values: dict[str, Any] = {"scene_key": frame.key, "swath_fence": 0, fields.status: "unlabeled"}
-    if frame.sequence:
-        values[fields.sequence] = frame.sequence
-    if frame.calibration:
-        values["calibration"] = frame.calibration.to_dict()
-    if slice_name != slices.cloud and frame.width and frame.height:
-        values["metadata"] = fo.ImageMetadata(
-            width=frame.width, height=frame.height, size_bytes=path.stat().st_size
-        )
-    if frame.objects is not None and slice_name == slices.image:
-        size = (frame.width or 1, frame.height or 1)
-        for field, wanted in ((fields.truth, False), ("dont_care", True)):
-            objects = [one for one in frame.objects if (one.label == "DontCare") == wanted]
-            documents = labels.box_documents(
-                np.array([one.box for one in objects], dtype=float),
-                [one.label for one in objects],
-                size,
-                [frame.key, field],
-                truncated=[one.truncated for one in objects],
-                occluded=[one.occluded for one in objects],
-                alpha=[one.alpha for one in objects],
-            )
-            values[field] = fo.Detections.from_dict(labels.detections(documents))
-    if frame.objects is not None and slice_name == slices.cloud and frame.calibration:
-        solid = [one for one in frame.objects if one.label != "DontCare" and one.has_cuboid]
-        documents = labels.cuboid_documents(
-            np.array([to_cuboid(one, frame.calibration) for one in solid], dtype=float),
-            [one.label for one in solid],
-            [frame.key, fields.truth, "3d"],
-            truncated=[one.truncated for one in solid],
-            occluded=[one.occluded for one in solid],
-        )
-        values[fields.truth] = fo.Detections.from_dict(labels.detections(documents))
-    return fo.Sample(filepath=str(path), group=group.element(slice_name), **values)
+    fields = workspace.config.fields
+    values: dict[str, Any] = {KEY: scene.key, FENCE: 0, fields.status: "unlabeled"}
+    if scene.sequence:
+        values[fields.sequence] = scene.sequence
+    if scene.calibration:
+        values["calibration"] = dict(scene.calibration)
+    if scene.label_digest:
+        values[LABEL_DIGEST] = scene.label_digest
+    size = scene.sizes.get(channel)
+    if size:
+        values["metadata"] = fo.ImageMetadata(width=size[0], height=size[1], size_bytes=path.stat().st_size)
+    for field, labelled in ((fields.truth, scene.truth), (DONT_CARE, scene.dont_care)):
+        if channel in labelled:
+            documents = _documents(scene, field, channel, labelled[channel], size, workspace.config)
+            values[field] = fo.Detections.from_dict(stored.field_of(documents))
+    media = _readable(workspace, source, scene, path)
+    return fo.Sample(filepath=str(media), group=group.element(channel), **values)
+
+
+def _documents(
+    scene: Found,
+    field: str,
+    channel: str,
+    labelled: Labelled,
+    size: tuple[int, int] | None,
+    config: LoopConfig,
+) -> list[dict[str, Any]]:
+    flat = labelled.labels.modality == "2d"
+    first = channel in (config.primary, *(() if flat else _first_cloud(config)))
+    identity = [scene.key, field, *(() if flat else ("3d",)), *(() if first else (channel,))]
+    return stored.documents_of(labelled.labels, size or (1, 1), identity, **labelled.attributes)
+
+
+def _first_cloud(config: LoopConfig) -> tuple[str, ...]:
+    return tuple(name for name, one in config.channels.items() if one.kind == "cloud")[:1]
+
+
+def _readable(workspace: Workspace, source: Source, scene: Found, path: Path) -> Path:
+    """A file that FiftyOne's App can show: the medium itself, or a cloud converted to PCD, under a name that its content gives:
+    another cloud of the same name is another file."""
+    cloud = source.cloud(path)
+    if cloud is None:
+        return path.resolve()
+    content = hashlib.blake2b(cloud.tobytes(), digest_size=6).hexdigest()
+    target = workspace.home / "clouds" / f"{Path(scene.key).name}-{content}.pcd"
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_pcd(target, cloud)
+    return target.resolve()
 
 
 # ---------------------------------------------------------------------- new frames of a split dataset
 
 
-def _place_new(workspace: Workspace, writer: Any) -> int:
+def _place_new(workspace: Workspace, writer: Writer) -> int:
     """Gives scenes that came after the split their place; returns how many were set aside."""
     if not workspace.is_split():
         return 0
     before = workspace.membership()
     table = workspace.scenes.table
-    if set(table.keys.tolist()) <= set(before):
+    drives = dict(zip(table.keys.tolist(), table.sequence.tolist(), strict=True))
+    if set(drives) <= set(before):
         return 0
-    split_of_drive: dict[str, set[str]] = {}
-    for key, drive in zip(table.keys.tolist(), table.sequence.tolist(), strict=True):
+    after, aside = placed(before, drives)
+    record = Grown(added=len(after) - len(before), set_aside=aside)
+    frozen = workspace.journal.frozen(after)
+    workspace.journal.record(writer, {"split_grown": record}, membership=frozen)
+    commit.project_all(workspace, writer)
+    return aside
+
+
+def placed(before: Mapping[str, str], drives: Mapping[str, str]) -> tuple[dict[str, str], int]:
+    """(key -> split with the new scenes of `drives` (key -> drive) in it, how many of them were set aside)."""
+    splits_of: dict[str, set[str]] = {}
+    for key, drive in drives.items():
         if drive and before.get(key):
-            split_of_drive.setdefault(drive, set()).add(before[key])
+            splits_of.setdefault(drive, set()).add(before[key])
     after, aside = dict(before), 0
-    for key, drive in zip(table.keys.tolist(), table.sequence.tolist(), strict=True):
+    for key, drive in drives.items():
         if key in before:
             continue
-        splits = split_of_drive.get(drive, set())
+        splits = splits_of.get(drive, set())
         if "test" in splits:
             after[key], aside = "", aside + 1
         else:
             after[key] = "val" if "val" in splits else "pool"
-    also = {"membership": pack(after), "membership_sha256": digest(after)}
-    workspace.journal.record(
-        writer, "split_grown", {"added": len(after) - len(before), "set_aside": aside}, **also
-    )
-    workspace.project(writer)
-    return aside
+    return after, aside

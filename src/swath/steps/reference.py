@@ -6,148 +6,156 @@ outside the pool's budget, labelled as often as the annotator can give independe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from swath import labels
-from swath.annotators.base import Annotator, Boxes, Cuboids
-from swath.annotators.clean import clean
+from swath import commit, life
+from swath.annotators.base import Annotator
 from swath.errors import StateError, UnknownNameError, some
-from swath.journal import FINAL_REFERENCE, REFERENCE, Document, Writer
-from swath.steps.annotate import label_documents
-from swath.steps.select import modalities_of
-from swath.steps.workspace import Workspace, commit, settle
-
-
-@dataclass(frozen=True)
-class ReferenceResult:
-    """`rejected`: labels that were left out (scene, modality, where, reason); `without`: scenes the field says nothing of."""
-
-    batch: str
-    state: str
-    scenes: int
-    labels: Mapping[str, int]
-    rejected: tuple[Mapping[str, str], ...]
-    without: tuple[str, ...] = ()
+from swath.labels import stored
+from swath.labels.channels import Channel
+from swath.labels.clean import Rejected, clean
+from swath.labels.shapes import Boxes, Labels
+from swath.records.assignment import Said
+from swath.records.base import Document
+from swath.records.batch import FINAL_REFERENCE, REFERENCE, Fetched, Left
+from swath.records.manifest import BatchSize, Chosen, Manifest
+from swath.records.results import ReferenceResult
+from swath.store.journal.lease import Writer
+from swath.workspace import Workspace
 
 
 def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = False) -> str:
     """Commits the reference batch, to be sent and fetched like any other. Returns its name."""
+    if life.reference_done(workspace.journal.batches.all(), final=final):
+        raise StateError("the reference is there already; it is made once")
     name, keys = _which(workspace, final)
-    if workspace.journal.has_round(name):
-        return name
-    with workspace.writer("reference") as writer:
-        manifest = _manifest(workspace, name, keys, slots=annotator.opinions)
-        workspace.journal.plan(writer, name, manifest["number"], manifest)
-        commit(workspace, writer, name)
+    if not workspace.journal.batches.has(name):
+        with workspace.writer("reference") as writer:
+            commit.plan(workspace, writer, _manifest(workspace, name, keys, slots=annotator.opinions))
+    there = life.open_batch(workspace.journal.batches.all()).round
+    if there != name:
+        raise StateError(f"{there} is open; fetch it before the {name} batch")
     return name
 
 
-def import_reference(workspace: Workspace, field: str, *, final: bool = False) -> ReferenceResult:
-    """Takes the reference over from `field` (2D on the primary slice, 3D on the cloud). Doing it again changes nothing."""
+def import_reference(workspace: Workspace, source: str, *, final: bool = False) -> ReferenceResult:
+    """Takes the reference over from the field `source` of each labelled channel. Doing it again changes nothing."""
     name, keys = _which(workspace, final)
     schema = workspace.scenes.dataset.get_field_schema()
-    if field not in schema:
-        raise UnknownNameError(f"reference: no field {field!r}; there are: {some(sorted(schema), 20)}")
+    if source not in schema:
+        raise UnknownNameError(f"reference: no field {source!r}; there are: {some(sorted(schema), 20)}")
+    journal = workspace.journal
     with workspace.writer("reference") as writer:
-        if not workspace.journal.has_round(name):
-            workspace.journal.plan(
-                writer, name, -2 if final else -1, _manifest(workspace, name, keys, slots=1)
-            )
-        if workspace.journal.round(name)["state"] == "planned":
-            commit(workspace, writer, name)
-        state = workspace.journal.round(name)["state"]
+        if not journal.batches.has(name):
+            commit.plan(workspace, writer, _manifest(workspace, name, keys, slots=1))
+        state = journal.batches.get(name).state
         if state != "committed":
             raise StateError(
                 f"the {name} batch is {state}: its labels are there or on their way; nothing was imported"
             )
-        result = _take_over(workspace, writer, name, keys, field)
-        entry = {"from": field, "labels": dict(result.labels), "rejected": len(result.rejected)}
-        workspace.journal.advance(writer, name, "committed", "closed", {"fetch": entry})
-        settle(workspace, writer)
-        workspace.project(writer, keys)
-    return result
-
-
-def _take_over(
-    workspace: Workspace, writer: Writer, name: str, keys: Sequence[str], field: str
-) -> ReferenceResult:
-    config, table = workspace.config, workspace.scenes.table
-    rejected: list[dict[str, str]] = []
-    counts: dict[str, int] = {}
-    without: list[str] = []
-    answers: list[tuple[Document, Document]] = []
-    for modality in workspace.modalities:
-        flat = modality == "2d"
-        slice_name, target = (
-            (config.slices.image, config.fields.detections)
-            if flat
-            else (config.slices.cloud, config.fields.cuboids)
-        )
-        there = [key for key in keys if modality in modalities_of(workspace, key)]
-        values: dict[str, dict[str, Any]] = {}
-        for key, doc in zip(there, workspace.scenes.values(slice_name, there, [field]), strict=True):
-            width, height = (int(one) for one in table.size[table.rows([key])[0]])
-            which = {"key": key, "role": "reference", "modality": modality, "slot": 0}
-            if doc.get(field) is None:
-                without.append(f"{key} ({modality})")
-                answers.append((which, {"state": "skipped", "annotator": field, "count": 0}))
-                continue
-            drawn: Boxes | Cuboids
-            if flat:
-                boxes = labels.read_boxes(doc[field], (width, height))
-                drawn, bad = clean(Boxes(boxes.boxes, boxes.classes), config.classes, width, height, key)
-            else:
-                solid = labels.read_cuboids(doc[field])
-                drawn, bad = clean(Cuboids(solid.cuboids, solid.classes), config.classes, width, height, key)
-            documents = label_documents(
-                drawn, (width, height), [key, name, modality], round=name, annotator=field
-            )
-            values[key] = {target: labels.detections(documents)}
-            counts[modality] = counts.get(modality, 0) + len(drawn)
-            rejected += [
-                {"scene": key, "modality": modality, "where": one.where, "reason": one.reason} for one in bad
-            ]
-            state = "labeled" if len(drawn) else "reviewed_empty"
-            told = {
-                "state": state,
-                "annotator": field,
-                "count": len(drawn),
-                "digest": labels.digest_of(documents),
-            }
-            answers.append((which, told))
-        workspace.scenes.write(slice_name, values, writer)
-    if not any(counts.values()):
-        raise StateError(
-            f"reference: field {field!r} has no usable label in {len(keys)} scenes ({len(rejected)} were rejected: "
-            f"{some(one['reason'] for one in rejected[:3])}); are the classes right? They are: {some(config.classes, 12)}"
-        )
-    workspace.journal.barrier(writer)
-    workspace.journal.answer(writer, name, answers)
-    return ReferenceResult(name, "closed", len(keys), counts, tuple(rejected), tuple(without))
-
-
-def is_done(workspace: Workspace, *, final: bool = False) -> bool:
-    name = FINAL_REFERENCE if final else REFERENCE
-    return workspace.journal.has_round(name) and workspace.journal.round(name)["state"] == "closed"
-
-
-def _which(workspace: Workspace, final: bool) -> tuple[str, list[str]]:
-    return (
-        (FINAL_REFERENCE, workspace.members("test"))
-        if final
-        else (REFERENCE, workspace.members("val", "golden"))
+        taken = _take_over(workspace, writer, name, keys, source)
+        entry = Fetched(source=source, labels=taken.labels, rejected=len(taken.rejected))
+        journal.batches.advance(writer, name, "import", {"fetch": entry})
+        commit.settle(workspace, writer)
+        commit.project(workspace, writer, keys)
+    return ReferenceResult(
+        batch=name,
+        state="closed",
+        scenes=len(keys),
+        labels=taken.labels,
+        rejected=tuple(taken.rejected),
+        without=tuple(taken.without),
     )
 
 
-def _manifest(workspace: Workspace, name: str, keys: Sequence[str], slots: int) -> Document:
-    return {
-        "round": name,
-        "number": -2 if name == FINAL_REFERENCE else -1,
-        "role": "reference",
-        "slots": slots,
-        "batch": {"budget": len(keys), "size": len(keys), "coverage": 0, "targeted": 0},
-        "scenes": [{"key": key, "modalities": modalities_of(workspace, key)} for key in keys],
-        "config_hash": workspace.config.hash(),
-    }
+@dataclass
+class _Taken:
+    """What was found in a field: counts by modality, labels that were left out, scenes that it says nothing of."""
+
+    labels: dict[str, int] = field(default_factory=dict)
+    rejected: list[Left] = field(default_factory=list)
+    without: list[str] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+
+
+def _take_over(workspace: Workspace, writer: Writer, name: str, keys: Sequence[str], source: str) -> _Taken:
+    taken = _Taken()
+    for channel in workspace.rig.labelled:
+        values = _channel(workspace, name, channel, keys, source, taken)
+        workspace.scenes.write(channel.name, values, writer)
+    if not any(taken.labels.values()):
+        classes = workspace.config.classes
+        raise StateError(
+            f"reference: field {source!r} has no usable label in {len(keys)} scenes ({len(taken.rejected)} were rejected: "
+            f"{some(one.reason for one in taken.rejected[:3])}); are the classes right? They are: {some(classes, 12)}"
+        )
+    workspace.journal.lease.barrier(writer)
+    workspace.journal.assignments.answer(writer, name, taken.said)
+    return taken
+
+
+def _channel(
+    workspace: Workspace, name: str, channel: Channel, keys: Sequence[str], source: str, taken: _Taken
+) -> dict[str, Document]:
+    """Values of the reference field of one channel; adds to `taken`."""
+    table, first = workspace.scenes.table, workspace.rig.labelled
+    alone = channel == next(one for one in first if one.modality == channel.modality)
+    there = [key for key in keys if table.has(channel.name, key)]
+    values: dict[str, Document] = {}
+    for key, doc in zip(there, workspace.scenes.values(channel.name, there, [source]), strict=True):
+        place = {"key": key, "role": "reference", "channel": channel.name, "slot": 0, "annotator": source}
+        if doc.get(source) is None:
+            taken.without.append(f"{key} ({channel.modality if alone else channel.name})")
+            taken.said.append(Said.model_validate({**place, "state": "skipped", "count": 0}))
+            continue
+        size = table.size(channel.name, key)
+        drawn, bad = _cleaned(
+            stored.read(channel.modality, doc[source], size), workspace.config.classes, size, key
+        )
+        identity = [key, name, channel.modality, *(() if alone else (channel.name,))]
+        documents = stored.documents_of(drawn, size, identity, round=name, annotator=source)
+        values[key] = {channel.human: stored.field_of(documents)}
+        taken.labels[channel.modality] = taken.labels.get(channel.modality, 0) + len(drawn)
+        taken.rejected += [
+            Left(
+                scene=key, modality=channel.modality, channel=channel.name, where=one.where, reason=one.reason
+            )
+            for one in bad
+        ]
+        state = "labeled" if len(drawn) else "reviewed_empty"
+        told = {**place, "state": state, "count": len(drawn), "digest": stored.digest_of(documents)}
+        taken.said.append(Said.model_validate(told))
+    return values
+
+
+def _cleaned(
+    labels: Labels, classes: Sequence[str], size: tuple[int, int], where: str
+) -> tuple[Labels, tuple[Rejected, ...]]:
+    if isinstance(labels, Boxes):
+        return clean(labels, classes, *size, where)
+    return clean(labels, classes, *size, where)
+
+
+def _which(workspace: Workspace, final: bool) -> tuple[str, list[str]]:
+    if final:
+        return FINAL_REFERENCE, workspace.members("test")
+    return REFERENCE, workspace.members("val", "golden")
+
+
+def _manifest(workspace: Workspace, name: str, keys: Sequence[str], slots: int) -> Manifest:
+    table, membership = workspace.scenes.table, workspace.membership()
+    return Manifest(
+        round=name,
+        role="reference",
+        slots=slots,
+        size=BatchSize(budget=len(keys), size=len(keys)),
+        scenes=tuple(
+            Chosen(
+                key=key,
+                channels=tuple(one.name for one in workspace.channels_of(table, key)),
+                split=membership[key],
+            )
+            for key in keys
+        ),
+    )

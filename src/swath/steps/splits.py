@@ -9,32 +9,24 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from swath import __version__
-from swath.config import Splits
+from swath import __version__, commit
+from swath.config import Splits, digest
+from swath.encoders import make
 from swath.errors import StateError, some
 from swath.formats.files import write_atomic
-from swath.journal import digest, pack
+from swath.kernels.neighbors import top_k
+from swath.kernels.subsets import choose, spread
 from swath.projection import SPLITS
-from swath.steps.workspace import Workspace
+from swath.records.loop import Pair, SplitDone
+from swath.records.results import SplitResult
+from swath.workspace import Workspace
 
 Unit = tuple[str, ...]  # keys that stay together, sorted
-
-
-@dataclass(frozen=True)
-class SplitResult:
-    """Sizes by split; `closest`: pairs of scenes in different splits that look most alike, most alike first."""
-
-    splits: Mapping[str, int]
-    units: int
-    seed: int
-    test_sha256: str
-    closest: tuple[Mapping[str, Any], ...]
-    notes: tuple[str, ...]
+Vectors = npt.NDArray[np.float32]
 
 
 def split(workspace: Workspace) -> SplitResult:
@@ -54,45 +46,42 @@ def split(workspace: Workspace) -> SplitResult:
                 "near-duplicate neighbours may end up in different splits, see the closest pairs"
             )
         if config.join_duplicates is not None:
-            units, joined = _join(workspace, units, config.join_duplicates)
+            units, joined = _join(looks(workspace), units, config.join_duplicates)
             notes.append(f"{joined} scenes joined to units by near-duplicates")
         membership, more = assign(units, config, workspace.config.seed)
-        closest = leaks(workspace, membership, config.audit_pairs)
-        unseen = sorted(set(membership) - set(looks(workspace)[0]))
+        keys, vectors = looks(workspace)
+        unseen = sorted(set(membership) - set(keys))
         if unseen:
             more.append(
                 f"{len(unseen)} scenes have no readable image and were not audited for leaks: {some(unseen)}"
             )
-        test = sorted(key for key, name in membership.items() if name == "test")
-        record = {
-            "seed": workspace.config.seed,
-            "units": len(units),
-            "notes": notes + more,
-            "closest": closest,
-            "config_hash": workspace.config.hash(),
-            "swath": __version__,
-        }
-        frozen = {
-            "membership": pack(membership),
-            "membership_sha256": digest(membership),
-            "test_sha256": digest(test),
-        }
-        workspace.journal.record(writer, "split", record, **frozen)
-        workspace.project(writer)
+        record = SplitDone(
+            seed=workspace.config.seed,
+            units=len(units),
+            notes=(*notes, *more),
+            closest=leaks(keys, vectors, membership, config.audit_pairs),
+            config_hash=workspace.config.hash(),
+            swath=__version__,
+        )
+        frozen = workspace.journal.frozen(membership)
+        workspace.journal.record(writer, {"split": record}, membership=frozen)
+        commit.project_all(workspace, writer)
     return _result(workspace)
 
 
 def _result(workspace: Workspace) -> SplitResult:
     loop, membership = workspace.journal.loop(), workspace.membership()
-    record = loop["steps"]["split"]
-    sizes = {name: sum(split == name for split in membership.values()) for name in SPLITS}
+    record, told = loop.steps.split, loop.membership
+    if record is None or told is None:
+        raise StateError(f"{workspace.name}: the split has no record; run `swath repair`")
+    found = list(membership.values())
     return SplitResult(
-        sizes,
-        record["units"],
-        record["seed"],
-        loop["test_sha256"],
-        tuple(record["closest"]),
-        tuple(record["notes"]),
+        splits={name: found.count(name) for name in SPLITS},
+        units=record.units,
+        seed=record.seed,
+        test_sha256=told.test_sha256,
+        closest=record.closest,
+        notes=record.notes,
     )
 
 
@@ -128,7 +117,8 @@ def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, 
         order = [unit for i, unit in enumerate(order) if i not in taken]
     golden = spread(order, wanted["golden"], rng)
     membership |= {key: "golden" if key in golden else "pool" for unit in order for key in unit}
-    got = {name: sum(split == name for split in membership.values()) for name in SPLITS}
+    found = list(membership.values())
+    got = {name: found.count(name) for name in SPLITS}
     empty = [name for name in SPLITS if wanted[name] and not got[name]]
     if empty:
         raise StateError(
@@ -143,91 +133,53 @@ def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, 
     return dict(sorted(membership.items())), notes
 
 
-def choose(lengths: Sequence[int], target: int) -> set[int]:
-    """Positions whose lengths add up to `target`, or as near as can be (then below rather than above).
-
-    Subset sums over the units in their order: a sum is made of the first units that can make it.
-    """
-    furthest = (
-        1 << target + max(lengths, default=0) + 1
-    ) - 1  # a nearer sum leaves out a unit of a farther one
-    reached, last = 1, dict[int, int]()  # bit s of `reached`: some units sum to s; `last` of them
-    for i, length in enumerate(lengths):
-        new = (reached << length) & furthest & ~reached
-        reached |= new
-        while new:
-            sum_ = (new & -new).bit_length() - 1
-            last[sum_] = i
-            new &= new - 1
-        if reached >> target & 1:
-            break
-    total = min([0, *last], key=lambda one: (abs(one - target), one))
-    taken: set[int] = set()
-    while total:
-        taken.add(last[total])
-        total -= lengths[last[total]]
-    return taken
-
-
-def spread(units: Sequence[Unit], n: int, rng: np.random.Generator) -> set[str]:
-    """`n` keys (all, if there are fewer), one per unit in turn, each unit's frames in a random order."""
-    queues = [[unit[i] for i in rng.permutation(len(unit))] for unit in units]
-    out: list[str] = []
-    while len(out) < n and any(queues):
-        for queue in queues:
-            if queue and len(out) < n:
-                out.append(queue.pop())
-    return set(out)
-
-
 # ---------------------------------------------------------------------- leaks
 
 
-def leaks(workspace: Workspace, membership: Mapping[str, str], pairs: int) -> list[dict[str, Any]]:
+def leaks(
+    keys: Sequence[str], vectors: Vectors, membership: Mapping[str, str], pairs: int
+) -> tuple[Pair, ...]:
     """The pairs of scenes across test, val and pool that look most alike: scenes, splits, cosine similarity."""
-    from swath.kernels.neighbors import top_k
-
-    keys, vectors = looks(workspace)
     split = np.array([membership.get(key, "") for key in keys])
-    found: list[dict[str, Any]] = []
+    found: list[Pair] = []
     for one, two in (("test", "pool"), ("val", "pool"), ("test", "val")):
         a, b = np.flatnonzero(split == one), np.flatnonzero(split == two)
         if not len(a) or not len(b) or not pairs:
             continue
         rows, similar = top_k(vectors[a], vectors[b], 1)
-        for i in range(len(a)):
+        best = np.argsort(-similar[:, 0], kind="stable")[: len(a)]
+        for i in best.tolist():
             found.append(
-                {
-                    "scenes": [keys[a[i]], keys[b[rows[i, 0]]]],
-                    "splits": [one, two],
-                    "similarity": round(float(similar[i, 0]), 6),
-                }
+                Pair(
+                    scenes=(keys[a[i]], keys[b[rows[i, 0]]]),
+                    splits=(one, two),
+                    similarity=round(float(similar[i, 0]), 6),
+                )
             )
-    return sorted(found, key=lambda pair: (-pair["similarity"], pair["scenes"]))[:pairs]
+    return tuple(sorted(found, key=lambda pair: (-pair.similarity, pair.scenes))[:pairs])
 
 
-def looks(workspace: Workspace) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
-    """Keys and label-free descriptors (n, d) of every scene whose primary image can be read.
+def looks(workspace: Workspace) -> tuple[list[str], Vectors]:
+    """Keys and label-free descriptors (n, d) of every scene whose primary medium can be read.
 
     Kept in a file of its own, never in `embeddings`: this is the one place that looks at test scenes, and nothing that
     selects or trains reads it.
     """
-    from swath.encoders import make
-
-    table = workspace.scenes.table
-    image = workspace.config.slices.image
-    there = np.flatnonzero(table.paths[image] != "")
+    table, primary = workspace.scenes.table, workspace.rig.primary
+    sensor = workspace.rig[primary].kind
+    there = np.flatnonzero(table.paths[primary] != "")
     keys = table.keys[there].tolist()
-    encoder = make("descriptor:image")
-    fingerprint = digest([encoder.name, encoder.version, keys, table.paths[image][there].tolist()])
+    encoder = make(f"descriptor:{sensor}")
+    fingerprint = digest([encoder.name, encoder.version, keys, table.paths[primary][there].tolist()])
     path = workspace.home / "audit.npz"
     if path.exists():
         with np.load(path) as cached:
             if str(cached["fingerprint"]) == fingerprint:
                 return cached["keys"].tolist(), cached["vectors"]
-    media = [{"image": one} for one in table.paths[image][there].tolist()]
     encoded = encoder.encode(
-        media, workers=workspace.config.embed.workers, progress=workspace.progress("audit for leaks")
+        [{sensor: one} for one in table.paths[primary][there].tolist()],
+        workers=workspace.config.embed.workers,
+        progress=workspace.progress("audit for leaks"),
     )
     usable = np.isfinite(encoded.vectors).all(axis=1) & (np.linalg.norm(encoded.vectors, axis=1) > 0)
     keys = [key for key, good in zip(keys, usable, strict=True) if good]
@@ -243,11 +195,11 @@ def looks(workspace: Workspace) -> tuple[list[str], np.ndarray[Any, np.dtype[np.
     return keys, encoded.vectors[usable]
 
 
-def _join(workspace: Workspace, units: Sequence[Unit], similarity: float) -> tuple[list[Unit], int]:
+def _join(
+    seen: tuple[list[str], Vectors], units: Sequence[Unit], similarity: float
+) -> tuple[list[Unit], int]:
     """Units with the near-duplicates of other units joined to them (union-find over pairs at least that similar)."""
-    from swath.kernels.neighbors import top_k
-
-    keys, vectors = looks(workspace)
+    keys, vectors = seen
     unit_of = {key: i for i, unit in enumerate(units) for key in unit}
     parent = list(range(len(units)))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from swath.errors import SwathError
+from swath.formats.images import decode, image_size
 from swath.kernels.boxes import area, clip
 from swath.trainers.base import Predictions
 
@@ -32,34 +31,20 @@ class Shrunk:
     height: int
 
 
-@contextmanager
-def _opened(path: str) -> Iterator[Image.Image]:
-    """The image file, not decoded yet; whatever is wrong with it becomes a SwathError that names it."""
-    try:
-        with Image.open(path) as image:
-            yield image
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise SwathError(f"{path}: expected an image, got: {error}; replace or remove the file") from error
-
-
 def height_for(paths: Sequence[str], width: int) -> int:
     """The input height that suits the images' median aspect, a multiple of 16, at least 32."""
-    aspects = []
-    for path in paths:
-        with _opened(path) as image:
-            aspects.append(image.height / image.width)
-    return 16 * max(2, round(width * float(np.median(aspects)) / 16))
+    sizes = np.array([image_size(path, whole=False) for path in paths], float)
+    return 16 * max(2, round(width * float(np.median(sizes[:, 1] / sizes[:, 0])) / 16))
 
 
 def read_image(path: str, width: int, height: int) -> Shrunk:
     """The image at the size of the input; what the aspect leaves over is grey."""
-    with _opened(path) as image:
-        scale = min(width / image.width, height / image.height)
-        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        small = np.asarray(image.convert("RGB").resize(size, Image.Resampling.BILINEAR))
-        pixels = np.full((height, width, 3), 128, dtype=np.uint8)
-        pixels[: size[1], : size[0]] = small
-        return Shrunk(pixels, scale, image.width, image.height)
+    image = decode(path)
+    scale = min(width / image.width, height / image.height)
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    pixels = np.full((height, width, 3), 128, dtype=np.uint8)
+    pixels[: size[1], : size[0]] = np.asarray(image.resize(size, Image.Resampling.BILINEAR))
+    return Shrunk(pixels, scale, image.width, image.height)
 
 
 def as_input(pixels: NDArray[np.uint8]) -> Tensor:

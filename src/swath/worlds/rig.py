@@ -81,21 +81,48 @@ class Rendered:
 
 def render(street: Street, rig: Rig, frame: int, rng: Rng) -> Rendered:
     """See one frame of a drive with every sensor."""
-    placed = _place(street, frame)
-    labelled = [(actor, solid) for actor, solid in placed if actor.label is not None]
-    solids = [solid for _, solid in labelled] + [solid for actor, solid in placed if actor.label is None]
-    images, visible = [], np.zeros(0)
-    for rays in (rig.left, rig.right):
-        hits = Hits.none((rays.height, rays.width))
-        points = _meet_ground(rays, hits, street, frame, solids[: len(labelled)])
-        alone = cast(rays, solids, hits, street.noise, len(labelled))
-        if rays is rig.left:
-            seen = np.bincount(hits.solid[hits.solid >= 0], minlength=len(solids))[: len(labelled)]
-            visible = seen / np.maximum(alone, 1) * (alone > 0)
-        images.append(_expose(rays, hits, points, street, frame, rng, rig.scale))
-    cloud = _sweep(rig, street, frame, solids, rng)
-    objects = _labels(rig, street, labelled, visible)
-    return Rendered(images[0], images[1], cloud, objects)
+    left, found = look(rig.left, street, frame, rng, rig.scale)
+    right, _ = look(rig.right, street, frame, rng, rig.scale)
+    cloud, _ = sweep(rig.lidar, street, frame, rng)
+    return Rendered(left, right, cloud, tuple(item for _, item in found))
+
+
+def look(
+    rays: CameraRays, street: Street, frame: int, rng: Rng, scale: float
+) -> tuple[NDArray[np.uint8], list[tuple[Actor, KittiObject]]]:
+    """What one camera sees: its image, (H, W, 3) uint8, and KITTI's labels in its own frame, near to far, DontCare last,
+    each with the thing that it is of.
+    """
+    solids, labelled = _solids(street, frame)
+    hits = Hits.none((rays.height, rays.width))
+    points = _meet_ground(rays, hits, street, frame, solids[: len(labelled)])
+    alone = cast(rays, solids, hits, street.noise, len(labelled))
+    seen = np.bincount(hits.solid[hits.solid >= 0], minlength=len(solids))[: len(labelled)]
+    visible = (seen / np.maximum(alone, 1) * (alone > 0)).tolist()
+    image = _expose(rays, hits, points, street, frame, rng, scale)
+    found = []
+    for actor, solid, share in zip(labelled, solids, visible, strict=False):
+        item = _label(rays, scale, street, actor, solid, share)
+        found += [(actor, item)] if item else []
+    return image, sorted(found, key=lambda one: (one[1].label == "DontCare", one[1].location[2], one[1].box))
+
+
+def sweep(
+    lidar: LidarRays, street: Street, frame: int, rng: Rng
+) -> tuple[NDArray[np.float32], list[tuple[Actor, Solid, int]]]:
+    """One turn of the LiDAR, (N, 4) float32 (x, y, z in metres and reflectance 0..1, LiDAR frame), and each thing that
+    has a label with the number of its points.
+    """
+    solids, labelled = _solids(street, frame)
+    cloud, of = _sweep(lidar, street, frame, solids, rng)
+    points = np.bincount(of[of >= 0], minlength=len(solids)).tolist()
+    return cloud, list(zip(labelled, solids, points, strict=False))
+
+
+def _solids(street: Street, frame: int) -> tuple[list[Solid], list[Actor]]:
+    """Everything as solids in the camera frame, first the things with a label: these are listed."""
+    placed = sorted(_place(street, frame), key=lambda one: one[0].label is None)
+    return [solid for _, solid in placed], [actor for actor, _ in placed if actor.label is not None]
 
 
 def _place(street: Street, frame: int) -> list[tuple[Actor, Solid]]:
@@ -247,9 +274,13 @@ def _rain(image: Array, rng: Rng, scale: float) -> None:
         image[rows, columns] += rng.uniform(0.06, 0.2) * (0.85 - image[rows, columns])
 
 
-def _sweep(rig: Rig, street: Street, frame: int, solids: list[Solid], rng: Rng) -> NDArray[np.float32]:
-    """One turn of the LiDAR, (N, 4) float32: x, y, z in metres and reflectance 0..1, LiDAR frame."""
-    rays, weather = rig.lidar, street.plan.weather
+def _sweep(
+    rays: LidarRays, street: Street, frame: int, solids: list[Solid], rng: Rng
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """One turn of the LiDAR, (N, 4) float32: x, y, z in metres and reflectance 0..1, LiDAR frame; and the solid that each
+    point is of, (N,), -1 for the ground and for drops in the air.
+    """
+    weather = street.plan.weather
     hits = Hits.none(rays.directions[0].shape)
     _meet_ground(rays, hits, street, frame, [])
     cast(rays, solids, hits, street.noise)
@@ -268,34 +299,25 @@ def _sweep(rig: Rig, street: Street, frame: int, solids: list[Solid], rng: Rng) 
         share = 0.006 if weather == "rain" else 0.010
         drops = rng.random(back.shape) < share
         near = np.minimum(2.0 + rng.exponential(3.5, back.shape), back)
+        hits.solid[drops] = -1
         measured, reflectance = np.where(drops, near, measured), np.where(drops, 0.03, reflectance)
         kept |= drops & (near < 40)
     columns = [(measured * beam)[kept] for beam in rays.beams] + [np.round(reflectance[kept], 2)]
-    return np.stack(columns, axis=1).astype(np.float32)
+    return np.stack(columns, axis=1).astype(np.float32), hits.solid[kept]
 
 
-def _labels(
-    rig: Rig, street: Street, labelled: list[tuple[Actor, Solid]], visible: Array
-) -> tuple[KittiObject, ...]:
-    """KITTI's labels, near to far, DontCare last."""
-    found = [
-        _label(rig, street, actor, solid, share)
-        for (actor, solid), share in zip(labelled, visible.tolist(), strict=True)
-    ]
-    objects = [item for item in found if item is not None]
-    return tuple(sorted(objects, key=lambda o: (o.label == "DontCare", o.location[2], o.box)))
-
-
-def _label(rig: Rig, street: Street, actor: Actor, solid: Solid, share: float) -> KittiObject | None:
+def _label(
+    camera: CameraRays, scale: float, street: Street, actor: Actor, solid: Solid, share: float
+) -> KittiObject | None:
     """One label: the box of the whole outline, clipped to the image; occlusion from the visible `share`.
 
     DontCare where it is too small, too far out of the image or lost in fog; None where it is (all but)
     hidden.
     """
-    whole = _outline(rig.left, solid)
+    whole = _outline(camera, solid)
     if share < 0.1 or whole is None:
         return None
-    right, bottom = rig.left.width - 1.0, rig.left.height - 1.0
+    right, bottom = camera.width - 1.0, camera.height - 1.0
     box = max(whole[0], 0.0), max(whole[1], 0.0), min(whole[2], right), min(whole[3], bottom)
     if box[2] - box[0] < 2 or box[3] - box[1] < 2:
         return None
@@ -303,7 +325,7 @@ def _label(rig: Rig, street: Street, actor: Actor, solid: Solid, share: float) -
     truncated = round(1 - area / ((whole[2] - whole[0]) * (whole[3] - whole[1])), 2)
     x, y, z = (float(value) for value in solid.place)
     lost = math.exp(-VISIBILITY[street.plan.weather] * z) < 0.1
-    if lost or truncated > 0.9 or z < 1.0 or box[3] - box[1] < SMALLEST * rig.scale:
+    if lost or truncated > 0.9 or z < 1.0 or box[3] - box[1] < SMALLEST * scale:
         return _dont_care(box)
     occluded = 0 if share > 0.8 else 1 if share > 0.45 else 2
     alpha = math.remainder(solid.rotation_y - math.atan2(x, z), 2 * math.pi)

@@ -97,15 +97,22 @@ class Street:
     haze: Array  # colour of the horizon
     tilt: tuple[float, float, float]  # LiDAR against camera: roll, pitch, yaw in radians
     actors: list[Actor] = field(default_factory=list)
+    around: bool = False  # furnished behind us as far as ahead
+    mount: tuple[float, float, float] | None = None  # of a camera that looks elsewhere: ahead, left, yaw
 
     def ego(self, frame: int) -> tuple[float, float, float]:
         """x, y, yaw of the camera in a frame."""
         seconds = frame * SECONDS_PER_FRAME
-        return (
+        x, y, yaw = (
             self.speed * seconds,
             self.ego_y + 0.06 * math.sin(seconds),
             self.ego_yaw * math.cos(0.7 * seconds),
         )
+        if self.mount is None:
+            return x, y, yaw
+        ahead, left, turn = self.mount
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        return x + cos * ahead - sin * left, y + sin * ahead + cos * left, yaw + turn
 
 
 def plan_drives(scenes: int, seed: int) -> list[DrivePlan]:
@@ -134,8 +141,8 @@ def plan_drives(scenes: int, seed: int) -> list[DrivePlan]:
     ]
 
 
-def build_street(plan: DrivePlan, seed: int) -> Street:
-    """Furnish one drive. Depends on the plan and the seed alone."""
+def build_street(plan: DrivePlan, seed: int, *, around: bool = False) -> Street:
+    """Furnish one drive. Depends on the plan and the seed alone, and on whether it is seen all `around`."""
     rng = np.random.default_rng([seed, 2, plan.index])
     dusk, fog, rain = plan.time == "dusk", plan.weather == "fog", plan.weather == "rain"
     haze = np.array((0.70, 0.78, 0.86) if not dusk else (0.62, 0.50, 0.47))
@@ -160,7 +167,10 @@ def build_street(plan: DrivePlan, seed: int) -> Street:
         sun=np.array((math.cos(high) * math.cos(turn), math.cos(high) * math.sin(turn), math.sin(high))),
         haze=haze,
         tilt=(rng.uniform(-0.008, 0.008), rng.uniform(-0.008, 0.008), rng.uniform(-0.008, 0.008)),
+        around=around,
     )
+    if around and street.crossing is not None and rng.random() < 0.5:
+        street.crossing = -street.crossing
     _add_rare(street, rng)
     _add_traffic(street, rng)
     _add_people(street, rng)
@@ -279,8 +289,9 @@ def _add_scenery(street: Street, rng: Rng) -> None:
     def free(x: float, half: float) -> bool:
         return street.crossing is None or abs(x - street.crossing) > half + 4.5
 
+    start = -REACH[1] if street.around else REACH[0]
     for side in (1, -1):
-        x = REACH[0] + rng.uniform(0, 6)
+        x = start + rng.uniform(0, 6)
         while x < REACH[1] + 15:
             length = rng.uniform(9, 18)
             if free(x + length / 2, length / 2) and rng.random() < houses:
@@ -294,7 +305,7 @@ def _add_scenery(street: Street, rng: Rng) -> None:
                     place = x + rng.uniform(0, length), side * (edge + rng.uniform(2.5, 9))
                     street.actors.append(Actor(None, shapes.tree(rng), *place, 0.0))
             x += length + rng.uniform(0.5, 4)
-        for x in np.arange(REACH[0] + rng.uniform(0, 20), REACH[1] + 10, 22.0):
+        for x in np.arange(start + rng.uniform(0, 20), REACH[1] + 10, 22.0):
             if free(float(x), 0):
                 yaw = math.pi if side > 0 else 0.0
                 street.actors.append(
@@ -303,8 +314,13 @@ def _add_scenery(street: Street, rng: Rng) -> None:
 
 
 def _ahead(street: Street, rng: Rng) -> float:
-    """Where along the road to try: far drives have their traffic far off, others near and behind too."""
+    """Where along the road to try: far drives have their traffic far off, others near and behind too. Seen all around,
+    half of it is behind.
+    """
     low, high = {"busy": (-12.0, 48.0), "far": (26.0, 68.0), "empty": (12.0, 45.0)}[street.plan.density]
+    if street.around:
+        low, high = max(low, 0.0), high - 8.0
+        return float(rng.uniform(low, high)) * (1 if rng.random() < 0.5 else -1)
     return float(rng.uniform(low, high))
 
 

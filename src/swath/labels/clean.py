@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TypeVar, cast
+from dataclasses import dataclass
 
 import numpy as np
 
-from swath.annotators.base import Boxes, Cuboids, Rejected
+from swath.labels.shapes import AnyLabels, Boxes
 
 LONGEST_CLASS = 64
 
-Labels = TypeVar("Labels", bound=Boxes | Cuboids)
+
+@dataclass(frozen=True)
+class Rejected:
+    """A label that was put in quarantine: `where` it is (file:line, or task/object), and why."""
+
+    where: str
+    reason: str
 
 
 def clean(
-    labels: Labels,
+    labels: AnyLabels,
     classes: Sequence[str],
     width: float,
     height: float,
     where: Sequence[str] | str = "object",
-) -> tuple[Labels, tuple[Rejected, ...]]:
+) -> tuple[AnyLabels, tuple[Rejected, ...]]:
     """Split `labels` into the good ones (order kept, values untouched) and the rejected ones with their
     reasons.
 
@@ -29,14 +35,14 @@ def clean(
     `where` names each label: a list with one name per label, or a prefix that the label's number is appended
     to. A box that sticks out of the image is kept as it was drawn; one with no pixel inside is rejected.
     """
-    values = labels.boxes if isinstance(labels, Boxes) else labels.cuboids
+    values = labels.shapes
     if len(values) != len(labels.classes):
         raise ValueError(f"{len(values)} labels with {len(labels.classes)} classes")
     names = [f"{where}/{row}" for row in range(len(values))] if isinstance(where, str) else where
     known = set(classes)
     good: list[int] = []
     rejected: list[Rejected] = []
-    for row, (value, name) in enumerate(zip(np.asarray(values, float), labels.classes, strict=True)):
+    for row, (value, name) in enumerate(zip(values, labels.classes, strict=True)):
         reason = _wrong_class(name, known, classes)
         if reason is None and isinstance(labels, Boxes):
             reason = wrong_box(value, width, height)
@@ -46,7 +52,7 @@ def clean(
             good.append(row)
         else:
             rejected.append(Rejected(names[row], reason))
-    return cast(Labels, labels.take(good)), tuple(rejected)
+    return labels.take(good), tuple(rejected)
 
 
 def wrong_box(box: np.ndarray, width: float, height: float) -> str | None:

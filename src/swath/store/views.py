@@ -18,7 +18,7 @@ from typing import Any, Final
 from bson import ObjectId
 
 from swath.errors import FencedError
-from swath.journal import Writer
+from swath.store.journal.lease import Writer
 
 FENCE: Final = "swath_fence"
 OWNED: Final = r"^(test_set|val_set|golden_qa|pool|batch_v\d+|eval_v\d+_failures)$"
@@ -50,12 +50,24 @@ class Views:
 
     def ids(self, name: str) -> list[str] | None:
         """Group or sample ids that the view selects, sorted; None when there is none, or it selects otherwise."""
+        stage, kwargs = self._stage(name)
+        if stage.endswith(".SelectBy"):
+            return sorted(str(getattr(one, "id", one)) for one in kwargs["values"])
+        return sorted(kwargs["sample_ids"]) if stage.endswith(".Select") else None
+
+    def tag(self, name: str) -> str | None:
+        """The tag that the view goes by; None when there is none, or it selects otherwise."""
+        stage, kwargs = self._stage(name)
+        tags = kwargs.get("tags") if stage.endswith(".MatchTags") else None
+        return str(tags[0] if isinstance(tags, list) else tags) if tags else None
+
+    def _stage(self, name: str) -> tuple[str, dict[str, Any]]:
+        """The one stage of a view, and its arguments; "" when there is no such view, or it has several."""
         found = [one for one in self._listed().values() if one["name"] == name]
         if len(found) != 1 or len(found[0]["view_stages"]) != 1:
-            return None
-        kwargs = dict(json.loads(found[0]["view_stages"][0])["kwargs"])
-        ids = kwargs.get("group_ids", kwargs.get("sample_ids"))
-        return None if ids is None else sorted(ids)
+            return "", {}
+        stage = json.loads(found[0]["view_stages"][0])
+        return stage["_cls"], dict(stage["kwargs"])
 
     def save(self, name: str, view: Any, description: str, writer: Writer) -> None:
         """Saves `view` under `name`; one of that name by other hands is replaced."""

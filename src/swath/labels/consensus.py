@@ -11,15 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic
 
 import numpy as np
 
-from swath.annotators.base import Boxes, Cuboids, Floats
 from swath.kernels import boxes as box_kernel
 from swath.kernels import cuboids as cuboid_kernel
-
-Labels = TypeVar("Labels", Boxes, Cuboids)
+from swath.labels.shapes import AnyLabels, Boxes, Floats
 
 BOX_IOU = 0.5
 BEV_IOU = 0.3
@@ -27,14 +25,14 @@ CENTRE = 1.0  # m, seen from above: two people's cuboids of one pedestrian often
 
 
 @dataclass(frozen=True)
-class Consensus(Generic[Labels]):
+class Consensus(Generic[AnyLabels]):
     """`labels`: what a strict majority of the `opinions` saw. `support`: how many hold each of them.
 
     `objects`: all clusters, `minority`: those that were dropped, `conflicts`: kept ones whose holders
     disagree on the class. With fewer than two opinions nobody can disagree, and both counts are 0.
     """
 
-    labels: Labels
+    labels: AnyLabels
     support: tuple[int, ...]
     opinions: int
     objects: int
@@ -42,7 +40,7 @@ class Consensus(Generic[Labels]):
     conflicts: int
 
 
-def consensus(opinions: Sequence[Labels]) -> Consensus[Labels]:
+def consensus(opinions: Sequence[AnyLabels]) -> Consensus[AnyLabels]:
     """The majority of `opinions`, one set of labels per slot. The order matters for ties of the class only.
 
     The labels are ordered by where they are, not by who drew them. No opinions at all: ValueError.
@@ -50,7 +48,7 @@ def consensus(opinions: Sequence[Labels]) -> Consensus[Labels]:
     if not opinions:
         raise ValueError("expected at least one opinion, got none")
     flat = isinstance(opinions[0], Boxes)
-    values = np.concatenate([_values(opinion) for opinion in opinions])
+    values = np.concatenate([opinion.shapes for opinion in opinions])
     classes = [name for opinion in opinions for name in opinion.classes]
     slots = np.repeat(np.arange(len(opinions)), [len(opinion) for opinion in opinions])
     clusters = _clusters(_alike(values) if flat else _alike_3d(values), values, slots)
@@ -69,12 +67,6 @@ def consensus(opinions: Sequence[Labels]) -> Consensus[Labels]:
         minority=len(kept) - len(majority),
         conflicts=sum(len({classes[row] for row in cluster}) > 1 for cluster in majority),
     )
-
-
-def _values(labels: Boxes | Cuboids) -> Floats:
-    if isinstance(labels, Boxes):
-        return np.asarray(labels.boxes, float).reshape(-1, 4)
-    return np.asarray(labels.cuboids, float).reshape(-1, 9)
 
 
 def _alike(boxes: Floats) -> Floats:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.annotators.base import Boxes, Cuboids
-from swath.annotators.clean import clean, wrong_box
+from swath.labels.clean import clean, wrong_box
+from swath.labels.shapes import Boxes, Cuboids
 
 CLASSES = ("Car", "Pedestrian")
 GOOD = [10.0, 10, 50, 40]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from swath.annotators.base import Boxes, Cuboids
-from swath.annotators.consensus import consensus
+from swath.labels.consensus import consensus
+from swath.labels.shapes import Boxes, Cuboids
 
 CAR = [100.0, 100, 200, 150]
 WALKER = [300.0, 90, 320, 150]

@@ -1,0 +1,334 @@
+"""Which scenes come next, and why: from a question (records) and vectors (arrays) to the manifest of a batch.
+
+The first batch is chosen for coverage alone. Later ones give `ceil(30 %)` of the budget to coverage and the rest to scenes
+that look like the failures of the last evaluation, failure by failure in turn (`kernels.allocate`). The same question and
+vectors give the same manifest, byte by byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from swath.config import LoopConfig, Select, digest, parse
+from swath.errors import StateError, some
+from swath.kernels import zcore
+from swath.kernels.allocate import Allocation, allocate
+from swath.kernels.coverage import coverage_scores
+from swath.kernels.evidence import nearest_with_evidence
+from swath.kernels.vectors import cosine, fingerprint, usable
+from swath.records.assignment import Assignment
+from swath.records.batch import ClassFigures, Failure
+from swath.records.manifest import (
+    BatchSize,
+    Chosen,
+    Coverage,
+    Fingerprints,
+    Manifest,
+    Question,
+    Stream,
+    Wrong,
+)
+from swath.suggest import command
+
+Vectors = npt.NDArray[np.float32]
+Progress = Callable[[int, int], None]
+
+NO_VECTOR: Final = "no usable vector"
+NOTHING_LEFT: Final = "nothing is left to label: it has labels, or no medium for them"
+BY_HAND: Final = "excluded by hand"
+
+
+# ---------------------------------------------------------------------- asking
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pool scenes that may be chosen, sorted; what is to be labelled in each; (scene, reason) of open ones that may not."""
+
+    keys: tuple[str, ...]
+    channels: tuple[tuple[str, ...], ...]
+    excluded: tuple[tuple[str, str], ...]
+
+
+def candidates(
+    offered: Mapping[str, Sequence[str]],
+    with_vector: Set[str],
+    rows: Iterable[Assignment],
+    exclude: Iterable[str] = (),
+) -> Candidates:
+    """Who may be chosen. `offered`: open pool scenes (without labels, in no batch) -> channels they could be labelled in;
+    `with_vector`: those of them with a usable vector; `rows`: what was asked of pool scenes before."""
+    why: dict[str, str] = {}
+    done: dict[str, set[str]] = {}
+    for row in rows:
+        if row.state == "skipped":
+            why[row.key] = f"skipped by {row.annotator or 'the annotator'} in {row.round}"
+        elif row.labelled:
+            done.setdefault(row.key, set()).add(row.channel)
+    left = {
+        key: tuple(name for name in names if name not in done.get(key, ())) for key, names in offered.items()
+    }
+    why |= {key: NO_VECTOR for key in offered if key not in with_vector}
+    why |= dict.fromkeys(exclude, BY_HAND)
+    why |= {key: NOTHING_LEFT for key, names in left.items() if not names}
+    keys = sorted(key for key in offered if key not in why)
+    return Candidates(
+        tuple(keys),
+        tuple(left[key] for key in keys),
+        tuple(sorted((key, why[key]) for key in offered if key in why)),
+    )
+
+
+def wrong(failures: Sequence[Failure], classes: Mapping[str, ClassFigures], most: int) -> tuple[Wrong, ...]:
+    """The failures that a batch answers: the worst `most`, as selection sees them."""
+    return tuple(
+        Wrong(key=one.key, fn=one.fn, fp=one.fp, kinds=kinds(one, classes)) for one in failures[:most]
+    )
+
+
+def kinds(failure: Failure, classes: Mapping[str, ClassFigures]) -> dict[str, float]:
+    """Weights by class, adding up to 1: what a failure missed, against how many of the class val has; without a miss, what
+    it saw falsely. Three missed of 23 pedestrians say more than three of 104 cars."""
+    missed = {name: n / classes[name].references for name, n in failure.missed.items() if name in classes}
+    found = missed or {name: float(n) for name, n in failure.false.items()}
+    total = sum(found.values())
+    return {name: round(value / total, 6) for name, value in sorted(found.items())}
+
+
+def size(settings: Select, left: int, first: bool, asked: int | None = None) -> int:
+    """Scenes of the next batch, where `left` are: as many as were `asked` for, else the configured number or share, and never
+    more than there are."""
+    wanted = asked if asked is not None else settings.budget
+    if wanted is None:
+        share, least = (settings.first_share, settings.first_min) if first else (settings.share, settings.min)
+        wanted = max(int(share * left + 1e-9), least)
+    return min(wanted, left)
+
+
+# ---------------------------------------------------------------------- answering
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a question is answered from: vectors (C, D) of the candidates, (F, D) of the failures, (M, D) of the labelled
+    scenes; FiftyOne ids of the candidates."""
+
+    vectors: Vectors
+    failures: Vectors
+    labelled: Vectors
+    ids: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The manifest that a question leads to, and the coverage score of every candidate."""
+
+    manifest: Manifest
+    scores: npt.NDArray[np.float64]
+
+
+def answer(question: Question, known: Known, dataset: str, progress: Progress | None = None) -> Answer:
+    """Chooses. `StateError` when there is nothing to choose from, or a vector is gone."""
+    config = parse(question.config, f"the manifest of v{question.number}")
+    _all_usable(question, known.vectors, dataset)
+    first = question.answers is None
+    left = len(question.candidates) + len(question.excluded)
+    budget = min(size(config.select, left, first, question.budget), len(question.candidates))
+    if budget == 0:
+        raise StateError(
+            f"no candidates: {left} pool scenes are left, {len(question.excluded)} of them excluded "
+            f"({some(f'{key}: {why}' for key, why in question.excluded)})"
+        )
+    covered, scores, beside = _coverage(question, config, known, budget, progress)
+    targets = _targets(question, config, known, dataset)
+    chosen = allocate(
+        budget,
+        np.arange(len(question.candidates)),
+        scores,
+        targets.rows,
+        targets.scores,
+        keys=question.candidates,
+        share="1" if first else config.select.coverage_share,
+    )
+    scenes = _reasoned(question, config, chosen, known, targets)
+    streams = [scene.stream for scene in scenes]
+    manifest = Manifest(
+        round=f"v{question.number}",
+        number=question.number,
+        role="pool",
+        size=BatchSize(
+            budget=budget,
+            size=len(scenes),
+            coverage=streams.count("coverage"),
+            targeted=streams.count("targeted"),
+        ),
+        scenes=scenes,
+        golden=question.golden,
+        notes=(*targets.notes, *(() if first else chosen.notes)),
+        question=question,
+        coverage=Coverage(
+            draws=covered.draws,
+            overlap=covered.overlap,
+            interval=covered.interval,
+            reason=covered.reason,
+        ),
+        fingerprints=Fingerprints(
+            embeddings=fingerprint(question.candidates, known.vectors),
+            failures=fingerprint([one.key for one in targets.failures], targets.queries),
+            labelled=beside,
+            pool=digest(list(question.candidates)),
+        ),
+    )
+    return Answer(manifest, covered.scores)
+
+
+def _all_usable(question: Question, vectors: Vectors, dataset: str) -> None:
+    lost = [key for key, fine in zip(question.candidates, usable(vectors), strict=True) if not fine]
+    if lost:
+        raise StateError(
+            f"{len(lost)} candidates have no usable vector any more: {some(lost)}; run `{command('embed', dataset)}`"
+        )
+
+
+def _coverage(
+    question: Question, config: LoopConfig, known: Known, budget: int, progress: Progress | None
+) -> tuple[zcore.ZCoreResult, npt.NDArray[np.float64], str | None]:
+    """ZCore of the candidates, the scores that the coverage stream goes by, and the fingerprint of the labelled scenes'
+    vectors, where those matter."""
+    settings, share = config.select, budget / len(question.candidates)
+    covered = zcore.score(
+        known.vectors,
+        seed=config.seed,
+        select=share,
+        target_overlap=settings.zcore_overlap,
+        max_draws=settings.zcore_max_draws,
+        k=settings.zcore_neighbors,
+        workers=settings.workers,
+        progress=progress,
+    )
+    if settings.coverage_method == "zcore":
+        return covered, covered.scores, None
+    labelled = known.labelled
+    beside = fingerprint(question.labelled, labelled)
+    labelled = (
+        labelled[usable(labelled)] if labelled.size else np.zeros((0, known.vectors.shape[1]), np.float32)
+    )
+    scores = coverage_scores(
+        known.vectors,
+        labelled,
+        method=settings.coverage_method,
+        seed=config.seed,
+        select=share,
+        max_draws=settings.zcore_max_draws,
+        workers=settings.workers,
+    )
+    return covered, scores, beside
+
+
+@dataclass(frozen=True)
+class _Targets:
+    """Failures (worst first) and their vectors, the candidate rows (F, K) that answer each best, their scores, and what is
+    worth saying."""
+
+    failures: tuple[Wrong, ...]
+    queries: Vectors
+    rows: npt.NDArray[np.int64]
+    scores: npt.NDArray[np.float64]
+    notes: tuple[str, ...]
+
+
+def _targets(question: Question, config: LoopConfig, known: Known, dataset: str) -> _Targets:
+    def nothing(*notes: str) -> _Targets:
+        return _Targets((), known.vectors[:0], np.zeros((0, 0), dtype=np.int64), np.zeros((0, 0)), notes)
+
+    if question.answers is None:
+        return nothing()
+    notes: list[str] = []
+    good = usable(known.failures)
+    keys = [one.key for one in question.failures]
+    if not good.all():
+        named = some(key for key, fine in zip(keys, good, strict=True) if not fine)
+        notes.append(
+            f"{int((~good).sum())} failures have no usable vector and are left out: {named}; "
+            f"run `{command('embed', dataset)}`"
+        )
+    if not good.any():
+        return nothing(*notes, f"{question.answers} has no failures to answer: all places go to coverage")
+    failures = tuple(one for one, fine in zip(question.failures, good, strict=True) if fine)
+    share = config.select.class_evidence
+    if not question.evidence:
+        if share > 0:
+            notes.append(
+                f"{question.answers} has no model to look for failing kinds with: targets go by looks alone"
+            )
+        share = 0.0
+    evidence = np.array(question.evidence, dtype=float).reshape(len(known.vectors), -1) / 1000
+    weights = np.zeros((len(failures), evidence.shape[1]))
+    for i, failure in enumerate(failures):
+        for name, weight in failure.kinds.items():
+            if evidence.shape[1]:
+                weights[i, config.classes.index(name)] = weight
+    rows, scores = nearest_with_evidence(
+        known.failures[good], weights, known.vectors, evidence, share, config.select.neighbors
+    )
+    return _Targets(failures, known.failures[good], rows, scores, tuple(notes))
+
+
+# ---------------------------------------------------------------------- reasons
+
+
+def _reasoned(
+    question: Question, config: LoopConfig, chosen: Allocation, known: Known, targets: _Targets
+) -> tuple[Chosen, ...]:
+    """The chosen scenes as a manifest has them: who, why, and what is to be labelled."""
+    scenes = []
+    for row, stream, rank, score, of in zip(
+        chosen.rows, chosen.stream, chosen.rank, chosen.score, chosen.failure, strict=True
+    ):
+        failure, looks = None, None
+        if of >= 0:
+            failure = targets.failures[of]
+            looks = cosine(targets.queries[of], known.vectors[row])
+            reason = (
+                f"like {failure.key}, a failure of {question.answers} ({failure.fn} missed, "
+                f"{failure.fp} false): cosine similarity {looks:.4f}{_seen(question, config, failure, row)}"
+            )
+        else:
+            reason = (
+                f"covers the pool: {config.select.coverage_method} score {score:.4f} "
+                f"among {len(question.candidates)} candidates"
+            )
+        scenes.append(
+            Chosen(
+                key=question.candidates[row],
+                channels=question.channels[row],
+                id=str(known.ids[row]),
+                stream=_stream(stream),
+                rank=int(rank),
+                score=float(score),
+                reason=reason,
+                failure=failure and failure.key,
+                similarity=looks,
+                split="pool",
+            )
+        )
+    return tuple(scenes)
+
+
+def _stream(name: Any) -> Stream:
+    return "targeted" if name == "targeted" else "coverage"
+
+
+def _seen(question: Question, config: LoopConfig, failure: Wrong, row: int) -> str:
+    """The kind of the failure that the model sees most evidence of in a candidate, in words."""
+    if not question.evidence or not failure.kinds:
+        return ""
+    of = question.evidence[row]
+    seen = {name: weight * of[config.classes.index(name)] for name, weight in failure.kinds.items()}
+    kind = min(seen, key=lambda name: (-seen[name], name))
+    return f"; evidence of {kind} {of[config.classes.index(kind)] / 1000:.2f}" if seen[kind] else ""

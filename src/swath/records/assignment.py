@@ -1,0 +1,65 @@
+"""Who was asked to label what: one assignment per batch, scene, role, channel and annotator slot."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from swath.records.base import Record
+
+AnswerState = Literal["unreviewed", "reviewed_empty", "labeled", "skipped", "returned"]
+Role = Literal["pool", "golden", "reference"]
+
+LABELLED: tuple[AnswerState, ...] = ("labeled", "reviewed_empty")
+"""Somebody looked, and said what is there."""
+DONE: tuple[AnswerState, ...] = (*LABELLED, "skipped")
+"""Nobody is waited for."""
+
+
+class Quarantined(Record):
+    """A label that was left out: where it is, and why."""
+
+    where: str
+    reason: str
+
+
+class Assignment(Record):
+    """`split`: of the scene when it was asked for. `active`: the scene is in an open batch. `stream`: why a pool scene was
+    chosen. `count`, `digest`: of the labels that came. `rejected`: labels that came and were left out."""
+
+    round: str
+    key: str
+    role: Role
+    channel: str
+    slot: int = 0
+    split: str = ""
+    stream: str | None = None
+    state: AnswerState = "unreviewed"
+    active: bool = True
+    annotator: str | None = None
+    count: int | None = None
+    digest: str | None = None
+    rejected: tuple[Quarantined, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        return self.state in LABELLED
+
+    @property
+    def place(self) -> tuple[str, str, int]:
+        """What it is of its batch: scene, channel, slot."""
+        return self.key, self.channel, self.slot
+
+
+class Said(Record):
+    """What an annotator said of one assignment: what `fetch` records."""
+
+    key: str
+    role: Role
+    channel: str
+    slot: int
+    state: AnswerState
+    annotator: str | None = None
+    count: int | None = None
+    digest: str | None = None
+    rejected: tuple[Quarantined, ...] = ()
+    active: bool | None = None

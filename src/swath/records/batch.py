@@ -1,0 +1,332 @@
+"""One batch: a round `v0`, `v1`, ... of the loop, or a reference batch; its state, and what its steps recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import model_serializer, model_validator
+
+from swath.records.assignment import Quarantined
+from swath.records.base import Blob, Document, Estimate, Record
+from swath.records.manifest import BatchSize
+
+State = Literal[
+    "planned", "committed", "annotating", "labeled", "checked", "trained", "evaluated", "closed", "cancelled"
+]
+REFERENCE = "reference"
+FINAL_REFERENCE = "reference-test"
+
+
+# ---------------------------------------------------------------------- annotation
+
+
+class Sent(Record):
+    """A batch in the hands of one annotator: which slots of it, and what the annotator needs to find it again."""
+
+    annotator: str
+    tasks: int
+    slots: tuple[int, ...] = (0,)
+    receipt: Document = {}
+
+
+class Fetched(Record):
+    """`states`: answers by state; `labels`: by modality; `rejected`: labels in quarantine. `source`: the field, of an import."""
+
+    states: dict[str, int] = {}
+    labels: dict[str, int] = {}
+    notes: tuple[str, ...] = ()
+    rejected: int = 0
+    source: str | None = None
+
+
+class Finding(Record):
+    """One thing that a rule noticed. `object`: the place of the label in its scene, None for the scene."""
+
+    scene: str
+    rule: str
+    severity: Literal["error", "warning"]
+    modality: Literal["2d", "3d"]
+    channel: str | None = None
+    object: int | None = None
+    evidence: str
+
+
+class Checked(Record):
+    """`rules`: rule -> findings; `findings`: errors first (the journal keeps the first of them)."""
+
+    round: str
+    scenes: int
+    rules: dict[str, int]
+    errors: int
+    warnings: int
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Axis(Record):
+    """One kind of labelling error, counted and tested. `detectable`: the smallest true rate that would have been found."""
+
+    errors: int
+    trials: int
+    accepted: float
+    rate: float | None = None
+    low: float
+    high: float
+    p_value: float
+    detectable: float | None = None
+
+
+class Example(Record):
+    """A golden scene where blind label and reference differ."""
+
+    scene: str
+    axis: str
+    what: str
+
+
+class BlindCounts(Record):
+    """The guide's figures, counted on the blind labels."""
+
+    samples_with_labels: int
+    total_detections: int
+    top_classes: dict[str, int]
+
+
+class GoldenChecked(Record):
+    """`axes`: axis (`2d miss`, ...) -> its test; `scenes`: golden scenes that were compared; `override`: why it went on."""
+
+    round: str
+    verdict: Literal["pass", "warn", "block", "not enough evidence"]
+    reasons: tuple[str, ...]
+    axes: dict[str, Axis]
+    scenes: int
+    means: dict[str, float | None] = {}
+    examples: tuple[Example, ...] = ()
+    override: str | None = None
+    blind: BlindCounts
+
+    @property
+    def holds(self) -> bool:
+        """Whether it keeps the round from being trained."""
+        return self.verdict == "block" and self.override is None
+
+
+# ---------------------------------------------------------------------- learning
+
+
+class TrainedModel(Record):
+    """One model of a round. `modality`: of what it predicts; `model`: its file; `images`: images or clouds it learned from;
+    `negatives`: those without objects; `objects`: by class; `data`: SHA-256 of what it learned from."""
+
+    modality: Literal["2d", "3d"]
+    trainer: str
+    model: str
+    sha256: str
+    images: int
+    negatives: int
+    objects: dict[str, int]
+    classes: tuple[str, ...]
+    info: Document = {}
+    data: str | None = None
+
+
+class Trained(Record):
+    """The models of a round, 2D first; `scenes`: labelled scenes they learned from."""
+
+    round: str
+    models: tuple[TrainedModel, ...]
+    scenes: int
+    notes: tuple[str, ...] = ()
+
+    def of(self, modality: str) -> TrainedModel | None:
+        return next((model for model in self.models if model.modality == modality), None)
+
+    def as_json(self) -> Document:
+        """The first model's values at the top, as ever; all of them under `models`."""
+        return {**self.models[0].as_json(), **super().as_json()}
+
+
+class ClassFigures(Record):
+    """One class: objects of the reference, predictions, AP (mean over IoU .50:.95) and AP at IoU 0.5."""
+
+    references: int
+    predictions: int
+    ap: Estimate
+    ap50: Estimate
+
+
+class OperatingPoint(Record):
+    """The score threshold with the best F1, and what holds there."""
+
+    threshold: float
+    precision: float
+    recall: float
+    f1: float
+
+
+class Figures(Record):
+    """What one model scored. `errors`: predictions and misses by type, at the operating point."""
+
+    map: Estimate
+    map50: Estimate
+    classes: dict[str, ClassFigures]
+    operating: OperatingPoint
+    errors: dict[str, int]
+
+
+class Failure(Record):
+    """A scene that the model gets wrong: missed and false objects, by class; `evidence` ranks it."""
+
+    key: str
+    kinds: tuple[Literal["high_fn", "high_fp"], ...]
+    fn: int
+    fp: int
+    evidence: float
+    missed: dict[str, int]
+    false: dict[str, int]
+
+
+class Evaluated(Record):
+    """`on`: val or test; `figures`: modality -> what its model scored; `modality`: whose failures are mined; `failing`: scenes
+    with errors, of which `worst` are the first; all of them are kept apart (`failures`). `uses`: evaluations on val so far."""
+
+    round: str
+    on: Literal["val", "test"]
+    scenes: int
+    modality: Literal["2d", "3d"] = "2d"
+    figures: dict[str, Figures]
+    failing: int = 0
+    worst: tuple[Failure, ...] = ()
+    failures: Blob | None = None
+    uses: int = 1
+    notes: tuple[str, ...] = ()
+
+    @property
+    def main(self) -> Figures:
+        return self.figures[self.modality]
+
+    def as_json(self) -> Document:
+        """The figures of the mined modality at the top, as ever; all of them under `figures`."""
+        data = super().as_json()
+        del data["failures"], data["worst"]
+        return {**data, **self.main.as_json(), "failures": [one.as_json() for one in self.worst]}
+
+
+class Criterion(Record):
+    """One reason to stop, or not: `stop` is None where it cannot say yet; `numbers` are what it goes by."""
+
+    stop: bool | None
+    why: str
+    numbers: dict[str, Any] = {}
+
+    @model_serializer
+    def _flat(self) -> Document:
+        return {"stop": self.stop, **self.numbers, "why": self.why}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_flat(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and "numbers" not in given:
+            own = ("stop", "why")
+            rest = {name: value for name, value in given.items() if name not in own}
+            return {"stop": given.get("stop"), "why": given.get("why", ""), "numbers": rest}
+        return given
+
+
+class Stopped(Record):
+    """The decision after a round, with every criterion's number."""
+
+    round: str
+    decision: Literal["continue", "stop"]
+    why: str
+    criteria: dict[str, Criterion] = {}
+
+
+# ---------------------------------------------------------------------- changing one's mind
+
+
+class Cancelled(Record):
+    """`returned`: scenes that went back to the pool; `kept`: scenes whose labels are kept."""
+
+    reason: str
+    was: State
+    returned: int
+    kept: int
+
+
+class ClosedEarly(Record):
+    """The wait for labels was ended: `returned` scenes went back to the pool, labels of `kept` are kept."""
+
+    reason: str = ""
+    returned: int
+    kept: int
+
+
+class ReopenedOnce(Record):
+    """A round was sent back to its annotators; what the checks had said of it."""
+
+    reason: str
+    fetch: Fetched | None = None
+    check: Checked | None = None
+    golden: GoldenChecked | None = None
+
+
+class Adopted(Record):
+    """A round that was run by hand, taken over."""
+
+    scenes: int
+
+
+class Steps(Record):
+    """What the steps of a batch recorded; None where one was not done."""
+
+    send: tuple[Sent, ...] = ()
+    fetch: Fetched | None = None
+    check: Checked | None = None
+    golden: GoldenChecked | None = None
+    train: Trained | None = None
+    evaluate: Evaluated | None = None
+    stop: Stopped | None = None
+    cancel: Cancelled | None = None
+    close: ClosedEarly | None = None
+    reopen: tuple[ReopenedOnce, ...] = ()
+    adopt: Adopted | None = None
+
+
+class Batch(Record):
+    """`number`: of a round; None for a reference batch. `manifest` is kept apart. `revision` counts its changes; `mark` is of
+    the last one, `fence` of the writer who made it."""
+
+    round: str
+    number: int | None = None
+    role: Literal["pool", "reference"]
+    state: State
+    size: BatchSize
+    manifest: Blob
+    steps: Steps = Steps()
+    revision: int = 0
+    mark: str = ""
+    fence: int = 0
+
+    @property
+    def is_round(self) -> bool:
+        return self.role == "pool"
+
+    @property
+    def cancelled(self) -> bool:
+        return self.state == "cancelled"
+
+
+class Left(Record):
+    """A label in quarantine, with the scene it was meant for."""
+
+    scene: str
+    modality: str
+    channel: str | None = None
+    where: str
+    reason: str
+
+    @classmethod
+    def of(cls, scene: str, modality: str, channel: str, one: Quarantined) -> Left:
+        return cls(scene=scene, modality=modality, channel=channel, where=one.where, reason=one.reason)

@@ -1,0 +1,108 @@
+"""The decision of a batch, whole: enough to say why a scene was chosen, and to choose the same batch again."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from swath.records.base import Document, Record
+
+Stream = Literal["coverage", "targeted"]
+
+
+class BatchSize(Record):
+    """Scenes that were to be chosen, that were, and of which stream; golden scenes do not count."""
+
+    budget: int
+    size: int
+    coverage: int = 0
+    targeted: int = 0
+
+
+class Chosen(Record):
+    """One scene of a batch. `channels`: what is to be labelled in it. Of a pool scene: its stream, rank (from 1 in its stream),
+    score and reason; `failure`: the val scene that it answers, and how similar it looks."""
+
+    key: str
+    channels: tuple[str, ...]
+    id: str | None = None
+    stream: Stream | None = None
+    rank: int | None = None
+    score: float | None = None
+    reason: str | None = None
+    failure: str | None = None
+    similarity: float | None = None
+    split: str = ""
+
+
+class Asked(Record):
+    """A scene that goes along blind, and what is to be labelled in it."""
+
+    key: str
+    channels: tuple[str, ...]
+
+
+class Wrong(Record):
+    """A failure as selection sees it: missed and false objects, and weights by class that add up to 1."""
+
+    key: str
+    fn: int
+    fp: int
+    kinds: dict[str, float]
+
+
+class Question(Record):
+    """All that a choice depends on, besides the vectors.
+
+    candidates (C,) keys, sorted; channels: what is to be labelled in each; evidence: per candidate and class what the model
+    sees, in thousandths (none without a model); failures: worst first; `answers`: the round that they are of, None for the
+    first batch; labelled: pool scenes with labels, where coverage looks at them; budget: scenes that were asked for by number,
+    None where the shares say.
+    """
+
+    number: int
+    candidates: tuple[str, ...]
+    channels: tuple[tuple[str, ...], ...]
+    evidence: tuple[tuple[int, ...], ...] = ()
+    excluded: tuple[tuple[str, str], ...] = ()
+    failures: tuple[Wrong, ...] = ()
+    answers: str | None = None
+    labelled: tuple[str, ...] = ()
+    golden: tuple[Asked, ...] = ()
+    budget: int | None = None
+    config: Document
+    config_hash: str
+    versions: dict[str, str]
+
+
+class Coverage(Record):
+    """How the coverage scores came about: draws, and how far two independent halves of them agree."""
+
+    draws: int
+    overlap: float | None = None
+    interval: tuple[float | None, float | None] = (None, None)
+    reason: str
+
+
+class Fingerprints(Record):
+    """SHA-256 of the vectors (of candidates, failures, labelled scenes) and of the pool."""
+
+    embeddings: str | None = None
+    failures: str | None = None
+    labelled: str | None = None
+    pool: str | None = None
+
+
+class Manifest(Record):
+    """`slots`: independent labellings of each scene. A reference batch has no question, coverage or fingerprints."""
+
+    round: str
+    number: int | None = None
+    role: Literal["pool", "reference"]
+    size: BatchSize
+    scenes: tuple[Chosen, ...]
+    slots: int = 1
+    golden: tuple[Asked, ...] = ()
+    notes: tuple[str, ...] = ()
+    question: Question | None = None
+    coverage: Coverage | None = None
+    fingerprints: Fingerprints = Fingerprints()

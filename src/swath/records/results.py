@@ -1,0 +1,342 @@
+"""What the steps give back, where that is more than what they store. `--json` prints `as_json()`; `show` and the report read them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from swath.life import Next
+from swath.records.assignment import Assignment
+from swath.records.base import Document, Record
+from swath.records.batch import Evaluated, Failure, Finding, Left, Stopped
+from swath.records.loop import Damaged, Pair
+from swath.records.manifest import BatchSize, Chosen
+from swath.records.shown import Difference
+
+# ---------------------------------------------------------------------- outside rounds
+
+
+class InitResult(Record):
+    """What was taken in. `damages`: what could not be used; `set_aside`: new frames of test drives."""
+
+    dataset: str
+    scenes: int
+    added: int
+    slices: dict[str, int]
+    damages: tuple[Damaged, ...] = ()
+    set_aside: int = 0
+    notes: tuple[str, ...] = ()
+
+
+class AdoptResult(Record):
+    """`problems`: what did not add up, one line each; `fixed`: whether the dataset was made to match the journal."""
+
+    dataset: str
+    scenes: int
+    splits: dict[str, int]
+    rounds: dict[str, int]
+    problems: tuple[str, ...]
+    fixed: bool
+
+
+class SplitResult(Record):
+    """Sizes by split; `closest`: pairs of scenes in different splits that look most alike, most alike first."""
+
+    splits: dict[str, int]
+    units: int
+    seed: int
+    test_sha256: str
+    closest: tuple[Pair, ...]
+    notes: tuple[str, ...]
+
+
+class EmbedResult(Record):
+    """`problems`: (scene, reason) of scenes without a usable vector; they are excluded from selection."""
+
+    encoder: str
+    scenes: int
+    computed: int
+    dim: int
+    problems: tuple[tuple[str, str], ...]
+    fingerprint: str
+
+
+class ReferenceResult(Record):
+    """`rejected`: labels that were left out; `without`: scenes the field says nothing of."""
+
+    batch: str
+    state: str
+    scenes: int
+    labels: dict[str, int]
+    rejected: tuple[Left, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------------- batches
+
+
+class Choice(Record):
+    """One scene of a batch. `rank` counts from 1 within its stream; `failure` is the val scene it answers, or None."""
+
+    key: str
+    stream: str
+    rank: int
+    score: float
+    reason: str
+    failure: str | None = None
+    similarity: float | None = None
+
+
+class SelectResult(Record):
+    """A batch. `excluded`: (scene, reason) of pool scenes that could not be candidates; `notes`: what ran short."""
+
+    dataset: str
+    round: str
+    budget: int
+    size: int
+    coverage: int
+    targeted: int
+    scenes: tuple[Choice, ...]
+    golden: int
+    excluded: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    overlap: float | None
+    dry_run: bool
+
+
+class BatchScene(Record):
+    """A scene of a batch, with what became of it. `answers`: channel -> state (and how many labels); `picture`: path."""
+
+    choice: Choice
+    status: str
+    answers: dict[str, str]
+    picture: str
+
+    def as_json(self) -> Document:
+        return {**self.choice.as_json(), **self.model_dump(mode="json", exclude={"choice"})}
+
+
+class BatchResult(Record):
+    """`swath batch vN`: a committed batch, scene by scene."""
+
+    round: str
+    state: str
+    size: BatchSize
+    scenes: tuple[BatchScene, ...]
+    golden: int
+    excluded: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    overlap: float | None = None
+
+    def as_json(self) -> Document:
+        data = self.model_dump(mode="json", exclude={"scenes", "size"})
+        return {**data, **self.size.as_json(), "scenes": [one.as_json() for one in self.scenes]}
+
+
+class SendResult(Record):
+    """`receipt`: what the annotator needs to find the work again, for people to look at as well."""
+
+    dataset: str
+    batch: str
+    annotator: str
+    tasks: int
+    sent_before: bool
+    receipt: Document = Field(default_factory=dict)
+
+
+class FetchResult(Record):
+    """`states`: answers by state, over channels; `waiting`: scenes that somebody has yet to label (`waits_for`: the first of
+    them); `rejected`: labels in quarantine."""
+
+    dataset: str
+    batch: str
+    annotator: str
+    state: str
+    states: dict[str, int]
+    labels: dict[str, int]
+    waiting: int
+    waits_for: tuple[str, ...] = ()
+    rejected: tuple[Left, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class EvaluateResult(Record):
+    """What was recorded, and every failure, worst first."""
+
+    record: Evaluated
+    failures: tuple[Failure, ...]
+
+    def as_json(self) -> Document:
+        return {**self.record.as_json(), "failures": [one.as_json() for one in self.failures]}
+
+
+# ---------------------------------------------------------------------- changing one's mind, putting right
+
+
+class RoundResult(Record):
+    """`returned`: scenes that went back to the pool; `kept`: scenes of the round whose labels are kept."""
+
+    round: str
+    state: str
+    returned: int
+    kept: int
+    reason: str
+
+
+class RepairResult(Record):
+    """`differences`: what was (with `checked_only`: is) not as the journal says; `strangers`: scenes the journal does not
+    know; `gone`: scenes it knows that are not in the dataset; `edited`: scenes whose labels are not those that were fetched."""
+
+    differences: tuple[Difference, ...]
+    strangers: tuple[str, ...]
+    gone: tuple[str, ...]
+    edited: tuple[str, ...]
+    checked_only: bool
+
+
+class ReplayResult(Record):
+    """Whether choosing again gives the committed manifest, byte for byte (but for the versions that chose it); `differs`: which
+    parts, and why they may."""
+
+    round: str
+    equal: bool
+    differs: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+# ---------------------------------------------------------------------- looking
+
+
+class ExplainedRound(Record):
+    """A batch that a scene was part of: why it was chosen (None: sent blind, or as a reference), and what came back."""
+
+    round: str
+    state: str
+    chosen: Chosen | None
+    answers: tuple[Assignment, ...]
+    modality_of: dict[str, str]
+
+    def as_json(self) -> Document:
+        parts = ("role", "channel", "slot", "state", "annotator", "count", "rejected")
+        answers = [
+            {
+                "modality": self.modality_of.get(one.channel, ""),
+                **{part: value for part, value in one.as_json().items() if part in parts},
+            }
+            for one in self.answers
+        ]
+        chosen = self.chosen.as_json() if self.chosen else {}
+        return {"round": self.round, "state": self.state, **chosen, "answers": answers}
+
+
+class ExplainedFailure(Record):
+    round: str
+    failure: Failure
+
+    def as_json(self) -> Document:
+        return {"round": self.round, **self.failure.as_json()}
+
+
+class ExplainedFinding(Record):
+    round: str
+    finding: Finding
+
+    def as_json(self) -> Document:
+        return {"round": self.round, **self.finding.as_json()}
+
+
+class ExplainResult(Record):
+    """All that the journal knows of one scene."""
+
+    scene: str
+    id: str
+    split: str
+    sequence: str
+    status: str
+    tags: tuple[str, ...]
+    media: dict[str, str]
+    rounds: tuple[ExplainedRound, ...]
+    failures: tuple[ExplainedFailure, ...]
+    findings: tuple[ExplainedFinding, ...]
+
+    def as_json(self) -> Document:
+        listed = ("rounds", "failures", "findings")
+        data = self.model_dump(mode="json", exclude=set(listed))
+        return {**data, **{part: [one.as_json() for one in getattr(self, part)] for part in listed}}
+
+
+class RoundStatus(Record):
+    """One round, as `swath status` shows it; None until known."""
+
+    round: str
+    state: str
+    batch: BatchSize
+    annotated: int
+    map: float | None = None
+    map50: float | None = None
+    golden: str | None = None
+    decision: str | None = None
+
+
+class EmbeddingStatus(Record):
+    encoder: str
+    scenes: int
+    dim: int
+    problem_count: int
+
+
+class ReferenceStatus(Record):
+    state: str
+    scenes: int
+
+
+class Pool(Record):
+    total: int = 0
+    selected: int = 0
+    annotated: int = 0
+    unlabeled: int = 0
+
+
+class Status(Record):
+    """Where the loop stands (`swath status --json`)."""
+
+    dataset: str
+    scenes: int
+    slices: dict[str, int]
+    splits: dict[str, int]
+    pool: Pool
+    rounds: tuple[RoundStatus, ...]
+    next: Next
+    embeddings: EmbeddingStatus | None = None
+    reference: ReferenceStatus | None = None
+    set_aside: int = 0
+    held_by: str | None = None
+
+    def as_json(self) -> Document:
+        data = super().as_json()
+        return {**data, "next": {"step": self.next.step, "why": self.next.why}}
+
+
+class RunResult(Record):
+    """`done`: (step, what came of it), in order; `waits`: why it ended before the rounds were closed, or None."""
+
+    done: tuple[tuple[str, Any], ...]
+    closed: int
+    next: Next
+    waits: str | None = None
+
+
+StepResult = (
+    SplitResult
+    | EmbedResult
+    | ReferenceResult
+    | SelectResult
+    | SendResult
+    | FetchResult
+    | EvaluateResult
+    | Stopped
+    | Record
+)
+"""What a step of the loop gives back."""

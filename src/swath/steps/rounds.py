@@ -1,0 +1,93 @@
+"""Changing one's mind about a batch: cancel it, end the wait for its labels, have it labelled again. Labels that came are kept."""
+
+from __future__ import annotations
+
+from swath import commit, life
+from swath.errors import StateError
+from swath.records.assignment import Assignment, Said
+from swath.records.batch import Cancelled, ClosedEarly, ReopenedOnce
+from swath.records.results import RoundResult
+from swath.suggest import command
+from swath.workspace import Workspace
+
+
+def cancel(workspace: Workspace, name: str, reason: str) -> RoundResult:
+    """Cancels a round before its model is trained. Scenes without labels go back to the pool."""
+    if not reason.strip():
+        how = command("round cancel", workspace.name, name, "--reason", "REASON")
+        raise StateError(f"cancelling {name} needs a reason: `{how}`")
+    with workspace.writer("cancel") as writer:
+        batch = workspace.journal.batches.get(name)
+        if not batch.is_round:
+            raise StateError(f"{name} is no round; only rounds can be cancelled")
+        if batch.state not in life.MOVES["cancel"].before:
+            raise StateError(f"{name} is {batch.state}; a round can be cancelled until its model is trained")
+        returned, kept = _given_back(workspace.journal.assignments.find(round=name))
+        record = Cancelled(reason=reason, was=batch.state, returned=len(returned), kept=len(kept))
+        workspace.journal.batches.advance(writer, name, "cancel", {"cancel": record})
+        commit.settle(workspace, writer)
+        commit.project_all(workspace, writer)
+        return _result(name, "cancelled", len(returned), len(kept), reason)
+
+
+def close(workspace: Workspace, name: str, reason: str = "") -> RoundResult:
+    """Ends the wait for labels: what did not come goes back to the pool, the round goes on with what came."""
+    with workspace.writer("close") as writer:
+        batch = workspace.journal.batches.get(name)
+        if batch.state not in life.MOVES["close"].before:
+            raise StateError(
+                f"{name} is {batch.state}; only a round that waits for labels can be closed early"
+            )
+        rows = workspace.journal.assignments.find(round=name)
+        if not any(row.labelled and row.role in ("pool", "reference") for row in rows):
+            how = command("round cancel", workspace.name, name, "--reason", "REASON")
+            raise StateError(f"{name} has no labels yet; cancel it instead: `{how}`")
+        returned, kept = _given_back(rows)
+        record = ClosedEarly(reason=reason, returned=len(returned), kept=len(kept))
+        after = workspace.journal.batches.advance(writer, name, "close", {"close": record})
+        commit.settle(workspace, writer)
+        commit.project_all(workspace, writer)
+        return _result(name, after.state, len(returned), len(kept), reason)
+
+
+def reopen(workspace: Workspace, name: str, reason: str) -> RoundResult:
+    """Sends a labelled round back to its annotators, golden scenes too: all of it is labelled again.
+
+    The labels stay where they are until new ones come; what the checks said is kept beside the reason.
+    """
+    if not reason.strip():
+        how = command("round reopen", workspace.name, name, "--reason", "REASON")
+        raise StateError(f"reopening {name} needs a reason: `{how}`")
+    with workspace.writer("reopen") as writer:
+        batch = workspace.journal.batches.get(name)
+        if batch.state not in life.MOVES["reopen"].before:
+            raise StateError(
+                f"{name} is {batch.state}; a round can be reopened when its labels came and before it is trained"
+            )
+        steps = batch.steps
+        if not steps.send:
+            raise StateError(f"{name} was never sent to an annotator: there is nobody to label it again")
+        said = ReopenedOnce(reason=reason, fetch=steps.fetch, check=steps.check, golden=steps.golden)
+        workspace.journal.batches.advance(
+            writer, name, "reopen", {"reopen": [*steps.reopen, said]}, drop=("check", "golden", "fetch")
+        )
+        rows = workspace.journal.assignments.find(round=name, active=True)
+        again = [
+            Said(key=row.key, role=row.role, channel=row.channel, slot=row.slot, state="unreviewed")
+            for row in rows
+        ]
+        workspace.journal.assignments.answer(writer, name, again)
+        keys = sorted({row.key for row in rows})
+        commit.project(workspace, writer, keys)
+        return _result(name, "annotating", 0, len(keys), reason)
+
+
+def _given_back(rows: list[Assignment]) -> tuple[set[str], set[str]]:
+    """(scenes that go back to the pool, scenes whose labels are kept), from the assignments of a batch."""
+    asked = [row for row in rows if row.role != "golden"]
+    back = {row.key for row in asked if row.state == "unreviewed"}
+    return back, {row.key for row in asked if row.labelled} - back
+
+
+def _result(name: str, state: str, returned: int, kept: int, reason: str) -> RoundResult:
+    return RoundResult(round=name, state=state, returned=returned, kept=kept, reason=reason)

@@ -1,0 +1,202 @@
+"""Clouds for the pillar detector: where it looks, what it keeps of a scan, shaken for training, seen from above.
+
+LiDAR frame throughout (x forward, y left, z up; metres, radians). Cuboids in here are upright: (n, 7) x, y,
+z, l, w, h, yaw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.formats.pcd import read_pcd
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+DEEPEST = 8  # cells: the grid's sides are multiples of it
+_CM = 100.0
+_MOST_POINTS = 100_000  # of a scan; of more, evenly many are left out
+_LOG_COUNT = (np.log1p(np.arange(512)) / 2).astype(np.float32)
+_MARGIN = 4.0  # metres beyond the outermost objects' centres
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Where the network looks: the rectangle `x`, `y` in cells of `cell` metres, `z` in `layers`.
+
+    `half_angle`: to each side of x, radians; what lies outside is neither taught nor reported (pi: all is).
+    `bright`: the intensity that counts as 1.
+    """
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+    z: tuple[float, float]
+    cell: float
+    layers: int
+    half_angle: float
+    bright: float
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells along x (rows) and along y (columns)."""
+        return round((self.x[1] - self.x[0]) / self.cell), round((self.y[1] - self.y[0]) / self.cell)
+
+    @property
+    def channels(self) -> int:
+        return self.layers + 4
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, for the model's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, stored: dict[str, Any]) -> Grid:
+        """The inverse of `to_dict`."""
+        ranges = {name: (float(stored[name][0]), float(stored[name][1])) for name in ("x", "y", "z")}
+        return cls(**{**stored, **ranges})
+
+    def told(self, stride: int, turned: float = 0.0) -> NDArray[np.bool_]:
+        """(rows / stride, columns / stride) which cells count, when the scan was turned by so many radians."""
+        rows, columns = (count // stride for count in self.shape)
+        step = self.cell * stride
+        x = self.x[0] + step * (np.arange(rows) + 0.5)
+        y = self.y[0] + step * (np.arange(columns) + 0.5)
+        if self.half_angle >= np.pi:
+            return np.ones((rows, columns), dtype=bool)
+        away = np.arctan2(y[None, :], x[:, None]) - turned
+        return np.abs(np.mod(away + np.pi, 2 * np.pi) - np.pi) <= self.half_angle  # type: ignore[no-any-return]
+
+
+def choose_grid(
+    clouds: Sequence[NDArray[np.float32]], cuboids: Array, *, cell: float, layers: int, reach: float
+) -> Grid:
+    """The grid that suits labelled objects, upright cuboids (n, 7) of all training scans, and some scans.
+
+    It reaches ahead and aside as far as 99 % of the objects and a margin, `reach` metres at most; and back as
+    far, where more than 2 % of the objects lie behind. A turning LiDAR sees all around, but where its objects
+    were labelled in a camera's view only (KITTI), those outside are no background: hence the objects'
+    place decides, and the angle that they span. Without objects the points decide.
+    """
+    points = np.concatenate([np.zeros((0, 4), dtype=np.float32), *clouds])
+    points = points[np.isfinite(points).all(axis=1)]
+    bright = float(np.quantile(points[:, 3], 0.99)) if len(points) else 1.0
+    places, low, high = points[:, :2], points[:, 2], points[:, 2]
+    if len(cuboids):
+        places = cuboids[:, :2]
+        low, high = cuboids[:, 2] - cuboids[:, 5] / 2, cuboids[:, 2] + cuboids[:, 5] / 2
+    if not len(places):
+        places, low, high = np.zeros((1, 2)), np.full(1, -2.0), np.full(1, 2.0)
+    unit = DEEPEST * cell
+
+    def cells(far: float, least: float) -> float:
+        return unit * float(np.ceil(min(max(far + _MARGIN, least), reach) / unit - 1e-9))
+
+    ahead = cells(float(np.quantile(np.abs(places[:, 0]), 0.99)), least=24.0)
+    aside = cells(float(np.quantile(np.abs(places[:, 1]), 0.99)), least=16.0)
+    behind = np.mean(places[:, 0] < -2.0) > 0.02
+    half_angle = float(np.pi)
+    if len(cuboids) >= 20 and not behind:
+        half_angle = float(np.abs(np.arctan2(places[:, 1], places[:, 0])).max() + np.radians(4.0))
+    return Grid(
+        (-ahead if behind else 0.0, ahead),
+        (-aside, aside),
+        (float(np.quantile(low, 0.01)) - 0.3, float(np.quantile(high, 0.99)) + 0.3),
+        cell,
+        layers,
+        min(half_angle, float(np.pi)),
+        bright if bright > 0 else 1.0,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """What is kept of a scan: points in and around the grid, centimetres (n, 3) int16, intensity (n,) uint8."""
+
+    place: NDArray[np.int16]
+    light: NDArray[np.uint8]
+
+    def points(self) -> NDArray[np.float32]:
+        """(n, 4) x, y, z in metres and intensity in 0..1."""
+        out = np.empty((len(self.place), 4), dtype=np.float32)
+        out[:, :3] = self.place / np.float32(_CM)
+        out[:, 3] = self.light / np.float32(255)
+        return out
+
+
+def read_sweep(path: str, grid: Grid) -> Sweep:
+    """The scan in a .pcd file; points that are not finite, or far outside the grid, are left out."""
+    cloud = read_pcd(Path(path))
+    x, y, z = cloud[:, 0], cloud[:, 1], cloud[:, 2]
+    with np.errstate(invalid="ignore"):
+        near = (x > grid.x[0] - _MARGIN) & (x < grid.x[1] + _MARGIN)
+        near &= (y > grid.y[0] - _MARGIN) & (y < grid.y[1] + _MARGIN)
+        near &= (z > grid.z[0] - 1.0) & (z < grid.z[1] + 1.0) & np.isfinite(cloud[:, 3])
+    cloud = cloud[near]
+    if len(cloud) > _MOST_POINTS:
+        cloud = cloud[np.linspace(0, len(cloud) - 1, _MOST_POINTS).astype(np.int64)]
+    light = np.clip(cloud[:, 3] / grid.bright, 0, 1) * 255
+    return Sweep(np.round(cloud[:, :3] * _CM).astype(np.int16), np.round(light).astype(np.uint8))
+
+
+def from_above(points: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
+    """(channels, rows, columns) what stands in each cell's pillar, for points (n, 4); 0 where nothing does.
+
+    First the number of points per layer, as log(1 + count) / 2; then of the whole pillar the height of its
+    highest point (0..1 of the range), its mean intensity, and where its points lie on average, from the
+    cell's middle along x and y (-1..1).
+    """
+    rows, columns = grid.shape
+    count = rows * columns
+    u = (points[:, 0] - np.float32(grid.x[0])) / np.float32(grid.cell)
+    v = (points[:, 1] - np.float32(grid.y[0])) / np.float32(grid.cell)
+    h = (points[:, 2] - np.float32(grid.z[0])) / np.float32(grid.z[1] - grid.z[0])
+    inside = (u >= 0) & (u < rows) & (v >= 0) & (v < columns) & (h >= 0) & (h < 1)
+    u, v, h, light = u[inside], v[inside], h[inside], points[inside, 3]
+    row, column = u.astype(np.int64), v.astype(np.int64)
+    cell = row * columns + column
+    layer = np.minimum((h * grid.layers).astype(np.int64), grid.layers - 1)
+    out = np.zeros((grid.channels, count), dtype=np.float32)
+    layers = np.bincount(layer * count + cell, minlength=grid.layers * count).reshape(grid.layers, count)
+    out[: grid.layers] = _LOG_COUNT[np.minimum(layers, len(_LOG_COUNT) - 1)]
+    total = np.maximum(layers.sum(axis=0), 1)
+    np.maximum.at(out[-4], cell, h)
+    out[-3] = np.bincount(cell, light, count) / total
+    out[-2] = np.bincount(cell, 2 * (u - row) - 1, count) / total
+    out[-1] = np.bincount(cell, 2 * (v - column) - 1, count) / total
+    return out.reshape(grid.channels, rows, columns)
+
+
+@dataclass(frozen=True)
+class Shake:
+    """A scan mirrored left to right or not, turned by `turn` radians about the sensor, and scaled."""
+
+    mirror: bool
+    turn: float
+    scale: float
+
+    @classmethod
+    def drawn(cls, rng: np.random.Generator) -> Shake:
+        return cls(bool(rng.random() < 0.5), float(rng.uniform(-0.2, 0.2)), float(rng.uniform(0.95, 1.05)))
+
+    def points(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
+        out = points.copy()
+        out[:, :2] = points[:, :2] @ self._matrix().astype(np.float32).T
+        out[:, 2] *= np.float32(self.scale)
+        return out
+
+    def cuboids(self, cuboids: Array) -> Array:
+        out = cuboids.copy()
+        out[:, :2] = cuboids[:, :2] @ self._matrix().T
+        out[:, 2:6] *= self.scale
+        out[:, 6] = (-cuboids[:, 6] if self.mirror else cuboids[:, 6]) + self.turn
+        return out
+
+    def _matrix(self) -> Array:
+        cos, sin = np.cos(self.turn), np.sin(self.turn)
+        return self.scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag([1.0, -1.0 if self.mirror else 1.0])

@@ -1,0 +1,361 @@
+"""The built-in detector for point clouds: a small bird's-eye-view center detector, trained from nothing.
+
+The 3D side of `center`, made for the same end: it closes the loop on any machine, in under a minute on one
+CPU thread, with 0.2 million parameters. What it does differently is said in `_pillars_net` and
+`_pillars_clouds`. With one thread the same scans, settings and seed give the same weights, bit for bit, on
+the same machine and torch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from swath.errors import ConfigError, SwathError, some
+from swath.formats.pcd import read_pcd
+from swath.kernels.cuboids import yawed
+from swath.kernels.detection3d import Predictions3D
+from swath.trainers._pillars_clouds import Grid, Shake, Sweep, choose_grid, from_above, read_sweep
+from swath.trainers.base import Model, Progress
+from swath.trainers.center import _follow, _hold_out, _torch
+from swath.trainers.model_file import read_model, write_model
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from swath.trainers._pillars_net import PillarNet, Wanted
+
+Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+_FORMAT = 1  # of the model file
+_LOOKED_AT = 12  # scans whose points say how bright bright is, and without objects how far to look
+
+
+class LabelledClouds(Protocol):
+    """What `PillarTrainer.fit` reads of a training set: the fields of `CloudSet`, under these names."""
+
+    @property
+    def media(self) -> tuple[str, ...]: ...
+    @property
+    def shapes(self) -> tuple[Array, ...]: ...
+    @property
+    def labels(self) -> tuple[Labels, ...]: ...
+    @property
+    def groups(self) -> tuple[str, ...]: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+
+@dataclass(frozen=True, eq=False)
+class CloudSet:
+    """Labelled clouds. Row i of each: the path of a .pcd, its cuboids (n, 9), its labels (n,), and its drive.
+
+    Cuboids are x, y, z, l, w, h, rx, ry, rz in the LiDAR frame, metres and radians. `groups` and `classes`:
+    as of `TrainingSet`. SwathError if rows don't fit together, a label is no class, or a cuboid holds a NaN
+    or has no volume.
+    """
+
+    media: tuple[str, ...]
+    shapes: tuple[Array, ...]
+    labels: tuple[Labels, ...]
+    groups: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        counts = {name: len(getattr(self, name)) for name in ("media", "shapes", "labels", "groups")}
+        if len(set(counts.values())) > 1:
+            raise SwathError(
+                f"training set: expected as many cuboids, labels and groups as clouds, got {counts}"
+            )
+        if len(set(self.classes)) != len(self.classes) or not self.classes:
+            raise SwathError(f"training set: expected a list of different classes, got {some(self.classes)}")
+        for cloud, cuboids, labels in zip(self.media, self.shapes, self.labels, strict=True):
+            if cuboids.shape != (len(labels), 9) or not np.isfinite(cuboids).all():
+                expected = f"{len(labels)} cuboids of 9 finite numbers, one per label"
+                raise SwathError(f"training set, {cloud}: expected {expected}, got shape {cuboids.shape}")
+            if len(labels) and not (cuboids[:, 3:6] > 0).all():
+                least = cuboids[:, 3:6].min()
+                raise SwathError(f"training set, {cloud}: expected sizes above 0, got {least:g} m")
+            if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes)):
+                most = len(self.classes) - 1
+                raise SwathError(f"training set, {cloud}: expected labels 0 to {most}, got {labels.tolist()}")
+
+
+@dataclass(frozen=True)
+class PillarTrainer:
+    """Settings of the pillar detector; the defaults suit 50 to 100 scans and a minute on one core.
+
+    cell: metres, side of a pillar; layers: into which its height is cut; reach: metres, as far as it looks
+    steps: weight updates, `batch` scans each; lr: the highest learning rate
+    threads: of torch; 1 gives the same weights every time
+    holdout: share of the drives that is kept apart, to choose among `checks` checkpoints; 0: take the last
+    min_score, most: predictions below the score or beyond the count (per scan) are not reported
+    apart: of two predictions of a class with a greater BEV IoU the lesser is not reported
+    """
+
+    cell: float = 0.25
+    layers: int = 12
+    reach: float = 52.0
+    steps: int = 600
+    batch: int = 4
+    lr: float = 3e-3
+    threads: int = 1
+    holdout: float = 0.15
+    checks: int = 5
+    min_score: float = 0.02
+    most: int = 60
+    apart: float = 0.2
+
+    def __post_init__(self) -> None:
+        counts = (self.layers, self.steps, self.batch, self.threads, self.checks, self.most)
+        if min(counts) < 1 or not 0 < self.cell <= 2 or not 8 * self.cell <= self.reach <= 300:
+            raise ConfigError(
+                "pillar trainer: expected positive counts, 0 < cell <= 2 and 8 cells <= reach <= 300 m, "
+                f"got {self}"
+            )
+        if not 0 <= self.holdout < 1 or self.lr <= 0:
+            raise ConfigError(f"pillar trainer: expected 0 <= holdout < 1 and lr > 0, got {self}")
+
+    @property
+    def name(self) -> str:
+        return "pillars"
+
+    def fit(self, data: LabelledClouds, out: Path, *, seed: int, progress: Progress | None = None) -> Model:
+        """Trains, and writes `out` in one piece. See `Trainer.fit`.
+
+        Held-out drives are what they are to `CenterTrainer.fit`. Where it looks follows from the scans that
+        train: see `choose_grid`. Scans without objects train too; if none has any, the model finds nothing.
+        """
+        data = CloudSet(data.media, data.shapes, data.labels, data.groups, data.classes)
+        if not data.media:
+            raise SwathError("training: expected labelled clouds, got none; label a batch first")
+        started = time.process_time()
+        rng = np.random.default_rng(seed)
+        held = _hold_out(data.groups, self.holdout, rng)
+        apart = np.array([group in held for group in data.groups], dtype=bool)
+        upright = [yawed(cuboids) for cuboids in data.shapes]
+        rows = np.flatnonzero(~apart)
+        objects = np.concatenate([upright[row] for row in rows])
+        some_rows = rows[np.unique(np.linspace(0, len(rows) - 1, _LOOKED_AT).astype(np.int64))]
+        grid = choose_grid(
+            [read_pcd(Path(data.media[row])) for row in some_rows],
+            objects,
+            cell=self.cell,
+            layers=self.layers,
+            reach=self.reach,
+        )
+        usual = _usual(objects, np.concatenate([data.labels[row] for row in rows]), len(data.classes), grid)
+        scans = _Scans([read_sweep(path, grid) for path in data.media], upright, data.labels, usual, grid)
+        with _steady(self.threads, seed):
+            state, info = _train(self, scans, apart, rng, progress)
+        header = {
+            "format": _FORMAT,
+            "classes": list(data.classes),
+            "grid": grid.to_dict(),
+            "usual": usual.tolist(),
+        }
+        digest = write_model(out, header, state)
+        info |= {
+            "clouds": len(data.media),
+            "objects": sum(len(cuboids) for cuboids in data.shapes),
+            "held_out": sorted(held),
+            "grid": grid.to_dict(),
+            "cpu_seconds": round(time.process_time() - started, 1),
+        }
+        return Model(str(out), digest, data.classes, self.name, info)
+
+    def predict(
+        self, model: Model, clouds: Sequence[str], *, progress: Progress | None = None
+    ) -> list[Predictions3D]:
+        """One result per cloud (path of a .pcd), in order; cuboids in the LiDAR frame, best first.
+
+        IntegrityError if the file's content is not `model.sha256`.
+        """
+        from swath.trainers._pillars_net import STRIDE, decode
+
+        found: list[Predictions3D] = []
+
+        def collect(net: PillarNet, seen: Tensor, grid: Grid, usual: Array) -> None:
+            answer = decode(*net(seen), grid.told(STRIDE), usual, grid, most=self.most, apart=self.apart)
+            for cuboids, scores, labels in answer:
+                keep = scores >= self.min_score
+                found.append(Predictions3D(cuboids[keep], scores[keep], labels[keep]))
+
+        self._see(model, clouds, collect, progress)
+        return found
+
+    def features(
+        self, model: Model, clouds: Sequence[str], *, progress: Progress | None = None
+    ) -> NDArray[np.float32]:
+        """(n, 176) what the backbone sees, pooled over each cloud's grid. See `FeatureTrainer.features`."""
+        from swath.trainers._pillars_net import FEATURES
+
+        rows = [np.zeros((0, FEATURES), dtype=np.float32)]
+
+        def collect(net: PillarNet, seen: Tensor, *_: object) -> None:
+            rows.append(net.pooled(seen).numpy())
+
+        self._see(model, clouds, collect, progress)
+        return np.concatenate(rows)
+
+    def _see(
+        self,
+        model: Model,
+        clouds: Sequence[str],
+        collect: Callable[[PillarNet, Tensor, Grid, Array], None],
+        progress: Progress | None,
+    ) -> None:
+        """Hands the loaded network and the scans to `collect`, batch by batch, in order."""
+        header, state = read_model(model)
+        grid, usual = Grid.from_dict(header["grid"]), np.array(header["usual"])
+        with _steady(self.threads, seed=0):
+            import torch
+
+            from swath.trainers._pillars_net import PillarNet
+
+            net = PillarNet(grid.channels, len(model.classes))
+            net.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+            net.eval().to(memory_format=torch.channels_last)
+            with torch.no_grad():
+                for start in range(0, len(clouds), self.batch):
+                    paths = clouds[start : start + self.batch]
+                    maps = [from_above(read_sweep(path, grid).points(), grid) for path in paths]
+                    collect(net, _as_input(maps), grid, usual)
+                    if progress:
+                        progress(start + len(paths), len(clouds))
+
+
+@contextmanager
+def _steady(threads: int, seed: int) -> Iterator[None]:
+    """As `_torch`, but new memory is not filled before it is written to: nothing here reads it, and it is slow."""
+    with _torch(threads, seed):
+        from torch.utils import deterministic
+
+        before = deterministic.fill_uninitialized_memory
+        deterministic.fill_uninitialized_memory = False
+        try:
+            yield
+        finally:
+            deterministic.fill_uninitialized_memory = before
+
+
+def _usual(objects: Array, labels: Labels, classes: int, grid: Grid) -> Array:
+    """(classes, 4) the mean z, l, w, h of each class's objects (n, 7), metres; of a class without any, of all."""
+    around = (sum(grid.z) / 2, 4.0, 1.8, 1.6)
+    mean = objects[:, 2:6].mean(axis=0) if len(objects) else np.array(around)
+    means = [objects[labels == label, 2:6] for label in range(classes)]
+    return np.array([one.mean(axis=0) if len(one) else mean for one in means])
+
+
+def _as_input(maps: list[NDArray[np.float32]]) -> Tensor:
+    """(channels, H, W) each -> (B, channels, H, W), channels last in memory."""
+    import torch
+
+    return torch.from_numpy(np.stack(maps)).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True, eq=False)
+class _Scans:
+    """Training scans, their upright cuboids (n, 7) and labels, and what is needed to see them."""
+
+    sweeps: list[Sweep]
+    cuboids: list[Array]
+    labels: Sequence[Labels]
+    usual: Array
+    grid: Grid
+
+    def plain(self, rows: Labels) -> tuple[Tensor, Wanted]:
+        """A batch as it is."""
+        return self._batch(rows, [Shake(False, 0.0, 1.0)] * len(rows))
+
+    def shaken(self, rows: Labels, rng: np.random.Generator) -> tuple[Tensor, Wanted]:
+        """A batch, each scan mirrored or not, turned a little and scaled a little."""
+        return self._batch(rows, [Shake.drawn(rng) for _ in rows])
+
+    def _batch(self, rows: Labels, shakes: Sequence[Shake]) -> tuple[Tensor, Wanted]:
+        from swath.trainers._pillars_net import STRIDE, targets
+
+        both = list(zip(rows, shakes, strict=True))
+        maps = [from_above(shake.points(self.sweeps[row].points()), self.grid) for row, shake in both]
+        cuboids = [shake.cuboids(self.cuboids[row]) for row, shake in both]
+        told = [self.grid.told(STRIDE, shake.turn) for shake in shakes]
+        labels = [self.labels[row] for row in rows]
+        return _as_input(maps), targets(cuboids, labels, told, self.usual, self.grid)
+
+
+def _train(
+    settings: PillarTrainer,
+    scans: _Scans,
+    apart: NDArray[np.bool_],
+    rng: np.random.Generator,
+    progress: Progress | None,
+) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The weights of the best checkpoint, or of the last where nothing is kept apart, and how it went."""
+    import torch
+
+    from swath.trainers._pillars_net import PillarNet, loss
+
+    net, smooth = (
+        PillarNet(scans.grid.channels, len(scans.usual)).to(memory_format=torch.channels_last)
+        for _ in range(2)
+    )
+    smooth.eval().load_state_dict(net.state_dict())
+    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, settings.lr, total_steps=settings.steps, pct_start=0.15
+    )
+    rows, held = np.flatnonzero(~apart), np.flatnonzero(apart)
+    queue: Labels = rows[:0]
+    every = max(1, settings.steps // 2 // settings.checks)  # early checkpoints are unfinished, lucky or not
+    best: tuple[float, int, dict[str, Any]] | None = None
+    curve: list[tuple[int, float]] = []
+    for step in range(1, settings.steps + 1):
+        while len(queue) < settings.batch:
+            queue = np.concatenate([queue, rng.permutation(rows)])
+        batch, queue = queue[: settings.batch], queue[settings.batch :]
+        seen, wanted = scans.shaken(batch, rng)
+        value = loss(*net(seen), wanted)
+        optimizer.zero_grad()
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
+        optimizer.step()
+        schedule.step()
+        _follow(smooth, net, keep=min(0.98, step / (step + 10)))
+        left = settings.steps - step
+        if len(held) and left % every == 0 and left // every < settings.checks:
+            on_held = _held_out_loss(smooth, scans, held, settings.batch)
+            curve.append((step, round(on_held, 4)))
+            if best is None or on_held < best[0]:
+                best = (on_held, step, {name: v.clone() for name, v in smooth.state_dict().items()})
+        if progress:
+            progress(step, settings.steps)
+    chosen = best[2] if best else smooth.state_dict()
+    info = {
+        "steps": best[1] if best else settings.steps,
+        "loss": round(float(value.detach()), 4),
+        "held_out_loss": curve,
+    }
+    return {name: v.contiguous().numpy() for name, v in chosen.items()}, info
+
+
+def _held_out_loss(net: PillarNet, scans: _Scans, held: Labels, batch: int) -> float:
+    """The mean loss over the held-out scans, batch by batch, so that memory does not grow with their number."""
+    import torch
+
+    from swath.trainers._pillars_net import loss
+
+    total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(held), batch):
+            rows = held[start : start + batch]
+            seen, wanted = scans.plain(rows)
+            total += float(loss(*net(seen), wanted)) * len(rows)
+    return total / len(held)

@@ -1,0 +1,138 @@
+"""What every step works on: the scenes, the journal, the configuration, a folder, and the guards between splits."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from swath import commit, projection
+from swath.config import LoopConfig
+from swath.errors import FrozenSplitError, StateError, some
+from swath.labels.channels import Channel, Rig
+from swath.records.batch import Batch, Failure
+from swath.records.shown import SceneState
+from swath.store.journal import Journal
+from swath.store.journal.lease import Writer
+from swath.store.scenes import Scenes
+from swath.store.table import SceneTable
+
+Tick = Callable[[int, int], None]  # (done, of)
+Progress = Callable[[str], Tick]  # a title -> a tick
+
+
+def silent(title: str) -> Tick:
+    """Progress that nobody sees."""
+    return lambda done, of: None
+
+
+def default_home(name: str) -> Path:
+    """Where swath keeps derived media, models and reports of a dataset: `$SWATH_HOME/NAME`, else `~/.swath/NAME`."""
+    return Path(os.environ.get("SWATH_HOME") or Path.home() / ".swath") / name
+
+
+@dataclass
+class Workspace:
+    """One dataset under swath's hands."""
+
+    scenes: Scenes
+    journal: Journal
+    config: LoopConfig
+    home: Path
+    progress: Progress = silent
+    wait: float = 30.0
+    held: Callable[[str], None] | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.scenes.dataset.name)
+
+    @property
+    def rig(self) -> Rig:
+        """The channels that the dataset has."""
+        return self.scenes.rig
+
+    def channels_of(self, table: SceneTable, key: str) -> tuple[Channel, ...]:
+        """What can be labelled in a scene: the labelled channels that it has."""
+        return tuple(channel for channel in self.rig.labelled if table.has(channel.name, key))
+
+    # ------------------------------------------------------------------ splits and their guards
+
+    def membership(self) -> dict[str, str]:
+        """key -> split of every scene ("" for those set aside); `StateError` before the split."""
+        return self.journal.members()
+
+    def is_split(self) -> bool:
+        return self.journal.loop().membership is not None
+
+    def members(self, *splits: str) -> list[str]:
+        """Keys of these splits, sorted; those that were deleted from the dataset by hand are left out (`repair` names them)."""
+        wanted = sorted(key for key, split in self.membership().items() if split in splits)
+        return self.scenes.table.known(wanted)
+
+    def not_test(self, keys: Sequence[str], operation: str) -> Sequence[str]:
+        """`keys`, or `FrozenSplitError` when a test scene is among them."""
+        membership = self.membership()
+        test = [key for key in keys if membership.get(key) == "test"]
+        if test:
+            raise FrozenSplitError(
+                f"{operation} would read {len(test)} test scenes ({some(test)}); test is frozen: "
+                "only the leak audit and `swath evaluate --final` read it"
+            )
+        return keys
+
+    def only(self, split: str, keys: Sequence[str], operation: str) -> Sequence[str]:
+        """`keys`, or `StateError` when one is of another split (a test scene: `FrozenSplitError`)."""
+        membership = self.membership()
+        other = [key for key in self.not_test(keys, operation) if membership.get(key) != split]
+        if other:
+            raise StateError(
+                f"{operation} works on {split}; {len(other)} scenes are not in it: {some(other)}"
+            )
+        return keys
+
+    # ------------------------------------------------------------------ what the journal says must be shown
+
+    def states(self, keys: Iterable[str] | None = None) -> dict[str, SceneState]:
+        """Tags and status of `keys` (of every scene, when None), as the journal has them."""
+        if not self.is_split():
+            every = self.scenes.table.keys.tolist() if keys is None else keys
+            return {str(key): SceneState((), "unlabeled") for key in every}
+        members = self.membership()
+        wanted = None if keys is None else sorted(set(keys) & members.keys())
+        batches = self.journal.batches.all()
+        return projection.scene_states(
+            members if wanted is None else {key: members[key] for key in wanted},
+            batches,
+            self.journal.assignments.find(keys=wanted),
+            self.failures(batches),
+            self.modality_of(),
+        )
+
+    def modality_of(self) -> dict[str, str]:
+        """channel -> `2d` or `3d`, of all that are configured."""
+        return {name: "2d" if one.kind == "image" else "3d" for name, one in self.config.channels.items()}
+
+    def failures(self, batches: Iterable[Batch]) -> dict[str, tuple[Failure, ...]]:
+        """The failures of every evaluation."""
+        return {
+            batch.round: self.journal.batches.failures(batch)
+            for batch in batches
+            if batch.steps.evaluate is not None and not batch.cancelled
+        }
+
+    # ------------------------------------------------------------------ writing
+
+    @contextmanager
+    def writer(self, operation: str) -> Iterator[Writer]:
+        """Holds the dataset for `operation`; what a killed writer left behind, or swath 0.1.0, is put right first."""
+        with self.journal.lease.writer(
+            operation,
+            wait=self.wait,
+            recover=lambda writer: commit.recover(self, writer),
+            unfinished=self.journal.unfinished,
+            held=self.held,
+        ) as writer:
+            yield writer
