@@ -73,9 +73,9 @@ def build(name: str, scenes: int, folder: Path) -> Any:
     import fiftyone as fo
     from bson import ObjectId
 
-    from swath.journal import digest, pack
-    from swath.scenes import Scenes, open_journal
-    from swath.steps.workspace import Workspace
+    from swath.records.loop import Initialised, SplitDone
+    from swath.store.scenes import Scenes, open_journal
+    from swath.workspace import Workspace
 
     dataset = fo.Dataset(name, overwrite=True)
     dataset.add_group_field("group", default="left")
@@ -100,16 +100,12 @@ def build(name: str, scenes: int, folder: Path) -> Any:
         dataset._sample_collection.insert_many(clones[start : start + 20_000])
     store.give_keys()
     journal = open_journal(dataset)
-    journal.create(config.model_dump(mode="json"))
+    journal.create(config.model_dump(mode="json"), str(folder))
     workspace = Workspace(store, journal, config, folder)
-    membership = dict.fromkeys(store.table.keys.tolist(), "pool")
-    with journal.writer("build") as writer:
-        frozen = {
-            "membership": pack(membership),
-            "membership_sha256": digest(membership),
-            "test_sha256": digest([]),
-        }
-        journal.record(writer, "split", {}, **frozen)
+    with journal.lease.writer("build") as writer:
+        steps = {"init": Initialised(scenes=scenes), "split": SplitDone(seed=0, units=scenes)}
+        frozen = journal.frozen(dict.fromkeys(store.table.keys.tolist(), "pool"))
+        journal.record(writer, steps, membership=frozen)
     return workspace
 
 
@@ -127,8 +123,8 @@ def guide(workspace: Any, keys: list[str]) -> None:
 
 def projection(workspace: Any, keys: list[str]) -> None:
     """Tags, status and saved view, fenced, and nothing else."""
-    from swath.journal import Writer
-    from swath.scenes import SceneState
+    from swath.records.shown import SceneState
+    from swath.store.journal.lease import Writer
 
     state = SceneState(("batch:v0", "source:coverage", "split:pool", "to_annotate"), "selected")
     writer = Writer(1, "", "bench")
@@ -138,24 +134,25 @@ def projection(workspace: Any, keys: list[str]) -> None:
 
 def journaled(workspace: Any, keys: list[str]) -> None:
     """The whole commit, as `select` does it once it has chosen."""
-    from swath.steps.workspace import commit
+    from swath import commit
+    from swath.records.manifest import BatchSize, Chosen, Manifest
 
-    scenes = [
-        {
-            "key": key,
-            "stream": "coverage",
-            "rank": rank,
-            "score": 1 / rank,
-            "reason": "covers the pool",
-            "modalities": ["2d", "3d"],
-        }
+    scenes = tuple(
+        Chosen(
+            key=key,
+            stream="coverage",
+            rank=rank,
+            score=1 / rank,
+            reason="covers the pool",
+            channels=("left", "pcd"),
+            split="pool",
+        )
         for rank, key in enumerate(keys, 1)
-    ]
-    size = {"budget": len(keys), "size": len(keys), "coverage": len(keys), "targeted": 0}
-    manifest = {"round": "v0", "number": 0, "role": "pool", "batch": size, "scenes": scenes}
+    )
+    size = BatchSize(budget=len(keys), size=len(keys), coverage=len(keys))
+    manifest = Manifest(round="v0", number=0, role="pool", size=size, scenes=scenes)
     with workspace.writer("select") as writer:
-        workspace.journal.plan(writer, "v0", 0, manifest)
-        commit(workspace, writer, "v0")
+        commit.plan(workspace, writer, manifest)
 
 
 if __name__ == "__main__":

@@ -1,27 +1,49 @@
-"""The command line. Each command parses, calls one method of `Loop`, shows the result.
+"""The command line. A command parses, calls one method of `Loop`, and gives back what came of it; `on_loop` does the rest.
 
-Exit codes: 0 done, 1 a user's mistake (one line), 2 usage, 3 waits for people, is blocked, or differs, 4 a defect.
-With `--json` one object goes to stdout and everything else, progress bars and other libraries' prints included, to stderr.
+Exit codes: 0 done, 1 a user's mistake (one line), 2 usage, 3 waits for people, is blocked, or differs, 4 a defect,
+130 interrupted. With `--json` one object goes to stdout, errors too, and everything else, progress bars and other libraries'
+prints included, to stderr.
 """
 
-from __future__ import annotations
+# Annotations are evaluated here (no `from __future__ import annotations`): typer reads options from them.
 
+import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from swath import show
-from swath.errors import ConfigError, SwathError, WaitingError
+from swath.errors import ConfigError, SwathError
 
 if TYPE_CHECKING:
+    from swath.demo import DemoResult
     from swath.loop import Loop
+    from swath.records.base import Document, Record
+    from swath.records.batch import Checked, GoldenChecked, Stopped, Trained
+    from swath.records.results import (
+        AdoptResult,
+        BatchResult,
+        EmbedResult,
+        EvaluateResult,
+        ExplainResult,
+        FetchResult,
+        InitResult,
+        ReferenceResult,
+        RepairResult,
+        ReplayResult,
+        RoundResult,
+        SelectResult,
+        SendResult,
+        SplitResult,
+        Status,
+    )
+    from swath.show import Bars, Did, MadeWorld, Ran, Reported, Selected
 
 app = typer.Typer(
     name="swath",
@@ -29,13 +51,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Decide which multi-sensor scenes to label next, and run the whole loop around their labels, on FiftyOne.\n\n"
     "Start with [bold]swath demo[/bold], or [bold]swath init NAME --kitti DIR[/bold] and then "
     "[bold]swath next --dataset NAME[/bold] until it says that you are done.",
 )
-rounds_app = typer.Typer(no_args_is_help=True, help="Cancel a round, or close it early.")
+rounds_app = typer.Typer(
+    no_args_is_help=True, help="Cancel a round, close it early, or have it labelled again."
+)
 app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
+DIFFERS: Final = 3  # exit code
+INTERRUPTED: Final = 130
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="The FiftyOne dataset.", show_default=False)]
 Config = Annotated[
@@ -48,87 +75,261 @@ AnnotatorName = Annotated[
 Folder = Annotated[
     Path | None, typer.Option("--folder", help="Folder of the files annotator.", show_default=False)
 ]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        "--encoder", help="descriptor, field:NAME, onnx:PATH, zoo:NAME or model:vN.", show_default=False
+    ),
+]
 Home = Annotated[
     Path | None,
     typer.Option(help="Where derived media, models and reports go.", show_default="~/.swath/NAME"),
 ]
+Round = Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")]
+Reason = Annotated[str, typer.Option(help="Why; recorded.")]
+LABELLING: Final = {"annotator": AnnotatorName, "folder": Folder}
+"""Options of the steps that annotators have a part in; settings, like `--encoder`: kept by the first step that succeeds."""
+
+
+class Rig(str, Enum):
+    """Sensors of a made world."""
+
+    kitti = "kitti"
+    surround = "surround"
+    images = "images"
+    cloud = "cloud"
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from swath import __version__
+
+        typer.echo(f"swath {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def swath(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    pass
+
+
+# ---------------------------------------------------------------------- what all commands share
 
 
 class Out:
-    """Where results go: a table for people, or one object for machines."""
+    """Where results go: tables for people, or one object for machines."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self.said = False
         self._stdout = sys.stdout
         if as_json:
             # Other libraries print to file descriptor 1: it is stderr from here on.
+            sys.stdout.flush()
             self._stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
             os.dup2(2, 1)
 
-    def result(self, value: Any, text: Callable[[Any], None], **also: Any) -> None:
+    def result(self, value: "Record", kept: Mapping[str, Any]) -> None:
+        """`kept`: settings that the command changed for good."""
+        from swath import show
+
         if self.as_json:
-            print(
-                json.dumps({**plain(value), **plain(also)}, ensure_ascii=False), file=self._stdout, flush=True
-            )
-        else:
-            text(value)
+            self.object({**value.as_json(), **({"kept": kept} if kept else {})})
+            return
+        show.result(value)
+        if kept:
+            listed = ", ".join(f"{name} = {new}" for name, new in kept.items())
+            show.note(f"kept for the rounds that follow: {listed}")
+
+    def error(self, text: str, code: int, line: str | None = None) -> int:
+        """One line on stderr (`line`, if that is another one); and the object that is due on stdout, unless there was one."""
+        from swath.words import printable
+
+        print(f"swath: {printable(line or text)}", file=sys.stderr)
+        if self.as_json and not self.said:
+            self.object({"error": text, "exit": code})
+        return code
+
+    def object(self, value: "Document") -> None:
+        self.said = True
+        print(json.dumps(value, ensure_ascii=False, default=str), file=self._stdout, flush=True)
 
 
-def plain(value: Any) -> Any:
-    """`value` as JSON has it."""
-    if hasattr(value, "as_json"):
-        return value.as_json()
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple, set)):
-        return [plain(one) for one in value]
-    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
+class _Interrupted(Exception):
+    """Ctrl-C, under a name that the parser's library does not catch."""
 
 
-@contextmanager
-def opened(
-    dataset: str, config: Path | None, annotator: str | None = None, folder: Path | None = None
-) -> Iterator[Loop]:
-    """The loop of `dataset`, with what the command line says put over its configuration, and progress bars."""
-    from swath.loop import Loop
+R = TypeVar("R", bound=Callable[..., Any])
 
-    with show.progress() as progress:
-        yield Loop.open(
-            dataset,
-            changes=changes_of(config, annotator, folder),
-            source=str(config or "command line"),
-            progress=progress,
-        )
+
+def alone(panel: str, name: str | None = None) -> Callable[[R], R]:
+    """A command that opens no loop: `--json` beside its own options; called with the progress bars first."""
+
+    def made(function: R) -> R:
+        def command(ctx: typer.Context, as_json: bool, **own: Any) -> int:
+            from swath import show
+
+            with show.progress() as bars:
+                value = function(bars, **own)
+            ctx.obj.result(value, {})
+            return 0
+
+        _add(app, panel, name, function, command, {}, {"as_json": (Json, False)})
+        return function
+
+    return made
+
+
+def on_loop(
+    panel: str,
+    name: str | None = None,
+    *,
+    on: typer.Typer = app,
+    settings: Mapping[str, Any] | None = None,
+    looks: bool = False,
+) -> Callable[[R], R]:
+    """A command on the loop of `--dataset`; called with the loop first.
+
+    `settings`: options that change the configuration, besides `--config`. `looks`: it writes nothing; the others first put
+    right what a killed process left behind. Its exit code is 3 where what came of it says that people are waited for.
+    """
+    settings = settings or {}
+
+    def made(function: R) -> R:
+        def command(
+            ctx: typer.Context, dataset: str, config: Path | None, as_json: bool, **given: Any
+        ) -> int:
+            from swath import show
+            from swath.loop import Loop
+
+            own = {option: value for option, value in given.items() if option not in settings}
+            changes = changes_of(config, **{option: given[option] for option in settings})
+            with show.progress() as bars:
+                loop = Loop.open(
+                    dataset,
+                    changes=changes,
+                    source=str(config or "command line"),
+                    progress=bars,
+                    held=bars.say,
+                )
+                writes = not (looks or own.get("dry_run") or own.get("check"))
+                if writes:
+                    loop.recover()
+                before = stored(loop) if changes and writes else {}
+                value = function(loop, **own)
+                after = stored(loop) if before else {}
+            kept = {name: new for name, new in after.items() if before.get(name) != new}
+            ctx.obj.result(value, kept)
+            return ended(value, ctx.obj)
+
+        first = {"dataset": (Dataset, inspect.Parameter.empty)}
+        last: dict[str, tuple[Any, Any]] = {option: (hint, None) for option, hint in settings.items()}
+        last |= {"config": (Config, None), "as_json": (Json, False)}
+        _add(on, panel, name, function, command, first, last)
+        return function
+
+    return made
+
+
+def _add(
+    on: typer.Typer,
+    panel: str,
+    name: str | None,
+    function: Callable[..., Any],
+    command: Callable[..., int],
+    first: Mapping[str, tuple[Any, Any]],
+    last: Mapping[str, tuple[Any, Any]],
+) -> None:
+    """Makes `command` a command with the options of `function` between `first` and `last`: name -> (annotation, default)."""
+
+    def parsed(*positional: Any, **given: Any) -> int:
+        try:
+            return command(*positional, **given)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+
+    own = list(inspect.signature(function).parameters.values())[1:]
+    options = {"ctx": (typer.Context, inspect.Parameter.empty), **first}
+    options |= {one.name: (one.annotation, one.default) for one in own}
+    options |= last
+    parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
+            for option, (hint, default) in options.items()
+        ]
+    )
+    parsed.__annotations__ = {option: hint for option, (hint, _) in options.items()}
+    parsed.__doc__ = function.__doc__
+    on.command(name or function.__name__, rich_help_panel=panel)(parsed)
 
 
 def changes_of(
-    config: Path | None, annotator: str | None = None, folder: Path | None = None
-) -> dict[str, Any]:
+    config: Path | None,
+    *,
+    annotator: str | None = None,
+    folder: Path | None = None,
+    encoder: str | None = None,
+) -> "Document":
+    """What the command line changes of the configuration."""
     from swath.config import read
 
     changes = read(config) if config else {}
+    if encoder:
+        changes = {**changes, "embed": {**_section(changes, "embed"), "encoder": encoder}}
     if annotator or folder:
-        section = dict(section_of(changes, "annotate"))
+        section = dict(_section(changes, "annotate"))
         section |= {"annotator": annotator} if annotator else {}
         section |= {"folder": str(folder.resolve()), "annotator": annotator or "files"} if folder else {}
         changes = {**changes, "annotate": section}
     return changes
 
 
-def section_of(changes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _section(changes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     section = changes.get(name) or {}
     if not isinstance(section, Mapping):
         raise ConfigError(f"--config: {name}: expected a mapping of settings, got {section!r}")
     return section
 
 
+def stored(loop: "Loop") -> dict[str, Any]:
+    """The settings that are in the journal: dotted name -> value."""
+    from swath.config import parse
+
+    return dict(_flat("", parse(loop.workspace.journal.loop().config, "the journal").model_dump(mode="json")))
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
+    if not isinstance(value, dict):
+        return [(name, value)]
+    return [pair for key, one in value.items() for pair in _flat(f"{name}.{key}" if name else str(key), one)]
+
+
+def ended(value: "Record", out: Out) -> int:
+    """The exit code of a command that gave back `value`."""
+    from swath.records.results import FetchResult, RepairResult, ReplayResult
+    from swath.show import Did, Ran
+
+    if isinstance(value, Did):
+        return ended(value.came, out)
+    if isinstance(value, Ran) and value.waits is not None:
+        return out.error(value.waits, DIFFERS)
+    waits = isinstance(value, FetchResult) and value.waiting > 0
+    differs = isinstance(value, ReplayResult) and not value.equal
+    if isinstance(value, RepairResult):
+        differs = value.checked_only and bool(value.differences or value.strangers or value.gone)
+    return DIFFERS if waits or differs else 0
+
+
 # ---------------------------------------------------------------------- begin
 
 
-@app.command(rich_help_panel=START)
+@alone(START)
 def demo(
+    bars: "Bars",
     folder: Annotated[Path, typer.Option(help="Where the made folder, models and report go.")] = Path("demo"),
     scenes: Annotated[int, typer.Option(min=40, help="Scenes to make.")] = 200,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds to run.")] = 2,
@@ -138,55 +339,60 @@ def demo(
         str, typer.Option("--dataset", "-d", help="Name of the dataset; one of a former demo is replaced.")
     ] = "swath-demo",
     config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "DemoResult":
     """A made KITTI folder, then the whole loop on it, and a report."""
+    from swath import show
     from swath.demo import run_demo
 
-    out = Out(as_json)
-    with show.progress() as progress:
-        result = run_demo(
-            folder,
-            dataset,
-            scenes=scenes,
-            rounds=rounds,
-            seed=seed,
-            scale=scale,
-            changes=changes_of(config),
-            progress=progress,
-            tell=show.step,
-        )
-    out.result(result, show.demo)
+    sizes = {"scenes": scenes, "rounds": rounds, "seed": seed}
+    return run_demo(
+        folder, dataset, **sizes, scale=scale, changes=changes_of(config), progress=bars, tell=show.step
+    )
 
 
-@app.command(rich_help_panel=START)
+@alone(START)
 def world(
+    bars: "Bars",
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to make.")],
+    rig: Annotated[
+        Rig,
+        typer.Option(help="Its sensors: KITTI's, six cameras and a cloud, cameras only, or a cloud only."),
+    ] = Rig.kitti,
     scenes: Annotated[int, typer.Option(min=1, help="Scenes to make.")] = 200,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.")] = 0,
     scale: Annotated[float, typer.Option(min=0.1, max=1, help="Image size, as a share of KITTI's.")] = 0.5,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
-    as_json: Json = False,
-) -> None:
-    """Only the made KITTI folder: left and right images, LiDAR, exact labels, calibration."""
+) -> "MadeWorld":
+    """Only the made folder: images, LiDAR, exact labels, calibration."""
+    from swath.show import MadeWorld
     from swath.worlds import make_world
 
-    out = Out(as_json)
-    with show.progress() as progress:
-        result = make_world(
-            folder, scenes=scenes, seed=seed, scale=scale, workers=workers, progress=progress("make scenes")
-        )
-    out.result(result, show.world)
+    made = make_world(
+        folder,
+        rig=rig.value,
+        scenes=scenes,
+        seed=seed,
+        scale=scale,
+        workers=workers,
+        progress=bars("make scenes"),
+    )
+    return MadeWorld(root=str(made.root), scenes=made.scenes, drives=made.drives, objects=made.objects)
 
 
-@app.command(rich_help_panel=START)
+@alone(START)
 def init(
+    bars: "Bars",
     name: Annotated[str, typer.Argument(help="Name of the dataset.")],
     kitti: Annotated[
-        Path | None, typer.Option(help="KITTI object folder (training/image_2, ...).", show_default=False)
+        Path | None,
+        typer.Option(metavar="DIR", help="KITTI object folder (training/image_2, ...).", show_default=False),
+    ] = None,
+    rig: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Rig folder: any cameras and clouds.", show_default=False),
     ] = None,
     fiftyone: Annotated[
-        str | None, typer.Option(help="A FiftyOne dataset that exists.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="A FiftyOne dataset that exists.", show_default=False)
     ] = None,
     classes: Annotated[
         str | None, typer.Option(help="Class map, comma separated.", show_default="KITTI's")
@@ -194,109 +400,78 @@ def init(
     strict: Annotated[bool, typer.Option(help="Damaged files are an error.")] = False,
     home: Home = None,
     config: Config = None,
-    as_json: Json = False,
-) -> None:
-    """Take scenes in: a KITTI folder, or a FiftyOne dataset. Again: adds what is new."""
+) -> "InitResult":
+    """Take scenes in: a KITTI folder, a rig folder, or a FiftyOne dataset. Again: adds what is new."""
     from swath.loop import Loop
+    from swath.suggest import init as suggested
 
-    out = Out(as_json)
+    if sum(one is not None for one in (kitti, rig, fiftyone)) != 1:
+        raise typer.BadParameter("give one of --kitti DIR, --rig DIR and --fiftyone NAME")
     changes = changes_of(config)
-    if classes:
+    if classes is not None:
         changes["classes"] = [one.strip() for one in classes.split(",")]
-    if (kitti is None) == (fiftyone is None):
-        raise typer.BadParameter("give one of --kitti DIR and --fiftyone NAME")
+    if kitti is not None:
+        return Loop.init_kitti(name, kitti, changes=changes, home=home, strict=strict, progress=bars)[1]
+    if rig is not None:
+        return Loop.init_rig(name, rig, changes=changes, home=home, strict=strict, progress=bars)[1]
     if fiftyone is not None and fiftyone != name:
-        raise ConfigError(
-            f"init: a loop runs on the dataset itself: `swath init {fiftyone} --fiftyone {fiftyone}`"
-        )
-    with show.progress() as progress:
-        if kitti is not None:
-            _, result = Loop.init_kitti(
-                name, kitti, changes=changes, home=home, strict=strict, progress=progress
-            )
-        else:
-            _, result = Loop.init_fiftyone(name, changes=changes, home=home, progress=progress)
-    out.result(result, show.init)
+        how = suggested(fiftyone, "--fiftyone", fiftyone)
+        raise ConfigError(f"init: a loop runs on the dataset itself: `{how}`")
+    return Loop.init_fiftyone(name, changes=changes, home=home, progress=bars)[1]
 
 
-@app.command(rich_help_panel=START)
+@alone(START)
 def adopt(
+    bars: "Bars",
     name: Annotated[str, typer.Argument(help="A FiftyOne dataset that was run by hand with the guide.")],
     fix: Annotated[
         bool, typer.Option("--fix", help="Make tags, status and views what the journal says.")
     ] = False,
     home: Home = None,
     config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "AdoptResult":
     """Take over a loop that was run by hand; say what does not add up."""
     from swath.loop import Loop
 
-    out = Out(as_json)
-    with show.progress() as progress:
-        _, result = Loop.adopt(name, changes=changes_of(config), home=home, fix=fix, progress=progress)
-    out.result(result, show.adopt)
+    return Loop.adopt(name, changes=changes_of(config), home=home, fix=fix, progress=bars)[1]
 
 
 # ---------------------------------------------------------------------- steps
 
 
-@app.command(rich_help_panel=STEP)
-def split(dataset: Dataset, config: Config = None, as_json: Json = False) -> None:
+@on_loop(STEP)
+def split(loop: "Loop") -> "SplitResult":
     """Split by drive into test (frozen), val, golden and pool; audit for leaks."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.split()
-    out.result(result, show.split)
+    return loop.split()
 
 
-@app.command(rich_help_panel=STEP)
-def embed(
-    dataset: Dataset,
-    encoder: Annotated[
-        str | None,
-        typer.Option(help="descriptor, field:NAME, onnx:PATH, zoo:NAME or model:vN.", show_default=False),
-    ] = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@on_loop(STEP, settings={"encoder": Encoder})
+def embed(loop: "Loop") -> "EmbedResult":
     """Vectors for pool, val and golden: what is missing or stale."""
-    from swath.loop import Loop
-
-    out = Out(as_json)
-    changes = changes_of(config)
-    if encoder:
-        changes["embed"] = {**section_of(changes, "embed"), "encoder": encoder}
-    with show.progress() as progress:
-        result = Loop.open(
-            dataset, changes=changes, source=str(config or "--encoder"), progress=progress
-        ).embed()
-    out.result(result, show.embed)
+    return loop.embed()
 
 
-@app.command(rich_help_panel=STEP)
+@on_loop(STEP, settings=LABELLING)
 def reference(
-    dataset: Dataset,
+    loop: "Loop",
     field: Annotated[
-        str | None, typer.Option("--from", help="Take over the labels of this field.", show_default=False)
+        str | None,
+        typer.Option(
+            "--from", metavar="FIELD", help="Take over the labels of this field.", show_default=False
+        ),
     ] = None,
     final: Annotated[bool, typer.Option("--final", help="Test, before its final evaluation.")] = False,
-    annotator: AnnotatorName = None,
-    folder: Folder = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "ReferenceResult | FetchResult":
     """Careful labels of val and golden, once: from a field, or by the annotator."""
-    out = Out(as_json)
-    with opened(dataset, config, annotator, folder) as loop:
-        result = loop.reference(field, final=final)
-    out.result(result, show.reference)
-    waits(getattr(result, "waiting", 0))
+    return loop.reference(field, final=final)
 
 
-@app.command(rich_help_panel=STEP)
+@on_loop(STEP)
 def select(
-    dataset: Dataset,
+    loop: "Loop",
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="So many scenes, in place of a share.", show_default=False)
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the batch; write nothing.")] = False,
     exclude: Annotated[
         list[str] | None, typer.Option(help="Keep this scene out; may be given again.", show_default=False)
@@ -305,326 +480,230 @@ def select(
         bool, typer.Option("--explain", help="Every scene with its reason and its picture's path.")
     ] = False,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on after a decision to stop.")] = False,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "SelectResult | Selected":
     """Choose the next batch: 30 % coverage, 70 % like the failures; exactly to budget."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.select(exclude=exclude or (), dry_run=dry_run, anyway=anyway)
-        pictures = loop.pictures([choice.key for choice in result.scenes]) if explain or dry_run else {}
-    out.result(
-        result, lambda value: show.select(value, pictures), **({"pictures": pictures} if pictures else {})
-    )
+    from swath.show import Selected
+
+    batch = loop.select(exclude=exclude or (), dry_run=dry_run, anyway=anyway, budget=budget)
+    if not (explain or dry_run):
+        return batch
+    return Selected(batch=batch, pictures=loop.pictures([choice.key for choice in batch.scenes]))
 
 
-@app.command(rich_help_panel=STEP)
-def send(
-    dataset: Dataset,
-    annotator: AnnotatorName = None,
-    folder: Folder = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@on_loop(STEP, settings=LABELLING)
+def send(loop: "Loop") -> "SendResult":
     """Hand the open batch to annotators, golden scenes mixed in."""
-    out = Out(as_json)
-    with opened(dataset, config, annotator, folder) as loop:
-        result = loop.send()
-    out.result(result, show.send)
+    return loop.send()
 
 
-@app.command(rich_help_panel=STEP)
-def fetch(
-    dataset: Dataset,
-    annotator: AnnotatorName = None,
-    folder: Folder = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@on_loop(STEP, settings=LABELLING)
+def fetch(loop: "Loop") -> "FetchResult":
     """Take in what annotators answered so far."""
-    out = Out(as_json)
-    with opened(dataset, config, annotator, folder) as loop:
-        result = loop.fetch()
-    out.result(result, show.fetch)
-    waits(result.waiting)
+    return loop.fetch()
 
 
-@app.command(rich_help_panel=STEP)
-def check(dataset: Dataset, config: Config = None, as_json: Json = False) -> None:
+@on_loop(STEP)
+def check(loop: "Loop") -> "Checked":
     """Labels that cannot be right: in 2D, in 3D, between the sensors."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.check()
-    out.result(result, show.check)
+    return loop.check()
 
 
-@app.command(rich_help_panel=STEP)
+@on_loop(STEP)
 def golden(
-    dataset: Dataset,
+    loop: "Loop",
     override: Annotated[
-        str | None, typer.Option(help="Go on despite a block, for this reason.", show_default=False)
+        str | None,
+        typer.Option(metavar="REASON", help="Go on despite a block, for this reason.", show_default=False),
     ] = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "GoldenChecked":
     """Blind labels of the golden scenes against their reference: pass, warn or block."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.golden(override=override)
-    out.result(result, show.golden)
+    return loop.golden(override=override)
 
 
-@app.command(rich_help_panel=STEP)
-def train(dataset: Dataset, config: Config = None, as_json: Json = False) -> None:
+@on_loop(STEP)
+def train(loop: "Loop") -> "Trained":
     """Train the round's model on the labelled pool."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.train()
-    out.result(result, show.train)
+    return loop.train()
 
 
-@app.command(rich_help_panel=STEP)
+@on_loop(STEP)
 def evaluate(
-    dataset: Dataset,
+    loop: "Loop",
     final: Annotated[bool, typer.Option("--final", help="On test, whose reference must be there.")] = False,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "EvaluateResult":
     """Score the model on val and tag its failures."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.evaluate(final=final)
-    out.result(result, show.evaluate)
+    return loop.evaluate(final=final)
 
 
-@app.command(rich_help_panel=STEP)
-def stop(dataset: Dataset, config: Config = None, as_json: Json = False) -> None:
+@on_loop(STEP)
+def stop(loop: "Loop") -> "Stopped":
     """Go on, or stop? With every criterion's number; closes the round."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.stop()
-    out.result(result, show.stop)
+    return loop.stop()
 
 
 # ---------------------------------------------------------------------- the loop
 
 
-@app.command("next", rich_help_panel=LOOK)
-def next_(
-    dataset: Dataset,
-    annotator: AnnotatorName = None,
-    folder: Folder = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@on_loop(LOOK, "next", settings=LABELLING)
+def next_(loop: "Loop") -> "Did":
     """Do the next step, and say why it is next."""
-    out = Out(as_json)
-    with opened(dataset, config, annotator, folder) as loop:
-        plan, result = loop.next()
-    out.result({"step": plan.step, "why": plan.why, "result": result}, lambda value: show.step(plan, result))
-    waits(getattr(result, "waiting", 0))
+    from swath.show import Did
+
+    plan, came = loop.next()
+    return Did(plan=plan, came=came)
 
 
-@app.command(rich_help_panel=LOOK)
+@on_loop(LOOK, settings=LABELLING)
 def run(
-    dataset: Dataset,
-    rounds: Annotated[int, typer.Option(min=1, help="Until this many rounds are closed.")] = 1,
+    loop: "Loop",
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Until this many rounds are closed, those before included.")
+    ] = 1,
     until: Annotated[str | None, typer.Option(help="Until this step was done.", show_default=False)] = None,
-    annotator: AnnotatorName = None,
-    folder: Folder = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "Ran":
     """Step after step, until the rounds are closed or people are needed."""
-    out = Out(as_json)
-    with opened(dataset, config, annotator, folder) as loop:
-        result = loop.run(rounds, until=until, tell=show.step)
-        status = loop.status()
-    out.result(
-        {"steps": [step for step, _ in result.done], "waits": result.waits, "status": status},
-        lambda value: show.status(status),
-    )
-    if result.waits:
-        raise WaitingError(result.waits)
+    from swath import show
+
+    came = loop.run(rounds, until=until, tell=show.step)
+    return show.Ran(steps=tuple(step for step, _ in came.done), waits=came.waits, status=loop.status())
 
 
-@app.command(rich_help_panel=LOOK)
-def status(dataset: Dataset, config: Config = None, as_json: Json = False) -> None:
+@on_loop(LOOK, looks=True)
+def status(loop: "Loop") -> "Status":
     """Where the loop stands, by scene, slice and round."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.status()
-    out.result(result, show.status)
+    return loop.status()
 
 
-@app.command(rich_help_panel=LOOK)
+@on_loop(LOOK, looks=True)
+def batch(loop: "Loop", name: Round) -> "BatchResult":
+    """A committed batch: its scenes, why each was chosen, what became of it, where its picture is."""
+    return loop.batch(name)
+
+
+@on_loop(LOOK, looks=True)
 def report(
-    dataset: Dataset,
+    loop: "Loop",
     to: Annotated[
         Path | None, typer.Option(help="File to write.", show_default="report.html in the dataset's folder")
     ] = None,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "Reported":
     """One self-contained HTML file: rounds, batches with reasons, failures with pictures."""
-    from swath.report import write_report
+    from swath.show import Reported
 
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        path = write_report(loop.workspace, loop.status(), to)
-    out.result({"report": str(path)}, lambda value: show.line(f"report: {path}"))
+    return Reported(report=str(loop.report(to)))
 
 
-@app.command(rich_help_panel=LOOK)
+@on_loop(LOOK, looks=True)
 def explain(
-    scene: Annotated[str, typer.Argument(help="Key of a scene, or its FiftyOne id.")],
-    dataset: Dataset,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+    loop: "Loop", scene: Annotated[str, typer.Argument(help="Key of a scene, or its FiftyOne id.")]
+) -> "ExplainResult":
     """Why a scene is where it is: split, rounds, stream, rank, score, the failure it answers."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.explain(scene)
-    out.result(result, show.explain)
+    return loop.explain(scene)
 
 
-@app.command(rich_help_panel=LOOK)
-def replay(
-    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
-    dataset: Dataset,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@on_loop(LOOK, looks=True)
+def replay(loop: "Loop", name: Round) -> "ReplayResult":
     """Choose a batch again from its manifest and compare, byte by byte."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.replay(name)
-    out.result(result, show.replay)
-    if not result.equal:
-        raise typer.Exit(3)
+    return loop.replay(name)
 
 
-@app.command(rich_help_panel=LOOK)
+@on_loop(LOOK)
 def repair(
-    dataset: Dataset,
+    loop: "Loop",
     check: Annotated[
         bool, typer.Option("--check", help="Only say what differs (exit code 3 if anything does).")
     ] = False,
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+) -> "RepairResult":
     """Make tags, status, views and info what the journal says."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.repair(check=check)
-    out.result(result, show.repair)
-    if check and (result.differences or result.strangers or result.gone):
-        raise typer.Exit(3)
+    return loop.repair(check=check)
 
 
 @app.command("app", rich_help_panel=LOOK)
-def app_(
-    dataset: Dataset, port: Annotated[int, typer.Option(help="On loopback.")] = 5151, config: Config = None
-) -> None:
+def app_(dataset: Dataset, port: Annotated[int, typer.Option(help="On loopback.")] = 5151) -> None:
     """Open the dataset in FiftyOne's App, until interrupted."""
-    with opened(dataset, config) as loop:
-        import fiftyone as fo
+    from swath import show
+    from swath.loop import Loop
 
-        session = fo.launch_app(loop.workspace.scenes.dataset, port=port, address="127.0.0.1", remote=True)
-        show.line(f"http://127.0.0.1:{port}/datasets/{dataset} (Ctrl-C ends it)")
+    loop = Loop.open(dataset)
+    import fiftyone as fo
+
+    session = fo.launch_app(loop.workspace.scenes.dataset, port=port, address="127.0.0.1", remote=True)
+    show.line(f"http://127.0.0.1:{port}/datasets/{dataset} (Ctrl-C ends it)")
+    with suppress(KeyboardInterrupt):
         session.wait(-1)
 
 
-@rounds_app.command("cancel")
-def round_cancel(
-    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
-    dataset: Dataset,
-    reason: Annotated[str, typer.Option(help="Why; recorded.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@on_loop(LOOK, on=rounds_app)
+def cancel(loop: "Loop", name: Round, reason: Reason) -> "RoundResult":
     """Cancel a round before its model is trained; labels that came are kept."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.cancel(name, reason)
-    out.result(result, show.round_)
+    return loop.cancel(name, reason)
 
 
-@rounds_app.command("reopen")
-def round_reopen(
-    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
-    dataset: Dataset,
-    reason: Annotated[str, typer.Option(help="Why; recorded.")],
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+@on_loop(LOOK, on=rounds_app)
+def reopen(loop: "Loop", name: Round, reason: Reason) -> "RoundResult":
     """Have a labelled round labelled again, golden scenes too, before its model is trained."""
-    out = Out(as_json)
-    with opened(dataset, config) as loop:
-        result = loop.reopen(name, reason)
-    out.result(result, show.round_)
+    return loop.reopen(name, reason)
 
 
-@rounds_app.command("close")
-def round_close(
-    name: Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")],
-    dataset: Dataset,
+@on_loop(LOOK, on=rounds_app)
+def close(
+    loop: "Loop",
+    name: Round,
     return_missing: Annotated[
         bool, typer.Option("--return-missing", help="What was not labelled goes back to the pool.")
     ] = False,
-    reason: Annotated[str, typer.Option(help="Why; recorded.")] = "",
-    config: Config = None,
-    as_json: Json = False,
-) -> None:
+    reason: Reason = "",
+) -> "RoundResult":
     """End the wait for labels; go on with those that came."""
-    out = Out(as_json)
     if not return_missing:
         raise ConfigError(
             f"round close {name}: scenes without labels go back to the pool; say so: --return-missing"
         )
-    with opened(dataset, config) as loop:
-        result = loop.close_round(name, reason)
-    out.result(result, show.round_)
+    return loop.close_round(name, reason)
 
 
-def waits(scenes: int) -> None:
-    """Ends with exit code 3 when people are waited for."""
-    if scenes:
-        raise typer.Exit(3)
+# ---------------------------------------------------------------------- how it ends
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: errors become one line and an exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    sys.exit(_run(arguments, Out("--json" in arguments)))
+
+
+UsageError: Final = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
+
+
+def _run(arguments: list[str], out: Out) -> int:
     try:
-        app(args=arguments, standalone_mode=True)
+        code = app(args=arguments, standalone_mode=False, obj=out) or 0
+        if code == INTERRUPTED:
+            raise _Interrupted
+        return int(code)
     except SwathError as error:
-        print(f"swath: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("swath: interrupted; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+        return out.error(str(error), error.exit_code)
+    except (KeyboardInterrupt, _Interrupted, typer.Abort):
+        return out.error("interrupted; run the same command again to go on", INTERRUPTED)
     except Exception as error:
-        if user_line := database_line(error):
-            print(f"swath: {user_line}", file=sys.stderr)
-            sys.exit(1)
+        if isinstance(error, UsageError):
+            return _usage(error, out)
+        from swath.database import user_line
+
+        if line := user_line(error):
+            return out.error(line, 1)
         import traceback
 
         traceback.print_exc()
-        print("swath: this is a defect; please report it with the lines above", file=sys.stderr)
-        sys.exit(4)
+        what = f"{type(error).__name__}: {error}"
+        return out.error(what, 4, line="this is a defect; please report it with the lines above")
 
 
-def database_line(error: Exception) -> str | None:
-    """A line for people when the database went away; None for anything else."""
-    if type(error).__module__.startswith("pymongo"):
-        return (
-            f"the database went away ({type(error).__name__}: {str(error).split(',')[0][:200]}); what was acknowledged is "
-            "safe; start it and run the same command again"
-        )
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full ({error.filename or 'no space left'}); make room and run the same command again"
-    return None
+def _usage(error: Any, out: Out) -> int:
+    """What the parser could not take, as it words it."""
+    error.show()
+    if out.as_json:
+        out.object({"error": error.format_message(), "exit": error.exit_code})
+    return int(error.exit_code)
 
 
 if __name__ == "__main__":

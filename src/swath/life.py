@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from swath.errors import StateError, WaitingError
 from swath.records.batch import FINAL_REFERENCE, REFERENCE, Batch, State
 from swath.records.loop import LoopRecord
+from swath.records.shown import Next
 from swath.suggest import command
 
 STEPS: Final = (
@@ -149,15 +150,6 @@ def may_select(batches: Sequence[Batch], *, anyway: bool = False) -> Batch | Non
 
 
 @dataclass(frozen=True)
-class Next:
-    """The next step; `step` is None when there is none, `people` says that it waits for somebody."""
-
-    step: str | None
-    why: str
-    people: bool = False
-
-
-@dataclass(frozen=True)
 class Situation:
     """What `plan` looks at besides the records. `waiting`: scenes of the open batch that nobody has looked at; `holder`: who
     holds the dataset; `encoder`: the configured one; `annotator`: whether somebody is there to label."""
@@ -196,6 +188,8 @@ def _open(batch: Batch, at: Situation) -> Next:
         return Next("select", f"{batch.round} is being committed by {by}", at.holder is not None)
     if batch.state == "committed":
         return Next("send", f"{batch.size.size} scenes of {batch.round} wait to be sent to annotators")
+    if batch.unsent:
+        return Next("send", f"{batch.round} was reopened: it waits to be sent to its annotators again")
     return Next("fetch", f"{at.waiting} scenes of {batch.round} wait for labels")
 
 

@@ -11,9 +11,10 @@ from swath import config as configuration
 from swath import life
 from swath.config import LoopConfig
 from swath.errors import ConfigError, StateError, UnknownNameError, WaitingError
-from swath.life import STEPS, Next
+from swath.life import STEPS
 from swath.records.loop import Configured
 from swath.records.results import FetchResult, RunResult, StepResult
+from swath.records.shown import Next
 from swath.store.scenes import Scenes, load_dataset, open_journal
 from swath.suggest import command
 from swath.workspace import Progress, Workspace, default_home, silent

@@ -1,20 +1,131 @@
-"""Results as people read them in a terminal: short tables, the numbers that matter, what to do next."""
+"""Results as people read them in a terminal: short tables, the numbers that matter, what to do next.
+
+`result` prints any of them: one function per record, found by its type. `progress` draws bars beside the work.
+"""
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from functools import singledispatch
+from pathlib import Path
+from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from swath.demo import DemoResult
+from swath.errors import some
+from swath.life import Next
+from swath.records.base import Document, Record
+from swath.records.batch import Checked, Failure, Figures, GoldenChecked, Left, Stopped, Trained
+from swath.records.results import (
+    AdoptResult,
+    BatchResult,
+    BatchScene,
+    Choice,
+    EmbedResult,
+    EvaluateResult,
+    ExplainedRound,
+    ExplainResult,
+    FetchResult,
+    InitResult,
+    ReferenceResult,
+    RepairResult,
+    ReplayResult,
+    RoundResult,
+    RoundStatus,
+    SelectResult,
+    SendResult,
+    SplitResult,
+    Status,
+)
+from swath.suggest import command, init, ways_on
+from swath.words import UNKNOWN, counts, estimated, number, percent, printable, ranked
+
+PATIENCE: Final = 1.0  # seconds before a bar shows: short work stays quiet
+EVERY: Final = 5.0  # seconds between lines where no bar can be drawn
+FEW, SOME, MANY = 5, 10, 20  # lines of a list that are shown
 Tick = Callable[[int, int], None]
-PATIENCE = 1.0  # seconds before a bar shows: short work stays quiet
+
+
+# ---------------------------------------------------------------------- while it works
+
+
+class Bars:
+    """Progress on standard error of whatever takes longer than a second: a bar that leaves nothing behind, or a line now and
+    then where that is no terminal. One at a time: what was begun before is over."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        self._bar: Progress | None = None
+        self._of: str | None = None
+
+    def __call__(self, title: str) -> Tick:
+        """Begins `title`; returns what is told how many are done, and of how many."""
+        self.clear()
+        started = said = time.monotonic()
+
+        def tick(done: int, of: int) -> None:
+            nonlocal said
+            now = time.monotonic()
+            if done >= of:
+                self.clear()
+            elif self._live:
+                if now - started >= PATIENCE:
+                    self._draw(title, done, of)
+            elif now - said >= EVERY:
+                said = now
+                print(f"{title}: {done} of {of}", file=sys.stderr, flush=True)
+
+        return tick
+
+    def _draw(self, title: str, done: int, of: int) -> None:
+        if self._bar is None or self._of != title:
+            self.clear()
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+            )
+            err = Console(stderr=True)
+            self._bar = Progress(
+                *columns, console=err, transient=True, redirect_stdout=sys.stdout.isatty()
+            )  # what goes to a file must not end in the terminal
+            self._bar.add_task(escape(title), total=of)
+            self._of = title
+            self._bar.start()
+        self._bar.update(self._bar.task_ids[0], completed=done, total=of)
+
+    def clear(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def say(self, text: str) -> None:
+        """A line about what is going on, on standard error."""
+        self.clear()
+        print(f"swath: {printable(text)}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress() -> Iterator[Bars]:
+    """Bars for as long as it lasts; none is left, whatever it ends with."""
+    bars = Bars()
+    try:
+        yield bars
+    finally:
+        bars.clear()
+
+
+# ---------------------------------------------------------------------- lines
 
 
 def console() -> Console:
@@ -23,410 +134,535 @@ def console() -> Console:
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=wide)
 
 
-@contextmanager
-def progress() -> Iterator[Callable[[str], Tick]]:
-    """Bars on standard error for whatever takes longer than a second; lines now and then where that is no terminal."""
-    bars = Progress(
-        TextColumn("[progress.description]{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
-    live = sys.stderr.isatty()
-
-    def begin(title: str) -> Tick:
-        started = time.monotonic()
-        task: list[Any] = []
-        said = [started]
-
-        def tick(done: int, of: int) -> None:
-            now = time.monotonic()
-            if now - started < PATIENCE and not task:
-                return
-            if live:
-                if not task:
-                    bars.start()
-                    task.append(bars.add_task(title, total=of))
-                bars.update(task[0], completed=done, total=of)
-                if done >= of:
-                    bars.remove_task(task.pop())
-            elif now - said[0] >= 5 and done < of:
-                said[0] = now
-                print(f"{title}: {done} of {of}", file=sys.stderr, flush=True)
-
-        return tick
-
-    try:
-        yield begin
-    finally:
-        if bars.live.is_started:  # else it would print an empty line
-            bars.stop()
-
-
 def line(text: str) -> None:
-    console().print(escape(text))
+    console().print(escape(printable(text)))
 
 
-def notes(lines: Any) -> None:
-    for one in lines or ():
-        console().print(f"  [yellow]note:[/yellow] {escape(str(one))}")
+def note(text: str) -> None:
+    console().print(f"  [yellow]note:[/yellow] {escape(printable(text))}")
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
+def notes(lines: Iterable[str]) -> None:
+    for one in lines:
+        note(one)
 
 
-def interval(estimate: Mapping[str, float | None]) -> str:
-    """`0.31 (0.22 to 0.40)`."""
-    if estimate["value"] is None:
-        return "–"
-    if estimate["low"] is None:
-        return number(estimate["value"])
-    return f"{number(estimate['value'])} ({number(estimate['low'])} to {number(estimate['high'])})"
+def first(lines: Sequence[str], most: int, indent: str = "    ") -> None:
+    """The first `most` of `lines`, and how many more there are."""
+    for one in lines[:most]:
+        line(f"{indent}{one}")
+    if len(lines) > most:
+        line(f"{indent}... and {len(lines) - most} more (--json lists all)")
 
 
-def counts(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{value} {name}" for name, value in values.items()) or "none"
+def table(titles: Mapping[str, str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """`titles`: column -> "left" or "right". Cells hold markup of their own: `_cell` escapes them."""
+    made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for name, side in titles.items():
+        made.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    console().print(made)
 
 
-# ---------------------------------------------------------------------- one function per result
+def _cell(value: object) -> str:
+    return UNKNOWN if value is None else escape(printable(str(value)))
 
 
-def world(result: Any) -> None:
-    line(f"{result.scenes} scenes in {result.drives} drives: {result.root}")
-    line(f"  objects: {counts(dict(sorted(result.objects.items(), key=lambda one: -one[1])))}")
+def _verdict(word: str | None) -> str:
+    """A verdict in its colour: a `block` must not look like a `pass`."""
+    colour = {"pass": "green", "block": "red", "cancelled": "red", "warn": "yellow"}.get(word or "")
+    return f"[{colour}]{word}[/{colour}]" if colour else _cell(word)
 
 
-def init(result: Any) -> None:
+def _places(paths: Sequence[str]) -> tuple[str, list[str]]:
+    """The folder that all of `paths` are in, and their names in it; "" where there is no such folder."""
+    there = [str(Path(path).parent) for path in paths if path]
+    folder = os.path.commonpath(there) if there and all(map(os.path.isabs, there)) else ""
+    if len(folder) < 2:
+        return "", list(paths)
+    return folder, [os.path.relpath(path, folder) if path else "" for path in paths]
+
+
+def _pictures(paths: Sequence[str]) -> list[str]:
+    """Names of pictures, after a line that says where they are."""
+    folder, names = _places(paths)
+    if folder:
+        line(f"  pictures are in {folder}")
+    return names
+
+
+# ---------------------------------------------------------------------- what commands give back, besides steps
+
+
+class MadeWorld(Record):
+    """`swath world`."""
+
+    root: str
+    scenes: int
+    drives: int
+    objects: dict[str, int]
+
+
+class Selected(Record):
+    """`swath select` with a picture's path for every scene."""
+
+    batch: SelectResult
+    pictures: dict[str, str]
+
+    def as_json(self) -> Document:
+        return {**self.batch.as_json(), "pictures": self.pictures}
+
+
+class Did(Record):
+    """`swath next`: the step, why it was next, and what came of it."""
+
+    plan: Next
+    came: Record
+
+    def as_json(self) -> Document:
+        return {"step": self.plan.step, "why": self.plan.why, "result": self.came.as_json()}
+
+
+class Ran(Record):
+    """`swath run`: the steps, why it ended before the rounds were closed, and where the loop stands."""
+
+    steps: tuple[str, ...]
+    waits: str | None
+    status: Status
+
+    def as_json(self) -> Document:
+        return {"steps": list(self.steps), "waits": self.waits, "status": self.status.as_json()}
+
+
+class Reported(Record):
+    """`swath report`."""
+
+    report: str
+
+
+# ---------------------------------------------------------------------- one function per record
+
+
+@singledispatch
+def result(value: Record) -> None:
+    """Prints what a command or a step gives back."""
+    raise TypeError(f"nothing shows a {type(value).__name__}")
+
+
+@result.register
+def world(value: MadeWorld) -> None:
+    line(f"{value.scenes} scenes in {value.drives} drives: {value.root}")
+    line(f"  objects: {ranked(value.objects)}")
+
+
+@result.register
+def begun(value: InitResult) -> None:
+    line(f"{value.dataset}: {value.scenes} scenes, {value.added} of them new; slices: {counts(value.slices)}")
+    if value.set_aside:
+        note(f"{value.set_aside} new frames are of test drives and were set aside")
+    notes(value.notes)
+    if value.damages:
+        line(f"  {len(value.damages)} things could not be used:")
+        where = [one.file if one.line is None else f"{one.file}:{one.line}" for one in value.damages]
+        first([f"{at}: {one.reason}" for at, one in zip(where, value.damages, strict=True)], MANY)
+
+
+@result.register
+def adopted(value: AdoptResult) -> None:
+    rounds = counts({f"scenes in {name}": size for name, size in value.rounds.items()})
+    line(f"{value.dataset}: {value.scenes} scenes; {counts(value.splits)}; rounds: {rounds}")
+    notes(value.problems)
+    if value.problems and not value.fixed:
+        line(f"  nothing was changed in the dataset; `{command('repair', value.dataset)}` puts it right")
+
+
+@result.register
+def split(value: SplitResult) -> None:
     line(
-        f"{result.dataset}: {result.scenes} scenes, {result.added} of them new; slices: {counts(result.slices)}"
+        f"split: {counts(value.splits)} (from {value.units} units; test is frozen, {value.test_sha256[:12]})"
     )
-    if result.set_aside:
-        notes([f"{result.set_aside} new frames are of test drives and were set aside"])
-    if result.damages:
-        line(f"  {len(result.damages)} things could not be used:")
-        for one in result.damages[:20]:
-            where = f"{one['file']}:{one['line']}" if one["line"] else one["file"]
-            line(f"    {where}: {one['reason']}")
-        if len(result.damages) > 20:
-            line(f"    ... and {len(result.damages) - 20} more (--json lists all)")
-
-
-def adopt(result: Any) -> None:
-    rounds = counts({f"scenes in {name}": size for name, size in result.rounds.items()})
-    line(f"{result.dataset}: {result.scenes} scenes; {counts(result.splits)}; rounds: {rounds}")
-    notes(result.problems)
-    if result.problems and not result.fixed:
-        line(f"  nothing was changed in the dataset; `swath repair --dataset {result.dataset}` puts it right")
-
-
-def split(result: Any) -> None:
-    line(
-        f"split: {counts(result.splits)} (from {result.units} units; test is frozen, {result.test_sha256[:12]})"
-    )
-    if result.closest:
-        pair = result.closest[0]
+    for pair in value.closest[:1]:
+        (one, other), (here, there) = pair.scenes, pair.splits
         line(
-            f"  most alike across splits: {pair['scenes'][0]} ({pair['splits'][0]}) and {pair['scenes'][1]} "
-            f"({pair['splits'][1]}), cosine similarity {pair['similarity']:.4f}; {len(result.closest)} pairs in --json"
+            f"  most alike across splits: {one} ({here}) and {other} ({there}), cosine similarity "
+            f"{number(pair.similarity, 4)}; {len(value.closest)} pairs in --json"
         )
-    notes(result.notes)
+    notes(value.notes)
 
 
-def embed(result: Any) -> None:
+@result.register
+def embedded(value: EmbedResult) -> None:
     line(
-        f"embed: {result.scenes} scenes, {result.computed} computed with {result.encoder} ({result.dim} dimensions)"
+        f"embed: {value.scenes} scenes, {value.computed} computed with {value.encoder} ({value.dim} dimensions)"
     )
-    if result.problems:
-        listed = "; ".join(f"{key}: {why}" for key, why in result.problems[:5])
-        notes([f"{len(result.problems)} scenes have no usable vector and are excluded: {listed}"])
+    if value.problems:
+        listed = "; ".join(f"{key}: {why}" for key, why in value.problems[:FEW])
+        note(f"{len(value.problems)} scenes have no usable vector and are excluded: {listed}")
 
 
-def reference(result: Any) -> None:
-    if hasattr(result, "waiting"):
-        fetch(result)
-        return
-    line(f"reference: {result.scenes} scenes, labels: {counts(result.labels)}")
-    if result.without:
-        notes([f"nothing was found for {len(result.without)}: {', '.join(result.without[:5])}"])
-    quarantine(result.rejected)
+@result.register
+def reference(value: ReferenceResult) -> None:
+    line(f"{value.batch}: {value.scenes} scenes, labels: {counts(value.labels)}; it is {value.state}")
+    if value.without:
+        note(f"nothing was found for {len(value.without)}: {some(value.without)}")
+    quarantine(value.rejected)
 
 
-def select(result: Any, pictures: Mapping[str, str] | None = None) -> None:
-    what = "would be" if result.dry_run else "is"
+@result.register
+def chosen(value: SelectResult) -> None:
+    _summary(value)
+    first([f"{one.key}  {one.stream} {one.rank}  {one.reason}" for one in value.scenes], FEW)
+    if not value.dry_run:
+        line(f"  the batch is listed by `{command('batch', value.dataset, value.round)}`")
+    _left_out(value.excluded, value.notes)
+
+
+@result.register
+def selected(value: Selected) -> None:
+    _summary(value.batch)
+    _choices(value.batch.scenes, [value.pictures.get(one.key, "") for one in value.batch.scenes])
+    _left_out(value.batch.excluded, value.batch.notes)
+
+
+def _summary(value: SelectResult) -> None:
+    would = " would be chosen" if value.dry_run else ""
     line(
-        f"{result.round}: {result.size} scenes (budget {result.budget}): {result.coverage} for coverage, "
-        f"{result.targeted} targeted; {result.golden} golden scenes go along blind"
+        f"{value.round}: {value.size} scenes{would} (budget {value.budget}): {value.coverage} for coverage, "
+        f"{value.targeted} targeted; {value.golden} golden scenes go along blind"
     )
-    if result.overlap is not None:
-        line(f"  two independent halves of the ZCore draws agree on {result.overlap:.0%} of the choice")
-    if pictures:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in ("scene", "stream", "rank", "reason", "picture"):
-            table.add_column(name, overflow="fold")
-        for one in result.scenes:
-            row = (one.key, one.stream, str(one.rank), one.reason, pictures.get(one.key, ""))
-            table.add_row(*(escape(cell) for cell in row))
-        console().print(table)
-    else:
-        for one in result.scenes[:5]:
-            line(f"    {one.key}  {one.stream} {one.rank}  {one.reason}")
-        if len(result.scenes) > 5:
-            line(f"    ... and {len(result.scenes) - 5} more; the batch {what} listed by --explain")
-    if result.excluded:
-        listed = "; ".join(f"{key}: {why}" for key, why in result.excluded[:5])
-        notes([f"{len(result.excluded)} pool scenes could not be chosen: {listed}"])
-    notes(result.notes)
+    _agreement(value.overlap)
 
 
-def send(result: Any) -> None:
-    again = " (the same work as before)" if result.sent_before else ""
-    line(f"{result.batch}: {result.tasks} tasks are with {result.annotator}{again}")
+def _agreement(overlap: float | None) -> None:
+    if overlap is not None:
+        line(f"  two independent halves of the ZCore draws agree on {percent(overlap, 0)} of the choice")
 
 
-def fetch(result: Any) -> None:
+def _choices(scenes: Sequence[Choice], pictures: Sequence[str]) -> None:
+    rows = [
+        (_cell(one.key), one.stream, str(one.rank), _cell(one.reason), _cell(picture))
+        for one, picture in zip(scenes, _pictures(pictures), strict=True)
+    ]
+    table({"scene": "left", "stream": "left", "rank": "right", "reason": "left", "picture": "left"}, rows)
+
+
+def _left_out(excluded: Sequence[tuple[str, str]], more: Iterable[str]) -> None:
+    if excluded:
+        listed = "; ".join(f"{key}: {why}" for key, why in excluded[:FEW])
+        note(f"{len(excluded)} pool scenes could not be chosen: {listed}")
+    notes(more)
+
+
+@result.register
+def batch(value: BatchResult) -> None:
+    size = value.size
     line(
-        f"{result.batch}: {counts(result.states)}; labels: {counts(result.labels)}; {result.batch} is {result.state}"
+        f"{value.round} is {value.state}: {size.size} scenes (budget {size.budget}): {size.coverage} for coverage, "
+        f"{size.targeted} targeted; {value.golden} golden scenes went along blind"
     )
-    if result.waiting:
-        notes([f"{result.waiting} scenes wait for labels"])
-    quarantine(result.rejected)
-    notes(result.notes)
+    _agreement(value.overlap)
+    names = _pictures([one.picture for one in value.scenes])
+    rows = [_batch_row(one, name) for one, name in zip(value.scenes, names, strict=True)]
+    sides = ("left", "left", "right", "left", "left", "left")
+    titles = ("scene", "stream", "rank", "state", "reason", "picture")
+    table(dict(zip(titles, sides, strict=True)), rows)
+    _left_out(value.excluded, value.notes)
 
 
-def quarantine(rejected: Any) -> None:
+def _batch_row(one: BatchScene, picture: str) -> tuple[str, ...]:
+    choice = one.choice
+    told = ", ".join(f"{channel} {state}" for channel, state in sorted(one.answers.items()))
+    state = f"{one.status} ({told})" if told else one.status
+    return (
+        _cell(choice.key),
+        choice.stream,
+        str(choice.rank or UNKNOWN),
+        _cell(state),
+        _cell(choice.reason or UNKNOWN),
+        _cell(picture),
+    )
+
+
+@result.register
+def sent(value: SendResult) -> None:
+    again = " (the same work as before)" if value.sent_before else ""
+    line(f"{value.batch}: {value.tasks} tasks are with {value.annotator}{again}")
+    if folder := value.receipt.get("folder"):
+        line(f"  the work is in {folder}")
+    if without := value.receipt.get("without_calibration"):
+        note(f"{without} scenes have no calibration: nobody can place cuboids in them")
+    line(f"  next: `{command('fetch', value.dataset)}`, as often as labels come")
+
+
+@result.register
+def fetched(value: FetchResult) -> None:
+    line(
+        f"{value.batch}: {counts(value.states)}; labels: {counts(value.labels)}; {value.batch} is {value.state}"
+    )
+    if value.waiting:
+        shown = value.waits_for[:FEW]
+        more = f" (+{value.waiting - len(shown)} more)" if value.waiting > len(shown) else ""
+        named = f": {', '.join(shown)}{more}" if shown else ""
+        note(f"{value.waiting} scenes wait for labels{named}")
+    quarantine(value.rejected)
+    notes(value.notes)
+
+
+def quarantine(rejected: Sequence[Left]) -> None:
+    """Labels that were left out, and why."""
     if rejected:
         line(f"  {len(rejected)} labels are in quarantine:")
-        for one in rejected[:10]:
-            line(f"    {one['scene']} ({one['modality']}) {one['where']}: {one['reason']}")
-        if len(rejected) > 10:
-            line(f"    ... and {len(rejected) - 10} more (--json lists all)")
+        first([f"{one.scene} ({one.modality}) {one.where}: {one.reason}" for one in rejected], SOME)
 
 
-def check(result: Any) -> None:
+@result.register
+def checked(value: Checked) -> None:
     line(
-        f"check of {result.round}: {result.errors} errors and {result.warnings} warnings in {result.scenes} scenes"
+        f"check of {value.round}: {value.errors} errors and {value.warnings} warnings in {value.scenes} scenes"
     )
-    if result.rules:
-        line(f"  {counts(result.rules)}")
-    for one in result.findings[:5]:
-        line(f"    {one['scene']} {one['severity']} {one['modality']} {one['rule']}: {one['evidence']}")
-    notes(result.notes)
+    if value.rules:
+        line(f"  {counts(value.rules)}")
+    for one in value.findings[:FEW]:
+        line(f"    {one.scene} {one.severity} {one.modality} {one.rule}: {one.evidence}")
+    notes(value.notes)
 
 
-def golden(result: Any) -> None:
-    colour = {"pass": "green", "block": "red"}.get(result.verdict, "yellow")
-    console().print(
-        f"golden check of {result.round}: [{colour}]{result.verdict}[/{colour}] on {result.scenes} scenes"
-    )
-    for axis, values in result.axes.items():
-        if values["trials"]:
+@result.register
+def golden(value: GoldenChecked) -> None:
+    console().print(f"golden check of {value.round}: {_verdict(value.verdict)} on {value.scenes} scenes")
+    for name, axis in value.axes.items():
+        if axis.trials:
+            sees = f"; would see {percent(axis.detectable)}" if axis.detectable else ""
             line(
-                f"  {axis:9s} {values['errors']:4d} of {values['trials']:4d}  {values['rate']:6.1%} "
-                f"({values['low']:.1%} to {values['high']:.1%}), accepted {values['accepted']:.1%}"
-                + (f"; would see {values['detectable']:.1%}" if values["detectable"] else "")
+                f"  {name:9s} {axis.errors:4d} of {axis.trials:4d}  {percent(axis.rate):>7s} "
+                f"({percent(axis.low)} to {percent(axis.high)}), accepted {percent(axis.accepted)}{sees}"
             )
-    for reason in result.reasons:
+    for reason in value.reasons:
         line(f"  {reason}")
 
 
-def train(result: Any) -> None:
-    line(
-        f"model of {result.round}: {result.trainer} on {result.images} images ({result.negatives} without objects), "
-        f"{sum(result.objects.values())} objects: {counts(result.objects)}; {result.sha256[:12]}"
-    )
-    notes(result.notes)
-
-
-def evaluate(result: Any) -> None:
-    line(f"evaluation of {result.round} on {result.on} ({result.scenes} scenes, 95 % intervals by drive):")
-    line(f"  mAP {interval(result.map)}   mAP50 {interval(result.map50)}")
-    for name, one in result.classes.items():
-        line(f"  {name:15s} AP50 {interval(one['ap50'])}   {one['references']} objects")
-    line(
-        f"  errors at score {result.operating['threshold']:.2f}: {counts(result.errors)}; {len(result.failures)} failures"
-    )
-    for failure in result.failures[:3]:
+@result.register
+def trained(value: Trained) -> None:
+    for model in value.models:
+        what = "images" if model.modality == "2d" else "clouds"
         line(
-            f"    {failure['key']}: {failure['fn']} missed ({counts(failure['missed'])}), {failure['fp']} false"
+            f"model of {value.round}: {model.trainer} on {model.images} {what} ({model.negatives} without objects), "
+            f"{sum(model.objects.values())} objects: {counts(model.objects)}; {model.sha256[:12]}"
         )
-    notes(result.notes)
+    notes(value.notes)
 
 
-def stop(result: Any) -> None:
-    line(f"{result.round}: {result.decision}")
-    for name, one in result.criteria.items():
-        line(f"  {name:8s} {one['why']}")
+@result.register
+def evaluated(value: EvaluateResult) -> None:
+    record = value.record
+    line(f"evaluation of {record.round} on {record.on} ({record.scenes} scenes, 95 % intervals by drive):")
+    for modality, figures in record.figures.items():
+        if len(record.figures) > 1:
+            line(f"  {modality.upper()}")
+        _figures(figures)
+    if record.on == "val":
+        line(f"  {len(value.failures)} scenes hold an error")
+    for failure in value.failures[:3]:
+        line(f"    {failure.key}: {_wrong(failure)}")
+    notes(record.notes)
 
 
-def step(plan: Any, result: Any) -> None:
+def _figures(figures: Figures) -> None:
+    line(f"  mAP {estimated(figures.map)}   mAP50 {estimated(figures.map50)}")
+    for name, one in figures.classes.items():
+        line(f"  {name:15s} AP50 {estimated(one.ap50)}   {one.references} objects")
+    line(f"  errors at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")
+
+
+def _wrong(failure: Failure) -> str:
+    false = f" ({ranked(failure.false)})" if failure.false else ""
+    missed = f" ({ranked(failure.missed)})" if failure.missed else ""
+    return f"{failure.fn} missed{missed}, {failure.fp} false{false}"
+
+
+@result.register
+def stopped(value: Stopped) -> None:
+    line(f"{value.round}: {value.decision}")
+    for name, one in value.criteria.items():
+        line(f"  {name:8s} {one.why}")
+
+
+def step(plan: Next, came: Record) -> None:
     """What `swath next` and `swath run` say after a step."""
-    console().print(f"[bold]{plan.step}[/bold]  [dim]{escape(plan.why)}[/dim]")
-    globals()[plan.step](result)
+    console().print(f"[bold]{plan.step}[/bold]  [dim]{escape(printable(plan.why))}[/dim]")
+    result(came)
 
 
-def status(result: Any) -> None:
-    line(f"{result.dataset}: {result.scenes} scenes; slices: {counts(result.slices)}")
-    if result.splits:
-        line(
-            f"  splits: {counts(result.splits)}"
-            + (f"; {result.set_aside} set aside" if result.set_aside else "")
-        )
-        total = max(result.pool["total"], 1)
-        done = round(30 * result.pool["annotated"] / total)
-        out = round(30 * result.pool["selected"] / total)
+@result.register
+def did(value: Did) -> None:
+    step(value.plan, value.came)
+
+
+@result.register
+def ran(value: Ran) -> None:
+    result(value.status)
+
+
+@result.register
+def reported(value: Reported) -> None:
+    line(f"report: {value.report}")
+
+
+@result.register
+def status(value: Status) -> None:
+    line(f"{value.dataset}: {value.scenes} scenes; slices: {counts(value.slices)}")
+    if value.splits:
+        aside = f"; {value.set_aside} set aside" if value.set_aside else ""
+        line(f"  splits: {counts(value.splits)}{aside}")
+        pool = value.pool
+        total = max(pool.total, 1)
+        done, out = round(30 * pool.annotated / total), round(30 * pool.selected / total)
         bar = "█" * done + "▒" * out + "░" * (30 - done - out)
-        pool = result.pool
         line(
-            f"  pool: {bar} {pool['annotated']} annotated, {pool['selected']} selected, "
-            f"{pool['unlabeled']} unlabeled of {pool['total']}"
+            f"  pool: {bar} {pool.annotated} annotated, {pool.selected} selected, {pool.unlabeled} unlabeled of {pool.total}"
         )
-    if result.rounds:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in (
-            "round",
-            "state",
-            "batch",
-            "coverage",
-            "targeted",
-            "annotated",
-            "mAP",
-            "mAP50",
-            "golden",
-            "decision",
-        ):
-            table.add_column(
-                name, justify="right" if name not in ("round", "state", "golden", "decision") else "left"
-            )
-        for one in result.rounds:
-            batch = one["batch"]
-            cells = [
-                one["round"],
-                one["state"],
-                f"{batch['size']}/{batch['budget']}",
-                batch["coverage"],
-                batch["targeted"],
-            ]
-            cells += [
-                one["annotated"],
-                number(one["map"]),
-                number(one["map50"]),
-                one["golden"] or "–",
-                one["decision"] or "–",
-            ]
-            table.add_row(*(str(cell) for cell in cells))
-        console().print(table)
-    if result.held_by:
-        line(f"  held by {result.held_by}")
-    line(f"  next: {result.next.step or 'nothing'}: {result.next.why}")
+    if value.rounds:
+        words = ("round", "state", "golden", "decision")
+        figures = ("batch", "coverage", "targeted", "annotated", "mAP", "mAP50")
+        order = (*words[:2], *figures, *words[2:])
+        table({name: "right" if name in figures else "left" for name in order}, map(_round_row, value.rounds))
+    if value.held_by:
+        line(f"  held by {value.held_by}")
+    line(f"  next: {value.next.step or 'nothing'}: {value.next.why}")
+    for way in ways_on(
+        value.next.step,
+        value.next.people,
+        value.dataset,
+        value.rounds[-1].round if value.rounds else None,
+    ):
+        line(f"    `{way}`")
 
 
-def explain(result: Any) -> None:
-    line(
-        f"{result.scene}: split {result.split}, {result.status}"
-        + (f", drive {result.sequence}" if result.sequence else "")
+def _round_row(one: RoundStatus) -> tuple[str, ...]:
+    size = one.batch
+    return (
+        one.round,
+        _verdict(one.state),
+        f"{size.size}/{size.budget}",
+        str(size.coverage),
+        str(size.targeted),
+        str(one.annotated),
+        number(one.map),
+        number(one.map50),
+        _verdict(one.golden),
+        _cell(one.decision),
     )
-    line(f"  FiftyOne id {result.id}; tags: {', '.join(result.tags) or 'none'}")
-    for slice_name, path in result.media.items():
-        line(f"  {slice_name}: {path}")
-    for one in result.rounds:
-        reason = (
-            f"{one['stream']} {one['rank']}: {one['reason']}"
-            if "reason" in one
-            else "sent blind, or as a reference"
-        )
-        line(f"  {one['round']} ({one['state']}): {reason}")
-        for answer in one["answers"]:
-            count = "" if answer["count"] is None else f", {answer['count']} labels"
-            line(
-                f"    {answer['role']} {answer['modality']} by {answer['annotator'] or 'nobody yet'}: {answer['state']}{count}"
-            )
-            quarantine(
-                [
-                    {"scene": result.scene, "modality": answer["modality"], **bad}
-                    for bad in answer["rejected"] or ()
-                ]
-            )
-    for one in result.failures:
+
+
+@result.register
+def explained(value: ExplainResult) -> None:
+    drive = f", {value.sequence}" if value.sequence.startswith("drive") else f", drive {value.sequence}"
+    line(f"{value.scene}: split {value.split}, {value.status}{drive if value.sequence else ''}")
+    line(f"  FiftyOne id {value.id}; tags: {', '.join(value.tags) or 'none'}")
+    for channel, path in value.media.items():
+        line(f"  {channel}: {path}")
+    for one in value.rounds:
+        _explained_round(value.scene, one)
+    for failed in value.failures:
+        line(f"  failure of {failed.round}: {_wrong(failed.failure)}")
+    for found in value.findings:
+        one_finding = found.finding
         line(
-            f"  failure of {one['round']}: {one['fn']} missed ({counts(one['missed'])}), {one['fp']} false ({counts(one['false'])})"
-        )
-    for one in result.findings:
-        line(
-            f"  check of {one['round']}: {one['severity']} {one['modality']} {one['rule']}: {one['evidence']}"
+            f"  check of {found.round}: {one_finding.severity} {one_finding.modality} {one_finding.rule}: "
+            f"{one_finding.evidence}"
         )
 
 
-def replay(result: Any) -> None:
-    if result.equal:
-        line(f"{result.round}: chosen again, byte for byte the same")
+def _explained_round(scene: str, one: ExplainedRound) -> None:
+    why = "sent blind, or as a reference"
+    if one.chosen is not None and one.chosen.reason is not None:
+        why = f"{one.chosen.stream} {one.chosen.rank}: {one.chosen.reason}"
+    line(f"  {one.round} ({one.state}): {why}")
+    several = {row.slot for row in one.answers} != {0}
+    for row in one.answers:
+        modality = one.modality_of.get(row.channel, "")
+        opinion = f", opinion {row.slot + 1}" if several else ""
+        count = "" if row.count is None else f", {row.count} labels"
+        line(
+            f"    {row.role} {row.channel} ({modality}{opinion}) by {row.annotator or 'nobody yet'}: {row.state}{count}"
+        )
+        quarantine([Left.of(scene, modality, row.channel, bad) for bad in row.rejected])
+
+
+@result.register
+def replayed(value: ReplayResult) -> None:
+    if value.equal:
+        line(f"{value.round}: chosen again, byte for byte the same")
         return
-    line(f"{result.round}: chosen again, and it is not the same")
-    for one in result.differs:
+    line(f"{value.round}: chosen again, and it is not the same")
+    for one in value.differs:
         line(f"  {one}")
-    if result.added or result.removed:
-        line(
-            f"  {len(result.added)} scenes came in ({', '.join(result.added[:5])}), {len(result.removed)} fell out"
-        )
+    if value.added or value.removed:
+        line(f"  {len(value.added)} scenes came in ({some(value.added)}), {len(value.removed)} fell out")
 
 
-def repair(result: Any) -> None:
-    verb = "differ" if result.checked_only else "differed and are put right"
+@result.register
+def repaired(value: RepairResult) -> None:
+    verb = "differ" if value.checked_only else "differed and are put right"
     line(
-        f"{len(result.differences)} places {verb}"
-        if result.differences
+        f"{len(value.differences)} places {verb}"
+        if value.differences
         else "everything is as the journal says"
     )
-    for one in result.differences[:20]:
+    lines = []
+    for one in value.differences:
         where = f"{one.scene} ({one.slice})" if one.slice else one.scene
-        line(f"  {where} {one.what}: expected {one.expected or 'nothing'}; found {one.found or 'nothing'}")
-    if len(result.differences) > 20:
-        line(f"  ... and {len(result.differences) - 20} more (--json lists all)")
+        lines.append(
+            f"{where} {one.what}: expected {one.expected or 'nothing'}; found {one.found or 'nothing'}"
+        )
+    first(lines, MANY, indent="  ")
     for keys, what in (
-        (result.strangers, "scenes are not in the journal; take them in with `swath init`"),
-        (result.gone, "scenes of the journal are not in the dataset any more"),
-        (result.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),
+        (value.strangers, f"scenes are not in the journal; `{init('NAME', '...')}` takes them in"),
+        (value.gone, "scenes of the journal are not in the dataset any more"),
+        (value.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),
     ):
         if keys:
-            notes([f"{len(keys)} {what}: {', '.join(keys[:5])}"])
+            note(f"{len(keys)} {what}: {some(keys)}")
 
 
-def round_(result: Any) -> None:
-    if result.state == "annotating":
+@result.register
+def round_changed(value: RoundResult) -> None:
+    if value.state == "annotating":
         line(
-            f"{result.round} is with its annotators again: {result.kept} scenes wait for new labels; the old ones stay till then"
+            f"{value.round} is with its annotators again: {value.kept} scenes wait for new labels; the old ones stay till then"
         )
         return
     line(
-        f"{result.round} is {result.state}: {result.returned} scenes go back to the pool, labels of {result.kept} are kept"
+        f"{value.round} is {value.state}: {value.returned} scenes go back to the pool, labels of {value.kept} are kept"
     )
 
 
-def demo(result: Any) -> None:
-    table = Table(
-        title="The loop, round by round", title_justify="left", box=None, pad_edge=False, header_style="bold"
-    )
-    for name in ("round", "batch", "Car AP50", "mAP50", "golden", "decision"):
-        table.add_column(name)
-    for one in result.rounds:
-        cells = (
-            one["round"],
-            one["batch"],
-            interval(one["car_ap50"]),
-            interval(one["map50"]),
-            one["golden"],
-            one["decision"],
+@result.register
+def demonstrated(value: DemoResult) -> None:
+    rows = [
+        (
+            one.round,
+            one.batch,
+            estimated(one.car_ap50),
+            estimated(one.map50),
+            _verdict(one.golden),
+            _cell(one.decision),
         )
-        table.add_row(*(escape(str(cell)) for cell in cells))
-    console().print(table)
-    for one in result.targeting:
+        for one in value.rounds
+    ]
+    titles = ("round", "batch", "Car AP50", "mAP50", "golden", "decision")
+    table(dict.fromkeys(titles, "left"), rows, title="The loop, round by round")
+    for target in value.targeting:
         line(
-            f"{one['round']}: {one['hits']} of {one['targeted']} targeted scenes ({one['share']:.0%}) hold the kind of object that "
-            f"their failure missed; in the pool it is {one['base_rate']:.0%} (hidden truth, {one['ratio']:.2f} times)"
-            if one["targeted"]
-            else f"{one['round']}: no targeted scene answers a missed object"
+            f"{target.round}: {target.hits} of {target.targeted} targeted scenes ({percent(target.share, 0)}) hold the kind of "
+            f"object that their failure missed; in the pool it is {percent(target.base_rate, 0)} (hidden truth, "
+            f"{number(target.ratio, 2)} times)"
+            if target.targeted
+            else f"{target.round}: no targeted scene answers a missed object"
         )
-    line(f"report: {result.report}")
-    line(f"look at it in FiftyOne: `fiftyone app launch {result.dataset}`;  {result.seconds:.0f} s in all")
+    line(
+        "these figures depend on the machine: another processor trains another model, and asks for other scenes"
+    )
+    line(f"report: {value.report}")
+    line(f"look at it in FiftyOne: `{command('app', value.dataset)}`;  {value.seconds:.0f} s in all")

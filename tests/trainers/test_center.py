@@ -60,8 +60,8 @@ def _painted(folder: Path, sizes: list[tuple[int, int]], counts: list[int], grou
 
 
 def _ap50(trainer: CenterTrainer, model: Model, data: TrainingSet) -> tuple[float | None, ...]:
-    references = [References(boxes, labels) for boxes, labels in zip(data.boxes, data.labels, strict=True)]
-    found = trainer.predict(model, data.images)
+    references = [References(boxes, labels) for boxes, labels in zip(data.shapes, data.labels, strict=True)]
+    found = trainer.predict(model, data.media)
     scores = score_detections(found, references, len(CLASSES), rng=np.random.default_rng(0), resamples=0)
     return tuple(one.ap50.value for one in scores.classes)
 
@@ -79,11 +79,11 @@ def test_learns_eight_images_by_heart(tmp_path: Path) -> None:
     assert bar is not None
     assert bar > 0.8
     assert never is None
-    large = trainer.predict(model, data.images[-1:])[0]
+    large = trainer.predict(model, data.media[-1:])[0]
     assert large.boxes[:, 0].max() > 160  # not in pixels of the input
-    empty = trainer.predict(model, data.images[4:5])[0]
+    empty = trainer.predict(model, data.media[4:5])[0]
     assert empty.scores.max(initial=0) < min(
-        trainer.predict(model, [image])[0].scores.max() for image in data.images[:3]
+        trainer.predict(model, [image])[0].scores.max() for image in data.media[:3]
     )
 
 
@@ -93,7 +93,7 @@ def test_same_seed_same_weights(tmp_path: Path) -> None:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled(), torch.get_rng_state()
     one, two, three = (QUICK.fit(data, tmp_path / f"{i}.npz", seed=seed) for i, seed in enumerate((1, 1, 2)))
     assert one.sha256 == two.sha256 != three.sha256
-    for a, b in zip(QUICK.predict(one, data.images), QUICK.predict(two, data.images), strict=True):
+    for a, b in zip(QUICK.predict(one, data.media), QUICK.predict(two, data.media), strict=True):
         np.testing.assert_array_equal(a.boxes, b.boxes)
         np.testing.assert_array_equal(a.scores, b.scores)
     assert before[:2] == (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
@@ -105,7 +105,7 @@ def test_images_without_objects_train(tmp_path: Path) -> None:
     data = _painted(tmp_path, [(64, 32)] * 4, [2, 1, 2, 0])
     first = QUICK.fit(data, tmp_path / "a.npz", seed=1)
     assert first.info["images"] == 4
-    Image.fromarray(np.full((32, 64, 3), 250, dtype=np.uint8)).save(data.images[3])
+    Image.fromarray(np.full((32, 64, 3), 250, dtype=np.uint8)).save(data.media[3])
     assert QUICK.fit(data, tmp_path / "b.npz", seed=1).sha256 != first.sha256
 
 
@@ -113,7 +113,7 @@ def test_only_negatives_train(tmp_path: Path) -> None:
     """A pool in which nothing was found yet trains a model, and the model predicts without failing."""
     data = _painted(tmp_path, [(64, 32)] * 2, [0, 0])
     model = QUICK.fit(data, tmp_path / "model.npz", seed=1)
-    assert len(QUICK.predict(model, data.images)) == 2
+    assert len(QUICK.predict(model, data.media)) == 2
 
 
 def test_class_list_is_frozen(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_class_list_is_frozen(tmp_path: Path) -> None:
     model = QUICK.fit(data, tmp_path / "model.npz", seed=1)
     assert model.classes == CLASSES
     with pytest.raises(IntegrityError, match="belongs to another round"):
-        QUICK.predict(replace(model, classes=("bar", "disc", "never")), data.images)
+        QUICK.predict(replace(model, classes=("bar", "disc", "never")), data.media)
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:
@@ -131,14 +131,14 @@ def test_a_changed_file_is_refused(tmp_path: Path) -> None:
     model = QUICK.fit(data, tmp_path / "model.npz", seed=1)
     QUICK.fit(data, tmp_path / "model.npz", seed=2)
     with pytest.raises(IntegrityError, match=r"expected the model .* train again"):
-        QUICK.predict(model, data.images)
+        QUICK.predict(model, data.media)
     path = Path(model.path)
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(IntegrityError, match="expected a model file"):
-        QUICK.predict(model, data.images)
+        QUICK.predict(model, data.media)
     path.unlink()
     with pytest.raises(SwathError, match="not there; train again"):
-        QUICK.predict(model, data.images)
+        QUICK.predict(model, data.media)
 
 
 def test_a_failed_write_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_a_failed_write_leaves_the_old_model(tmp_path: Path, monkeypatch: pytest
         patched.setattr("os.replace", fail)
         with pytest.raises(OSError, match="no space"):
             QUICK.fit(data, tmp_path / "models" / "model.npz", seed=2)
-    assert len(QUICK.predict(model, data.images)) == 2
+    assert len(QUICK.predict(model, data.media)) == 2
     assert [path.name for path in (tmp_path / "models").iterdir()] == ["model.npz"]
 
 
@@ -166,7 +166,7 @@ def test_held_out_drives_choose_the_checkpoint(tmp_path: Path) -> None:
     model = trainer.fit(data, tmp_path / "a.npz", seed=1)
     assert len(model.info["held_out"]) == 1
     for path in (
-        p for p, group in zip(data.images, data.groups, strict=True) if group in model.info["held_out"]
+        p for p, group in zip(data.media, data.groups, strict=True) if group in model.info["held_out"]
     ):
         Image.fromarray(np.zeros((32, 64, 3), dtype=np.uint8)).save(path)
     assert trainer.fit(data, tmp_path / "b.npz", seed=1).sha256 == model.sha256
@@ -227,7 +227,7 @@ def test_nothing_and_unreadable(tmp_path: Path) -> None:
     assert QUICK.features(model, []).shape == (0, 192)
     (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
     with pytest.raises(SwathError, match=r"1\.png: expected an image"):
-        QUICK.predict(model, data.images)
+        QUICK.predict(model, data.media)
     with pytest.raises(SwathError, match=r"1\.png: expected an image"):
         QUICK.fit(data, tmp_path / "other.npz", seed=0)
 
@@ -236,12 +236,12 @@ def test_features_tell_images_apart_and_not_batches(tmp_path: Path) -> None:
     """Features are finite, differ between images, and are the same whatever images stand beside them."""
     data = _painted(tmp_path, [(64, 32), (64, 32), (90, 40)], [2, 0, 3])
     model = QUICK.fit(data, tmp_path / "model.npz", seed=0)
-    rows = QUICK.features(model, data.images)
+    rows = QUICK.features(model, data.media)
     assert rows.shape == (3, 192)
     assert rows.dtype == np.float32
     assert np.isfinite(rows).all()
     assert not np.allclose(rows[0], rows[1])
-    backwards = QUICK.features(model, data.images[::-1])
+    backwards = QUICK.features(model, data.media[::-1])
     np.testing.assert_allclose(backwards[::-1], rows, atol=1e-5)
 
 
@@ -257,9 +257,11 @@ def test_protocol_and_settings() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"groups": ("a",)}, "as many boxes, labels and groups as images"),
+        ({"groups": ("a",)}, "as many shapes, labels and groups as media"),
         ({"labels": (np.array([3]),) * 2}, "labels 0 to 2, got"),
-        ({"boxes": (np.full((1, 4), np.nan),) * 2}, "finite"),
+        ({"shapes": (np.full((1, 4), np.nan),) * 2}, "finite"),
+        ({"shapes": (np.zeros((1, 4)), np.ones((1, 9)))}, "2.png: expected 1 shapes of 4"),
+        ({"shapes": (np.ones((1, 5)),) * 2}, "shapes of 4 finite numbers"),
         ({"classes": ("a", "a")}, "different classes"),
     ],
 )

@@ -7,8 +7,8 @@
     FOLDER/BATCH/.sent-N                              the labels that were here when it was sent: those are not new
 
 Everything is written in the order of the task ids, with one time stamp, as files of their own: names, order, times, modes,
-inodes and texts are the same for golden scenes and for those of the pool, in one batch and over batches. What can't be hidden
-is what is to be labelled: golden scenes come again in each batch, and their media are the same bytes each time. With `link`
+inodes and texts tell nothing of golden and pool, in one batch or over several. What can't be hidden is what is to be
+labelled: golden scenes come again in each batch, and their media (and calibrations) are the same bytes each time. With `link`
 the media are symbolic links to the dataset's own files, whose names tell the scenes: that is not blind.
 
 `calib/TASK.txt` holds a calibration in KITTI's names as it is stored. Of named cameras it holds one, that of the image whose

@@ -88,27 +88,34 @@ class NextGain:
 def next_gain(sizes: Sequence[int], values: Sequence[float], next_size: int) -> NextGain:
     """Expected gain when the labelled scenes grow from `sizes[-1]` to `next_size`.
 
-    From three rounds on: least squares of value = a - b * size^-c, b >= 0, over a grid of c in [0.05, 2];
+    From three sizes on: least squares of value = a - b * size^-c, b >= 0, over a grid of c in [0.05, 2];
     the gain is the difference of the fitted curve between the two sizes. With two: the last gain, scaled by
     the logarithm of the sizes, and said so. With fewer: None. Forecasts from so few points are rough, and
     power laws tend to promise too little late gain (Mahmood et al. 2022).
 
-    `sizes` must grow strictly; `next_size` below the last size is a ValueError, equal to it a gain of 0.
+    A step without growth tells nothing of what growth brings: rounds of one size (whose scenes were all
+    skipped, say) are one point, at the mean of their values. Sizes may fall, where scenes were deleted: the
+    curve goes by size, not by time. Sizes must be positive; `next_size` below the last size is a ValueError,
+    equal to it a gain of 0.
     """
     n, y = np.asarray(sizes, dtype=np.float64), np.asarray(values, dtype=np.float64)
-    if len(n) != len(y) or (np.diff(n) <= 0).any() or (len(n) and (n[0] <= 0 or next_size < n[-1])):
+    if len(n) != len(y) or (len(n) and (n.min() <= 0 or next_size < n[-1])):
         raise ValueError(
-            f"expected strictly growing sizes, one per value, up to next_size; got {list(sizes)}, {next_size}"
+            f"expected positive sizes, one per value, up to next_size; got {list(sizes)}, {next_size}"
         )
+    rounds, now = len(n), n[-1:]
+    n, point = np.unique(n, return_inverse=True)
+    y = np.array([y[point == i].mean() for i in range(len(n))])
+    alike = f"; rounds without growth: {rounds - len(n)}" if len(n) < rounds else ""
     if len(n) < 2:
-        return NextGain(None, "none", f"not enough rounds: {len(n)} of 2 needed to predict a gain")
+        return NextGain(None, "none", f"not enough rounds: {len(n)} of 2 needed to predict a gain{alike}")
     if len(n) == 2:
-        gain = float((y[1] - y[0]) * np.log(next_size / n[1]) / np.log(n[1] / n[0]))
+        gain = float((y[1] - y[0]) * np.log(next_size / now[0]) / np.log(n[1] / n[0]))
         reason = "not enough rounds for a curve (2 of 3): the last gain, scaled by log size"
-        return NextGain(gain, "last gain", reason)
+        return NextGain(gain, "last gain", reason + alike)
     a, b, c = _power_law(n, y)
-    gain = float(b * (n[-1] ** -c - next_size**-c))
-    return NextGain(gain, "power law", f"{a:.3f} - {b:.3g} * scenes^-{c:.2f} through {len(n)} rounds")
+    gain = float(b * (now[0] ** -c - next_size**-c))
+    return NextGain(gain, "power law", f"{a:.3f} - {b:.3g} * scenes^-{c:.2f} through {rounds} rounds{alike}")
 
 
 def _power_law(n: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

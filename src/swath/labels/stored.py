@@ -68,7 +68,15 @@ def _cuboid_shapes(labels: Cuboids) -> list[Document]:
 
 def digest_of(documents: Sequence[Mapping[str, Any]]) -> str:
     """SHA-256 of what raw labels say (class and shape, in order), whatever FiftyOne adds to them."""
-    return digest([[one.get("label"), *(one.get(shape) for shape in SHAPES)] for one in documents])
+    return digest([[one.get("label"), *(_spelled(one.get(shape)) for shape in SHAPES)] for one in documents])
+
+
+def _spelled(shape: Any) -> Any:
+    """A shape as JSON can hold it: people's labels may hold NaN."""
+    if not isinstance(shape, list | tuple):
+        return shape if shape is None else str(shape)
+    finite = all(isinstance(value, int | float) and np.isfinite(value) for value in shape)
+    return list(shape) if finite else [str(value) for value in shape]
 
 
 def detections(field: Mapping[str, Any] | None) -> tuple[Mapping[str, Any], ...]:

@@ -22,12 +22,14 @@ FINAL_REFERENCE = "reference-test"
 
 
 class Sent(Record):
-    """A batch in the hands of one annotator: which slots of it, and what the annotator needs to find it again."""
+    """A batch in the hands of one annotator: which slots of it, and what the annotator needs to find it again. `reopened`: how
+    often the batch had been reopened by then."""
 
     annotator: str
     tasks: int
     slots: tuple[int, ...] = (0,)
     receipt: Document = {}
+    reopened: int = 0
 
 
 class Fetched(Record):
@@ -316,6 +318,11 @@ class Batch(Record):
     @property
     def cancelled(self) -> bool:
         return self.state == "cancelled"
+
+    @property
+    def unsent(self) -> bool:
+        """Whether it was reopened, and not handed to its annotators again since."""
+        return any(one.reopened < len(self.steps.reopen) for one in self.steps.send)
 
 
 class Left(Record):

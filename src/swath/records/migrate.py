@@ -131,7 +131,8 @@ def _steps(name: str, old: Mapping[str, Any], slots: int) -> tuple[Document, lis
     new: Document = {}
     failures = None
     if "send" in old:
-        new["send"] = [{**old["send"], "slots": list(range(slots)), "receipt": {}}]
+        times = len(old.get("reopen", {}).get("times", []))  # 0.1.0 did not ask for sending again
+        new["send"] = [{**old["send"], "slots": list(range(slots)), "receipt": {}, "reopened": times}]
     if "fetch" in old:
         new["fetch"] = _fetched(old["fetch"])
     for step in ("check", "golden", "stop"):

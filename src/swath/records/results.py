@@ -6,13 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from swath.life import Next
 from swath.records.assignment import Assignment
 from swath.records.base import Document, Record
 from swath.records.batch import Evaluated, Failure, Finding, Left, Stopped
 from swath.records.loop import Damaged, Pair
 from swath.records.manifest import BatchSize, Chosen
-from swath.records.shown import Difference
+from swath.records.shown import Difference, Next
 
 # ---------------------------------------------------------------------- outside rounds
 
@@ -220,14 +219,14 @@ class ExplainedRound(Record):
 
     def as_json(self) -> Document:
         parts = ("role", "channel", "slot", "state", "annotator", "count", "rejected")
-        answers = [
-            {
-                "modality": self.modality_of.get(one.channel, ""),
-                **{part: value for part, value in one.as_json().items() if part in parts},
-            }
-            for one in self.answers
-        ]
-        chosen = self.chosen.as_json() if self.chosen else {}
+        answers = []
+        for one in self.answers:
+            told = {part: value for part, value in one.as_json().items() if part in parts}
+            answers.append({"modality": self.modality_of.get(one.channel, ""), **told})
+        chosen = self.chosen.document() if self.chosen else {}
+        if self.chosen:
+            kinds = [self.modality_of.get(name, "") for name in self.chosen.channels]
+            chosen["modalities"] = list(dict.fromkeys(kinds))
         return {"round": self.round, "state": self.state, **chosen, "answers": answers}
 
 

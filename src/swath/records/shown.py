@@ -1,4 +1,4 @@
-"""What the dataset must show of a scene, and where it does not."""
+"""What is shown to people: the state of a scene, where the dataset differs from it, what is next."""
 
 from __future__ import annotations
 
@@ -22,3 +22,12 @@ class Difference:
     what: str
     expected: str
     found: str
+
+
+@dataclass(frozen=True)
+class Next:
+    """The next step; `step` is None when there is none, `people` says that it waits for somebody."""
+
+    step: str | None
+    why: str
+    people: bool = False

@@ -1,23 +1,21 @@
 """One self-contained HTML file about a loop, for whoever leads the labelling: no script, no network, the same bytes each time.
 
-contents    the journal as plain data, section by section
-pictures    images of pool and val scenes as small JPEGs, never those of test scenes
-failures    val scenes that the last model gets wrong, with boxes to draw
-charts      coordinates of the learning curve and of the map of the embeddings
-report.html the page; everything that is put into it is escaped
+contents       the records of the journal, section by section
+pictures       images of pool and val scenes as small JPEGs, never those of test scenes
+failures       val scenes that the last model gets wrong, with boxes to draw
+embedding_map  pool and val scenes in the plane of most variance
+charts         coordinates of the learning curve and of the map
+report.html    the page; everything that is put into it is escaped
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from swath.errors import ConfigError
 from swath.formats.files import write_atomic
-from swath.steps.workspace import Workspace
-
-if TYPE_CHECKING:
-    from swath.loop import Status
+from swath.records.results import Status
+from swath.workspace import Workspace
 
 __all__ = ["write_report"]
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from swath.records.base import Estimate
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -45,48 +47,89 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(i * step, 10) for i in range(first, last + 1)]
 
 
-def learning_curve(
-    points: Sequence[Mapping[str, Any]], series: Sequence[tuple[str, str]], width: float, height: float
-) -> dict[str, Any] | None:
-    """Each round's estimates against the images it was trained on, with intervals; None without points.
+@dataclass(frozen=True)
+class Point:
+    """One round: how many scenes its model learned from, and its estimates, by the key of their series."""
 
-    `points`: round, images, and per series a mapping of value, low, high (None where unknown). `series`: (key, title).
+    round: str
+    images: int
+    estimates: Mapping[str, Estimate]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One estimate in the chart: where it is, and the ends of its bar, None where it has none."""
+
+    round: str
+    images: int
+    estimate: Estimate
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Line:
+    key: str
+    title: str
+    marks: tuple[Mark, ...]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`x_ticks`, `y_ticks`: (pixel, value)."""
+
+    frame: Frame
+    lines: tuple[Line, ...]
+    x_ticks: tuple[tuple[float, int], ...]
+    y_ticks: tuple[tuple[float, float], ...]
+
+
+def learning_curve(
+    points: Sequence[Point], series: Sequence[tuple[str, str]], width: float, height: float
+) -> Curve | None:
+    """Each round's estimates against the scenes its model was trained on, with intervals; None without points.
+
+    `series`: (key, title) of those that are drawn.
     """
     if not points:
         return None
-    most = max(point["images"] for point in points)
-    tops = [0.05]
-    for point in points:
-        tops += [
-            point[key][end] for key, _ in series for end in ("value", "high") if point[key][end] is not None
-        ]
-    frame = Frame(width, height, (0, most * 1.08), (0, min(1.0, max(tops) * 1.1)), 44, 14, 12, 40)
-    lines = []
-    for shift, (key, title) in enumerate(series):
-        marks = []
-        for point in points:
-            one = point[key]
-            if one["value"] is None:
-                continue
-            known = one["low"] is not None
-            marks.append(
-                {
-                    "round": point["round"],
-                    "images": point["images"],
-                    "estimate": one,
-                    "x": round(frame.at_x(point["images"]) + 5 * shift, 1),
-                    "y": frame.at_y(one["value"]),
-                    "low": frame.at_y(one["low"]) if known else None,
-                    "high": frame.at_y(min(one["high"], frame.y[1])) if known else None,
-                }
-            )
-        lines.append({"key": key, "title": title, "marks": marks})
-    return {
-        "frame": frame,
-        "lines": lines,
-        "x_ticks": [(frame.at_x(value), int(value)) for value in ticks(*frame.x) if value == int(value)],
-        "y_ticks": [(frame.at_y(value), value) for value in ticks(*frame.y)],
-    }
+    most = max(point.images for point in points)
+    shown = [point.estimates[key] for point in points for key, _ in series]
+    top = max([0.05, *(end for one in shown for end in (one.value, one.high) if end is not None)])
+    frame = Frame(width, height, (0, most * 1.08), (0, min(1.0, top * 1.1)), 44, 14, 12, 40)
+    lines = tuple(
+        Line(
+            key,
+            title,
+            tuple(
+                mark for point in points if (mark := _mark(frame, point, point.estimates[key], 5 * nth)) is not None
+            ),
+        )
+        for nth, (key, title) in enumerate(series)
+    )
+    return Curve(
+        frame,
+        lines,
+        tuple((frame.at_x(value), int(value)) for value in ticks(*frame.x) if value == int(value)),
+        tuple((frame.at_y(value), value) for value in ticks(*frame.y)),
+    )
+
+
+def _mark(frame: Frame, point: Point, one: Estimate, shift: float) -> Mark | None:
+    """`shift`: pixels to the right, so that bars of two series do not cover each other."""
+    if one.value is None:
+        return None
+    return Mark(
+        round=point.round,
+        images=point.images,
+        estimate=one,
+        x=round(frame.at_x(point.images) + shift, 1),
+        y=frame.at_y(one.value),
+        low=None if one.low is None else frame.at_y(one.low),
+        high=None if one.high is None else frame.at_y(min(one.high, frame.y[1])),
+    )
 
 
 def plane(vectors: npt.NDArray[Any]) -> tuple[Floats, Floats]:

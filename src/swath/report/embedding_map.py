@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from swath.errors import SwathError
-from swath.journal import Document
+from swath.kernels.vectors import usable
+from swath.records.batch import Batch, Failure
+from swath.records.manifest import Chosen, Manifest
 from swath.report.charts import Frame, plane, span
-from swath.steps.embed import usable
-from swath.steps.workspace import Workspace
+from swath.workspace import Workspace
 
 POINTS: Final = 4000  # scenes on the map; of a larger pool an even sample
 WIDTH, LOWEST, HIGHEST, MARGIN = 1100.0, 320.0, 560.0, 16.0  # pixels
@@ -25,55 +27,78 @@ LAYERS: Final = (  # in the order they are drawn
 )
 
 
-def embedding_map(
-    workspace: Workspace, rounds: Sequence[Document], manifests: Mapping[str, Document], last: Document | None
-) -> dict[str, Any]:
-    """Layers of points with tooltips, lines from targeted scenes to the val scene they answer; or `why` there is none.
+@dataclass(frozen=True)
+class Dot:
+    """A scene on the map, in pixels, and what its tooltip says."""
 
-    `rounds`: those that were not cancelled, in order; `last`: the last evaluated one.
-    """
-    if not workspace.is_split() or "embed" not in workspace.journal.loop()["steps"]:
-        return {"why": "There are no embeddings yet."}
-    batch = manifests[rounds[-1]["round"]]["scenes"] if rounds else []
-    chosen = {scene["key"]: scene for scene in batch}
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    name: str
+    title: str
+    points: tuple[Dot, ...]
+
+
+@dataclass(frozen=True)
+class Map:
+    """`why`: there is no map; else `lines` lead (x1, y1, x2, y2) from targeted scenes to the val scene they answer, `share` of
+    the variance that the axes keep, `shown` scenes of `of`, `without` a usable vector. `round`: of the last batch; `evaluated`:
+    of the failures."""
+
+    why: str = ""
+    frame: Frame | None = None
+    round: str | None = None
+    evaluated: str | None = None
+    layers: tuple[Layer, ...] = ()
+    lines: tuple[tuple[float, float, float, float], ...] = ()
+    share: tuple[float, ...] = ()
+    shown: int = 0
+    of: int = 0
+    without: int = 0
+
+
+def embedding_map(workspace: Workspace, batch: Manifest | None, evaluated: Batch | None) -> Map:
+    """The map of pool and val. `batch`: the last one that was not cancelled; `evaluated`: the last evaluated round."""
+    if not workspace.is_split() or workspace.journal.loop().steps.embed is None:
+        return Map(why="There are no embeddings yet.")
+    scenes = batch.scenes if batch else ()
+    chosen = {scene.key: scene for scene in scenes}
     keys, of = _sample(workspace, list(chosen))
     workspace.not_test(keys, "report")
     try:
         vectors = workspace.scenes.vectors(keys, workspace.config.fields.embeddings)
     except SwathError as error:
-        return {"why": f"There is no map: {error}"}
+        return Map(why=f"There is no map: {error}")
     good = usable(vectors)
     keys = [key for key, fine in zip(keys, good, strict=True) if fine]
     if len(keys) < 3:
-        return {"why": f"There is no map: {len(keys)} of {len(good)} scenes have a usable embedding."}
+        return Map(why=f"There is no map: {len(keys)} of {len(good)} scenes have a usable embedding.")
     xy, share = plane(vectors[good])
     frame = _frame(span(xy[:, 0]), span(xy[:, 1]))
     at = {key: (frame.at_x(float(x)), frame.at_y(float(y))) for key, (x, y) in zip(keys, xy, strict=True)}
-    wrong = _failures(workspace, last)
-    layers: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in LAYERS}
-    states, val = workspace.states(), set(workspace.members("val"))
+    wrong = _failures(workspace, evaluated)
+    layers: dict[str, list[Dot]] = {name: [] for name, _ in LAYERS}
+    states, val = workspace.states(keys), set(workspace.members("val"))
     for key in keys:
         layer, text = _place(key, key in val, chosen.get(key), wrong.get(key), states[key].status)
-        layers[layer].append({"x": at[key][0], "y": at[key][1], "text": text})
-    lines = [
-        (*at[scene["key"]], *at[scene["failure"]])
-        for scene in batch
-        if scene.get("failure") in at and scene["key"] in at
-    ]
-    return {
-        "why": "",
-        "frame": frame,
-        "round": rounds[-1]["round"] if rounds else None,
-        "evaluated": last["round"] if last else None,
-        "layers": [
-            {"name": name, "title": title, "points": layers[name]} for name, title in LAYERS if layers[name]
-        ],
-        "lines": lines,
-        "share": [float(one) for one in share],
-        "shown": len(keys),
-        "of": of,
-        "without": int(np.count_nonzero(~good)),
-    }
+        layers[layer].append(Dot(*at[key], text))
+    return Map(
+        frame=frame,
+        round=batch.round if batch else None,
+        evaluated=evaluated.round if evaluated else None,
+        layers=tuple(Layer(name, title, tuple(layers[name])) for name, title in LAYERS if layers[name]),
+        lines=tuple(
+            (*at[one.key], *at[one.failure]) for one in scenes if one.failure in at and one.key in at
+        ),
+        share=tuple(float(one) for one in share),
+        shown=len(keys),
+        of=of,
+        without=int(np.count_nonzero(~good)),
+    )
 
 
 def _frame(x: tuple[float, float], y: tuple[float, float]) -> Frame:
@@ -106,20 +131,20 @@ def _every(keys: Sequence[str], most: int) -> list[str]:
     return list(keys[:: max(1, -(-len(keys) // most))])
 
 
-def _failures(workspace: Workspace, last: Document | None) -> dict[str, Mapping[str, Any]]:
+def _failures(workspace: Workspace, evaluated: Batch | None) -> dict[str, Failure]:
     """The failures that the next batch answers, as many as selection looks at."""
-    listed = last["steps"]["evaluate"]["failures"] if last else []
-    return {failure["key"]: failure for failure in listed[: workspace.config.select.failures]}
+    listed = workspace.journal.batches.failures(evaluated) if evaluated else ()
+    return {failure.key: failure for failure in listed[: workspace.config.select.failures]}
 
 
 def _place(
-    key: str, val: bool, chosen: Mapping[str, Any] | None, wrong: Mapping[str, Any] | None, status: str
+    key: str, val: bool, chosen: Chosen | None, wrong: Failure | None, status: str
 ) -> tuple[str, str]:
     """(layer, tooltip) of one scene."""
     if wrong is not None:
-        return "failure", f"{key} (val): {wrong['fn']} missed, {wrong['fp']} false"
+        return "failure", f"{key} (val): {wrong.fn} missed, {wrong.fp} false"
     if val:
         return "val", f"{key} (val)"
-    if chosen is not None:
-        return chosen["stream"], f"{key}: {chosen['stream']} {chosen['rank']}, {chosen['reason']}"
+    if chosen is not None and chosen.stream is not None:
+        return chosen.stream, f"{key}: {chosen.stream} {chosen.rank}, {chosen.reason}"
     return ("labelled", f"{key}: labelled") if status == "annotated" else ("pool", f"{key}: {status}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from PIL import Image
 
 from swath.errors import FormatError
 from swath.formats.images import decode
-from swath.steps.workspace import Workspace
+from swath.labels.channels import Channel, Rig
+from swath.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -25,23 +26,37 @@ class Picture:
     why: str = ""
 
 
-def load(workspace: Workspace, wanted: Sequence[tuple[str, int]]) -> dict[tuple[str, int], Picture]:
-    """The primary image of each (scene key, width in pixels). A test scene among them is a `FrozenSplitError`."""
+def shown(rig: Rig) -> Channel | None:
+    """The camera that pictures are of: the channel that is shown, or the first camera where that is a cloud."""
+    cameras = rig.images
+    return next((one for one in cameras if one.name == rig.primary), next(iter(cameras), None))
+
+
+def drawn(rig: Rig) -> Channel | None:
+    """The camera that boxes are drawn in: the one that pictures are of, or the first labelled one."""
+    labelled = [one for one in rig.images if one.labelled]
+    of = shown(rig)
+    return of if of in labelled else next(iter(labelled), None)
+
+
+def load(
+    workspace: Workspace, camera: Channel | None, wanted: Iterable[tuple[str, int]]
+) -> dict[tuple[str, int], Picture]:
+    """The image that `camera` took of each (scene key, width in pixels). A test scene among them is a `FrozenSplitError`."""
     listed = list(dict.fromkeys(wanted))
     if not listed:
         return {}
-    workspace.not_test([key for key, _ in listed], "report")
-    table = workspace.scenes.table
-    there = set(table.keys.tolist())
+    keys = [key for key, _ in listed]
+    table = workspace.scenes.of(workspace.not_test(keys, "report"))
     tick = workspace.progress("pictures of the report")
     found: dict[tuple[str, int], Picture] = {}
     for done, (key, width) in enumerate(listed, 1):
-        if key in there:
-            row = table.rows([key])[0]
-            path, size = table.paths[workspace.config.slices.image][row], table.size[row]
-            found[key, width] = picture(str(path), width, (int(size[0]), int(size[1])))
-        else:
+        if key not in table.row_of:
             found[key, width] = Picture(None, width, round(width * 0.3), "the scene is gone from the dataset")
+        elif camera is None:
+            found[key, width] = Picture(None, width, round(width * 0.3), "the rig has no camera")
+        else:
+            found[key, width] = picture(table.path(camera.name, key), width, table.size(camera.name, key))
         tick(done, len(listed))
     return found
 

@@ -66,6 +66,8 @@ class RigFolder:
             entries = some(ascii(one.name)[1:-1] for one in _entries(self.root))
             raise FormatError(f"{self.root}: expected a rig folder with rig.json; found {entries}")
         channels, primary, damages = _read_rig(self.root / "rig.json")
+        if not channels:
+            return Scan((), tuple(replace(one, file="rig.json") for one in damages), {}, "")
         listing = _Listing(self.root, channels)
         damages += listing.damages
         scenes: list[Found] = []
@@ -172,8 +174,6 @@ class _Listing:
 
     def _odd(self) -> Iterator[Damage]:
         """Folders of no channel, scenes without a file of a channel, labels and calibrations of no scene."""
-        if not self.channels:
-            return
         for place, known in (
             (self.root, (*self.channels, *NOT_CHANNELS)),
             (self.root / "labels", self.channels),
@@ -379,7 +379,9 @@ def _label(said: Any, kind: str, size: tuple[int, int] | None) -> tuple[str, lis
         )
     other = next(one for one, _ in SHAPES.values() if one != shape)
     if shape not in said or other in said:
-        raise ValueError(f"expected a {shape}, as labels of an {kind} have, got {_shown(sorted(said))}")
+        raise ValueError(
+            f"expected a {shape}, as labels of {'an image' if kind == 'image' else 'a cloud'} have, got {_shown(sorted(said))}"
+        )
     try:
         numbers = _numbers(said[shape], count)
     except ValueError as error:
@@ -447,8 +449,11 @@ def _read_json(path: Path) -> Any:
         raise DamageError(Damage(str(path), error.lineno, reason)) from None
     except RecursionError:
         raise DamageError(Damage(str(path), None, "expected JSON that is less deep")) from None
-    except ValueError as error:  # bytes that are no text, numbers of thousands of digits
-        raise DamageError(Damage(str(path), None, f"expected JSON, but {str(error)[:100]}")) from None
+    except UnicodeDecodeError:
+        raise DamageError(Damage(str(path), None, "expected JSON in UTF-8, got other bytes")) from None
+    except ValueError:
+        reason = "expected JSON, but a number in it has thousands of digits"
+        raise DamageError(Damage(str(path), None, reason)) from None
 
 
 def _some_of(damages: Sequence[Damage], path: Path) -> list[Damage]:

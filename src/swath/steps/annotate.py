@@ -92,7 +92,13 @@ def send(workspace: Workspace, annotator: Annotator) -> SendResult:
         slots = before.slots if before else _free_slots(workspace, batch, annotator)
         work = work_of(workspace, batch, slots)
         receipt = dict(annotator.send(work))
-        now = Sent(annotator=annotator.name, tasks=len(work.tasks), slots=slots, receipt=receipt)
+        now = Sent(
+            annotator=annotator.name,
+            tasks=len(work.tasks),
+            slots=slots,
+            receipt=receipt,
+            reopened=len(batch.steps.reopen),
+        )
         if now != before:
             others = [one for one in sends if one.annotator != annotator.name]
             step = "send" if batch.state == "committed" else "send more"
@@ -102,7 +108,7 @@ def send(workspace: Workspace, annotator: Annotator) -> SendResult:
             batch=name,
             annotator=annotator.name,
             tasks=len(work.tasks),
-            sent_before=before is not None,
+            sent_before=before is not None and before.reopened == now.reopened,
             receipt=receipt,
         )
 
@@ -212,6 +218,10 @@ def _sent(workspace: Workspace, batch: Batch, annotator: Annotator) -> Sent:
     if batch.state == "committed":
         raise StateError(f"{batch.round} was not sent yet; run `{command('send', workspace.name)}`")
     for one in batch.steps.send:
+        if one.annotator == annotator.name and one.reopened < len(batch.steps.reopen):
+            raise StateError(
+                f"{batch.round} was reopened and not sent again; run `{command('send', workspace.name)}`"
+            )
         if one.annotator == annotator.name:
             return one
     holders = ", ".join(repr(one.annotator) for one in batch.steps.send)

@@ -1,138 +1,177 @@
-"""Looks for labels that cannot be right: in 2D, in 3D, and between the sensors. Findings are shown, never acted upon.
+"""Looks for labels that cannot be right: in images, in clouds, and between the two. Findings are shown, never acted upon.
 
-The rules are `kernels.checks`. Findings of a batch are written to the field `findings` of the primary slice (and of the
-cloud for scenes without one) and counted in the journal; nothing is deleted or changed on their account.
+The rules are `kernels.checks`. Findings of a batch are written to the field `findings` of the labelled channels: to each its
+own, and those of the scene's channels of the other kind, which it is compared with. They are counted in the journal; nothing
+is deleted or changed on their account.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
-from swath.errors import FormatError, StateError, WaitingError
+import numpy as np
+import numpy.typing as npt
+
+from swath import life
+from swath.errors import FormatError
 from swath.formats.pcd import read_pcd
-from swath.kernels.checks import Finding, check_across, check_boxes, check_cuboids
-from swath.labels import read_boxes, read_cuboids
-from swath.scenes import FINDINGS
-from swath.steps.annotate import calibrations
-from swath.steps.workspace import Workspace
+from swath.kernels import checks
+from swath.labels import stored
+from swath.labels.calibration import Camera, camera
+from swath.labels.channels import Channel
+from swath.labels.shapes import Labels
+from swath.records.batch import Checked, Finding
+from swath.store.scenes import FINDINGS
+from swath.store.table import SceneTable
+from swath.workspace import Workspace
 
-LISTED = 500  # findings that the journal and the report keep in full
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """`rules`: rule -> findings; `findings`: (scene, rule, severity, modality, object, evidence), errors first."""
-
-    round: str
-    scenes: int
-    rules: Mapping[str, int]
-    errors: int
-    warnings: int
-    findings: tuple[Mapping[str, Any], ...]
-    notes: tuple[str, ...]
+LISTED: Final = 500  # findings that the journal and the report keep in full
 
 
-def check(workspace: Workspace) -> CheckResult:
+def check(workspace: Workspace) -> Checked:
     """Checks the labels of the round that was fetched last. Doing it again replaces its findings."""
     with workspace.writer("check") as writer:
-        batch = latest(workspace, "labeled")
-        name = batch["round"]
-        config, table = workspace.config, workspace.scenes.table
-        rows = workspace.journal.assignments(
-            round=name, role="pool", state={"$in": ["labeled", "reviewed_empty"]}
-        )
-        done = {(row["key"], row["modality"]) for row in rows}
-        keys = table.known(sorted({key for key, _ in done}))
-        flat = workspace.scenes.values(config.slices.image, keys, [config.fields.detections])
-        solid: list[dict[str, Any]] = [{} for _ in keys]
-        if "3d" in workspace.modalities:
-            solid = workspace.scenes.values(config.slices.cloud, keys, [config.fields.cuboids])
-        known = calibrations(workspace.scenes, keys)
+        name = life.latest(workspace.journal.batches.all(), "check").round
+        scenes, table = _labelled(workspace, name)
+        calibrations = workspace.scenes.calibrations([scene.key for scene in scenes])
         found: dict[str, list[Finding]] = {}
         notes: list[str] = []
         tick = workspace.progress(f"check labels of {name}")
-        for i, key in enumerate(keys):
-            row = int(table.rows([key])[0])
-            size = (int(table.size[row, 0]), int(table.size[row, 1]))
-            boxes = read_boxes(flat[i].get(config.fields.detections), size)
-            cuboids = read_cuboids(solid[i].get(config.fields.cuboids))
-            found[key] = []
-            if (key, "2d") in done:
-                found[key] += check_boxes(boxes.boxes, boxes.classes, config.classes, *size)
-            if (key, "3d") in done:
-                try:
-                    cloud = read_pcd(table.paths[config.slices.cloud][row])[:, :3]
-                except FormatError as error:
-                    cloud = None
-                    notes.append(f"{key}: points were not checked: {error}")
-                found[key] += check_cuboids(cuboids.cuboids, cuboids.classes, config.classes, cloud)
-            if {(key, "2d"), (key, "3d")} <= done and key in known:
-                found[key] += check_across(
-                    boxes.boxes, boxes.classes, cuboids.cuboids, cuboids.classes, known[key].project, *size
-                )
-            tick(i + 1, len(keys))
-        for slice_name in (config.slices.image, config.slices.cloud):
-            if slice_name in table.samples:
-                here = [key for key in keys if table.samples[slice_name][table.rows([key])[0]]]
-                values = {key: {FINDINGS: [f"{name} {_line(one)}" for one in found[key]]} for key in here}
-                workspace.scenes.write(slice_name, values, writer)
+        for i, scene in enumerate(scenes):
+            rules = _Rules(workspace.config.classes, scene, table)
+            found[scene.key] = [*rules.alone(), *rules.across(calibrations.get(scene.key))]
+            notes += rules.notes
+            tick(i + 1, len(scenes))
+        for channel in workspace.rig.labelled:
+            values = {
+                key: {FINDINGS: [f"{name} {_line(one)}" for one in _shown_on(channel, listed)]}
+                for key, listed in found.items()
+                if table.has(channel.name, key)
+            }
+            workspace.scenes.write(channel.name, values, writer)
         result = _result(name, found, notes)
-        workspace.journal.barrier(writer)
-        entry = {
-            "scenes": result.scenes,
-            "rules": dict(result.rules),
-            "errors": result.errors,
-            "warnings": result.warnings,
-            "notes": list(result.notes),
-            "findings": [dict(one) for one in result.findings[:LISTED]],
-        }
-        workspace.journal.advance(writer, name, "labeled", "labeled", {"check": entry})
+        workspace.journal.lease.barrier(writer)
+        kept = result.with_(findings=result.findings[:LISTED])
+        workspace.journal.batches.advance(writer, name, "check", {"check": kept})
         workspace.scenes.refresh()
     return result
 
 
-def latest(workspace: Workspace, *states: str) -> Any:
-    """The last round, which must be in one of `states`."""
-    rounds = [batch for batch in workspace.journal.rounds() if batch["state"] != "cancelled"]
-    if not rounds:
-        raise StateError("there is no round yet; `swath next` says what is next")
-    if rounds[-1]["state"] not in states:
-        held = rounds[-1]["state"] == "labeled" and "golden" in rounds[-1]["steps"]
-        raise (WaitingError if held else StateError)(
-            f"{rounds[-1]['round']} is {rounds[-1]['state']}{', its golden check blocks' if held else ''}; "
-            f"this step needs it to be {' or '.join(states)}; `swath next` says what is next"
-        )
-    return rounds[-1]
+@dataclass(frozen=True)
+class _Scene:
+    """A scene of the round, with the labels that came, by channel in the rig's order."""
+
+    key: str
+    labels: Mapping[Channel, Labels]
 
 
-def _result(name: str, found: Mapping[str, list[Finding]], notes: list[str]) -> CheckResult:
-    listed = [
-        {
-            "scene": key,
-            "rule": one.rule,
-            "severity": one.severity,
-            "modality": one.modality,
-            "object": one.object,
-            "evidence": one.evidence,
-        }
-        for key, findings in sorted(found.items())
-        for one in findings
-    ]
-    listed.sort(key=lambda one: one["severity"] != "error")
-    rules: dict[str, int] = {}
-    for entry in listed:
-        rules[str(entry["rule"])] = rules.get(str(entry["rule"]), 0) + 1
-    errors = sum(entry["severity"] == "error" for entry in listed)
-    return CheckResult(
-        name,
-        len(found),
-        dict(sorted(rules.items())),
-        errors,
-        len(listed) - errors,
-        tuple(listed),
-        tuple(notes),
+def _labelled(workspace: Workspace, name: str) -> tuple[list[_Scene], SceneTable]:
+    """The scenes of a round whose labels came, by key."""
+    done = {(row.key, row.channel) for row in workspace.journal.assignments.labelled(round=name, role="pool")}
+    table = workspace.scenes.of({key for key, _ in done})
+    keys = table.known(sorted({key for key, _ in done}))
+    labels: dict[str, dict[Channel, Labels]] = {key: {} for key in keys}
+    for channel in workspace.rig.labelled:
+        here = [key for key in keys if (key, channel.name) in done and table.has(channel.name, key)]
+        for key, doc in zip(here, workspace.scenes.values(channel.name, here, [channel.human]), strict=True):
+            size = table.size(channel.name, key)
+            labels[key][channel] = stored.read(channel.modality, doc.get(channel.human), size)
+    return [_Scene(key, labels[key]) for key in keys], table
+
+
+class _Rules:
+    """The rules of `kernels.checks`, asked of one scene."""
+
+    def __init__(self, classes: Sequence[str], scene: _Scene, table: SceneTable) -> None:
+        self._classes, self._scene, self._table = classes, scene, table
+        self._images = [channel for channel in scene.labels if channel.kind == "image"]
+        self._clouds = [channel for channel in scene.labels if channel.kind == "cloud"]
+        self.notes: list[str] = []
+
+    def alone(self) -> Iterator[Finding]:
+        """What each channel's labels say by themselves."""
+        for channel in self._images:
+            labels, size = self._scene.labels[channel], self._table.size(channel.name, self._scene.key)
+            yield from self._of(
+                checks.check_boxes(labels.shapes, labels.classes, self._classes, *size), channel, channel
+            )
+        for channel in self._clouds:
+            labels = self._scene.labels[channel]
+            yield from self._of(
+                checks.check_cuboids(labels.shapes, labels.classes, self._classes, self._points(channel)),
+                channel,
+                channel,
+            )
+
+    def across(self, calibration: Mapping[str, Any] | None) -> Iterator[Finding]:
+        """What each image says of the cuboids of the first cloud, and they of it, where the camera is calibrated."""
+        for cloud in self._clouds[:1]:
+            for channel in self._images:
+                seen_by = self._camera(calibration, channel)
+                if seen_by is None:
+                    continue
+                boxes, cuboids = self._scene.labels[channel], self._scene.labels[cloud]
+                several = f" (seen by {channel.name})" if len(self._images) > 1 else ""
+                found = checks.check_across(
+                    boxes.shapes,
+                    boxes.classes,
+                    cuboids.shapes,
+                    cuboids.classes,
+                    seen_by.project,
+                    *self._table.size(channel.name, self._scene.key),
+                )
+                yield from self._of(found, channel, cloud, several)
+
+    def _camera(self, calibration: Mapping[str, Any] | None, channel: Channel) -> Camera | None:
+        try:
+            return camera(calibration, channel.camera)
+        except FormatError as error:
+            self.notes.append(f"{self._scene.key}: image and cloud were not compared: {error}")
+            return None
+
+    def _points(self, channel: Channel) -> npt.NDArray[np.float32] | None:
+        try:
+            return read_pcd(Path(self._table.path(channel.name, self._scene.key)))[:, :3]
+        except FormatError as error:
+            self.notes.append(f"{self._scene.key}: points were not checked: {error}")
+            return None
+
+    def _of(
+        self, found: Iterable[checks.Finding], image: Channel, cloud: Channel, more: str = ""
+    ) -> Iterator[Finding]:
+        """Findings as they are recorded; `object` is a place among the labels of the channel that is named."""
+        for one in found:
+            yield Finding(
+                scene=self._scene.key,
+                rule=one.rule,
+                severity=one.severity,
+                modality=one.modality,
+                channel=(image if one.modality == "2d" else cloud).name,
+                object=one.object,
+                evidence=f"{one.evidence}{more}",
+            )
+
+
+def _shown_on(channel: Channel, found: Iterable[Finding]) -> list[Finding]:
+    return [one for one in found if one.channel == channel.name or one.modality != channel.modality]
+
+
+def _result(name: str, found: Mapping[str, list[Finding]], notes: list[str]) -> Checked:
+    listed = [one for _, findings in sorted(found.items()) for one in findings]
+    listed.sort(key=lambda one: one.severity != "error")
+    errors = sum(one.severity == "error" for one in listed)
+    return Checked(
+        round=name,
+        scenes=len(found),
+        rules=dict(sorted(Counter(one.rule for one in listed).items())),
+        errors=errors,
+        warnings=len(listed) - errors,
+        findings=tuple(listed),
+        notes=tuple(notes),
     )
 
 

@@ -21,6 +21,7 @@ from swath.records.results import (
     RoundStatus,
     Status,
 )
+from swath.records.shown import Next
 from swath.workspace import Workspace
 
 
@@ -121,7 +122,7 @@ def list_batch(workspace: Workspace, name: str) -> BatchResult:
     )
 
 
-def status(workspace: Workspace, plan: life.Next) -> Status:
+def status(workspace: Workspace, plan: Next) -> Status:
     """Progress by scene and slice, round by round."""
     journal, scenes = workspace.journal, workspace.scenes
     loop, batches = journal.loop(), journal.batches.all()

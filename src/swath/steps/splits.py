@@ -49,17 +49,19 @@ def split(workspace: Workspace) -> SplitResult:
             units, joined = _join(looks(workspace), units, config.join_duplicates)
             notes.append(f"{joined} scenes joined to units by near-duplicates")
         membership, more = assign(units, config, workspace.config.seed)
-        keys, vectors = looks(workspace)
-        unseen = sorted(set(membership) - set(keys))
-        if unseen:
-            more.append(
-                f"{len(unseen)} scenes have no readable image and were not audited for leaks: {some(unseen)}"
-            )
+        closest: tuple[Pair, ...] = ()
+        if config.audit_pairs:
+            keys, vectors = looks(workspace)
+            closest = leaks(keys, vectors, membership, config.audit_pairs)
+            if unseen := sorted(set(membership) - set(keys)):
+                more.append(
+                    f"{len(unseen)} scenes have no readable image and were not audited for leaks: {some(unseen)}"
+                )
         record = SplitDone(
             seed=workspace.config.seed,
             units=len(units),
             notes=(*notes, *more),
-            closest=leaks(keys, vectors, membership, config.audit_pairs),
+            closest=closest,
             config_hash=workspace.config.hash(),
             swath=__version__,
         )

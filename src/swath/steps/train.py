@@ -1,169 +1,172 @@
-"""Trains the round's model on the labelled pool, with the frozen class map.
+"""Trains the round's models on the labelled pool, with the frozen class map: of images, and of clouds where that is asked for.
 
 Scenes without objects stay in as negatives. Val, golden and test are never trained on, nor used to stop a training: the
-trainer holds out drives of the labelled pool for that.
+trainer holds out drives of the labelled pool for that. Training takes minutes and nobody waits for it: the dataset is held
+only to record what came of it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from swath.encoders.base import Encoded
-from swath.errors import IntegrityError, StateError, some
-from swath.journal import Document
-from swath.labels import read_boxes
-from swath.steps.check import latest
-from swath.steps.workspace import Workspace
-from swath.trainers.base import Model, Trainer, TrainingSet
+from swath import life, models
+from swath.errors import ConflictError, StateError, some
+from swath.labels import stored
+from swath.labels.shapes import Labels, Modality, known
+from swath.records.assignment import Assignment
+from swath.records.batch import Trained, TrainedModel
+from swath.trainers import Trainer, make
+from swath.trainers.base import TrainingSet
+from swath.workspace import Workspace
+
+
+def train(workspace: Workspace) -> Trained:
+    """Trains the models of the round that was checked last."""
+    batches = workspace.journal.batches
+    batch = life.latest(batches.all(), "train")
+    name, seed = batch.round, workspace.config.train.seed
+    notes = _Notes()
+    lessons = [
+        lesson for modality in _modalities(workspace) if (lesson := _lesson(workspace, modality, notes))
+    ]
+    if not lessons:
+        wanted = " or ".join(one.upper() for one in _modalities(workspace))
+        raise StateError(f"train: no pool scene has {wanted} labels yet; `swath next` says what is next")
+    trained = [_learn(workspace, name, lesson, seed) for lesson in lessons]
+    record = Trained(
+        round=name,
+        models=tuple(trained),
+        scenes=len({key for lesson in lessons for key in lesson.keys}),
+        notes=notes.told(),
+    )
+    with workspace.writer("train") as writer:
+        if batches.get(name).revision != batch.revision:
+            raise ConflictError(
+                f"{name} was changed by another process while its model was trained; see `swath status`"
+            )
+        batches.advance(writer, name, "train", {"train": record})
+    return record
+
+
+def _modalities(workspace: Workspace) -> list[Modality]:
+    """What is trained: images, where they are labelled; clouds, where that is configured, or no image is labelled."""
+    there = workspace.rig.modalities
+    clouds = workspace.config.train.trainer_3d != "none" or "2d" not in there
+    return [one for one in there if one == "2d" or clouds]
+
+
+@dataclass
+class _Notes:
+    """What is worth saying of what was learned from."""
+
+    gone: set[str] = field(default_factory=set)
+    changed: set[str] = field(default_factory=set)
+    outside: int = 0
+    flat: int = 0
+
+    def told(self) -> tuple[str, ...]:
+        notes = []
+        if self.gone:
+            notes.append(
+                f"{len(self.gone)} labelled scenes were deleted from the dataset: {some(sorted(self.gone))}"
+            )
+        if self.changed:
+            notes.append(
+                f"labels of {len(self.changed)} scenes are not the ones that were fetched (edited by hand?): "
+                f"{some(sorted(self.changed))}"
+            )
+        if self.outside:
+            notes.append(f"{self.outside} labels are of no class in the class map, or not finite: left out")
+        if self.flat:
+            notes.append(f"{self.flat} cuboids have no volume: left out")
+        return tuple(notes)
 
 
 @dataclass(frozen=True)
-class TrainResult:
-    """`negatives`: images without objects; `objects`: labelled objects by class."""
+class _Lesson:
+    """What one model learns from; `keys` and `names`: scene, and scene and channel, of each row."""
 
-    round: str
-    trainer: str
-    model: str
-    sha256: str
-    images: int
-    negatives: int
-    objects: Mapping[str, int]
-    info: Mapping[str, Any]
-    notes: tuple[str, ...]
+    trainer: Trainer
+    data: TrainingSet
+    keys: Sequence[str]
+    names: Sequence[str]
 
 
-def make_trainer(workspace: Workspace) -> Trainer:
-    """The configured trainer."""
-    from swath.trainers.center import CenterTrainer
-
-    config = workspace.config.train
-    return CenterTrainer(
-        width=config.width, steps=config.steps, batch=config.batch, lr=config.lr, threads=config.threads
+def _lesson(workspace: Workspace, modality: Modality, notes: _Notes) -> _Lesson | None:
+    """All pool scenes whose labels of this modality came, in the order of their keys; None where there are none."""
+    channels = [channel for channel in workspace.rig.labelled if channel.modality == modality]
+    rows = {
+        (row.key, row.channel): row
+        for row in workspace.journal.assignments.labelled(role="pool")
+        if any(row.channel == channel.name for channel in channels)
+    }
+    keys = sorted({key for key, _ in rows})
+    table = workspace.scenes.of(workspace.only("pool", keys, "train"))
+    there = table.known(keys)
+    notes.gone |= set(keys) - set(there)
+    found: dict[tuple[str, str], tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]] = {}
+    for channel in channels:
+        here = [key for key in there if (key, channel.name) in rows and table.has(channel.name, key)]
+        for key, doc in zip(here, workspace.scenes.values(channel.name, here, [channel.human]), strict=True):
+            labels = stored.read(modality, doc.get(channel.human), table.size(channel.name, key))
+            if doc.get(channel.human) is None or not _as_fetched(labels, rows[key, channel.name]):
+                notes.changed.add(key)
+            found[key, channel.name] = _usable(labels, workspace.config.classes, notes)
+    places = [(key, channel.name) for key in there for channel in channels if (key, channel.name) in found]
+    if not places:
+        return None
+    data = TrainingSet(
+        media=tuple(table.path(channel, key) for key, channel in places),
+        shapes=tuple(found[place][0] for place in places),
+        labels=tuple(found[place][1] for place in places),
+        groups=tuple(table.drive(key) for key, _ in places),
+        classes=workspace.config.classes,
+    )
+    return _Lesson(
+        trainer=make(workspace.config.train, modality),
+        data=data,
+        keys=[key for key, _ in places],
+        names=[f"{key} {channel}" for key, channel in places],
     )
 
 
-def train(workspace: Workspace) -> TrainResult:
-    """Trains the model of the round that was checked last."""
-    with workspace.writer("train") as writer:
-        batch = latest(workspace, "checked")
-        name = batch["round"]
-        data, notes = training_set(workspace)
-        trainer = make_trainer(workspace)
-        out = workspace.home / "models" / f"{name}.pt"
-        out.parent.mkdir(parents=True, exist_ok=True)
-        model = trainer.fit(
-            data,
-            out,
-            seed=workspace.config.train.seed,
-            progress=workspace.progress(f"train {trainer.name} on {len(data.images)} images"),
-        )
-        counts = np.bincount(
-            np.concatenate([*data.labels, np.zeros(0, np.int64)]), minlength=len(data.classes)
-        )
-        result = TrainResult(
-            name,
-            trainer.name,
-            str(out),
-            model.sha256,
-            len(data.images),
-            sum(len(labels) == 0 for labels in data.labels),
-            {label: int(n) for label, n in zip(data.classes, counts, strict=True) if n},
-            dict(model.info),
-            tuple(notes),
-        )
-        record = {**asdict(result), "model": out.name, "classes": list(model.classes), "notes": list(notes)}
-        record.pop("round")
-        workspace.journal.advance(writer, name, "checked", "trained", {"train": plain(record)})
-    return result
+def _as_fetched(labels: Labels, row: Assignment) -> bool:
+    """Whether labels are the ones that the journal has seen, bit for bit where it kept their digest."""
+    if row.digest is None:
+        return len(labels) == row.count
+    return stored.digest_of(labels.documents) == row.digest
 
 
-def training_set(workspace: Workspace) -> tuple[TrainingSet, list[str]]:
-    """All pool scenes whose 2D labels came, in the order of their keys."""
-    config, table = workspace.config, workspace.scenes.table
-    rows = workspace.journal.assignments(
-        role="pool", modality="2d", state={"$in": ["labeled", "reviewed_empty"]}
-    )
-    count = {row["key"]: row["count"] for row in rows}
-    keys = table.known(workspace.only("pool", sorted(count), "train"))
-    if not keys:
-        raise StateError("train: no pool scene has 2D labels yet; `swath next` says what is next")
-    docs = workspace.scenes.values(config.slices.image, keys, [config.fields.detections])
-    where = table.rows(keys)
-    position = {name: i for i, name in enumerate(config.classes)}
-    boxes, labels, changed, outside = [], [], [], 0
-    for key, row, doc in zip(keys, where, docs, strict=True):
-        read = read_boxes(
-            doc.get(config.fields.detections), (int(table.size[row, 0]), int(table.size[row, 1]))
-        )
-        if doc.get(config.fields.detections) is None or len(read.classes) != count[key]:
-            changed.append(key)
-        keep = [
-            i
-            for i, label in enumerate(read.classes)
-            if label in position and np.isfinite(read.boxes[i]).all()
-        ]
-        outside += len(read.classes) - len(keep)
-        boxes.append(read.boxes[keep])
-        labels.append(np.array([position[read.classes[i]] for i in keep], dtype=np.int64))
-    notes = []
-    if gone := sorted(set(count) - set(keys)):
-        notes.append(f"{len(gone)} labelled scenes were deleted from the dataset: {some(gone)}")
-    if changed:
-        notes.append(
-            f"labels of {len(changed)} scenes are not the ones that were fetched (edited by hand?): {some(changed)}"
-        )
-    if outside:
-        notes.append(f"{outside} labels are of no class in the class map, or not finite: left out")
-    drives = [str(table.sequence[row]) or key for key, row in zip(keys, where, strict=True)]
-    images = tuple(str(one) for one in table.paths[config.slices.image][where])
-    return TrainingSet(images, tuple(boxes), tuple(labels), tuple(drives), config.classes), notes
+def _usable(
+    labels: Labels, classes: Sequence[str], notes: _Notes
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Shapes and positions in the class map of the labels that can be learned from."""
+    rows, positions = known(labels, classes)
+    notes.outside += len(labels) - len(rows)
+    shapes = labels.shapes[rows]
+    if labels.modality == "2d":
+        return shapes, positions
+    solid = (shapes[:, 3:6] > 0).all(axis=1)
+    notes.flat += int((~solid).sum())
+    return shapes[solid], positions[solid]
 
 
-def load_model(workspace: Workspace, batch: Document) -> Model:
-    """The model of a round, as its journal record describes it."""
-    record = batch["steps"].get("train")
-    if record is None:
-        raise StateError(f"{batch['round']} has no model yet; `swath next` says what is next")
-    path = workspace.home / "models" / record["model"]
-    if not path.exists():
-        raise IntegrityError(
-            f"{path}: the model of {batch['round']} is gone; put it back, its hash is {record['sha256'][:12]}..."
-        )
-    return Model(str(path), record["sha256"], tuple(record["classes"]), record["trainer"], record["info"])
-
-
-def plain(value: Any) -> Any:
-    """`value` with numpy scalars, tuples and paths turned into what a database and JSON hold."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return str(value) if isinstance(value, Path) else value
-
-
-class ModelEncoder:
-    """The encoder `model:vN`: pooled features of the loop's own detector."""
-
-    slices = ("image",)
-
-    def __init__(self, workspace: Workspace, round_name: str) -> None:
-        self._model = load_model(workspace, workspace.journal.round(round_name))
-        self._trainer: Any = make_trainer(workspace)
-        self.name, self.version = f"model:{round_name}", self._model.sha256[:12]
-
-    def encode(
-        self,
-        paths: Sequence[Mapping[str, str]],
-        *,
-        workers: int = 1,
-        progress: Callable[[int, int], None] | None = None,
-    ) -> Encoded:
-        vectors = self._trainer.features(self._model, [media["image"] for media in paths], progress=progress)
-        return Encoded(vectors, ())
+def _learn(workspace: Workspace, name: str, lesson: _Lesson, seed: int) -> TrainedModel:
+    """The model of a lesson: from the shelf, where it was trained before."""
+    trainer, data, config = lesson.trainer, lesson.data, workspace.config.train
+    settings: Mapping[str, Any] = {
+        **getattr(config, trainer.name).model_dump(),
+        "threads": config.threads,
+    }
+    key = models.train_key(trainer, data, lesson.names, settings, seed)
+    there = models.find(workspace.home, name, trainer.modality, key)
+    if there is not None:
+        return there
+    what = "images" if trainer.modality == "2d" else "clouds"
+    tick = workspace.progress(f"train {trainer.name} on {len(data.media)} {what}")
+    return models.fit(workspace.home, name, trainer, data, key, seed=seed, progress=tick)

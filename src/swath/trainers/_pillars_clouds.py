@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.formats.pcd import read_pcd
+from swath.kernels.cuboids import bev_iou
 
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -30,7 +31,6 @@ _MARGIN = 4.0  # metres beyond the outermost objects' centres
 class Grid:
     """Where the network looks: the rectangle `x`, `y` in cells of `cell` metres, `z` in `layers`.
 
-    `half_angle`: to each side of x, radians; what lies outside is neither taught nor reported (pi: all is).
     `bright`: the intensity that counts as 1.
     """
 
@@ -39,7 +39,6 @@ class Grid:
     z: tuple[float, float]
     cell: float
     layers: int
-    half_angle: float
     bright: float
 
     @property
@@ -61,17 +60,6 @@ class Grid:
         ranges = {name: (float(stored[name][0]), float(stored[name][1])) for name in ("x", "y", "z")}
         return cls(**{**stored, **ranges})
 
-    def told(self, stride: int, turned: float = 0.0) -> NDArray[np.bool_]:
-        """(rows / stride, columns / stride) which cells count, when the scan was turned by so many radians."""
-        rows, columns = (count // stride for count in self.shape)
-        step = self.cell * stride
-        x = self.x[0] + step * (np.arange(rows) + 0.5)
-        y = self.y[0] + step * (np.arange(columns) + 0.5)
-        if self.half_angle >= np.pi:
-            return np.ones((rows, columns), dtype=bool)
-        away = np.arctan2(y[None, :], x[:, None]) - turned
-        return np.abs(np.mod(away + np.pi, 2 * np.pi) - np.pi) <= self.half_angle  # type: ignore[no-any-return]
-
 
 def choose_grid(
     clouds: Sequence[NDArray[np.float32]], cuboids: Array, *, cell: float, layers: int, reach: float
@@ -79,9 +67,9 @@ def choose_grid(
     """The grid that suits labelled objects, upright cuboids (n, 7) of all training scans, and some scans.
 
     It reaches ahead and aside as far as 99 % of the objects and a margin, `reach` metres at most; and back as
-    far, where more than 2 % of the objects lie behind. A turning LiDAR sees all around, but where its objects
-    were labelled in a camera's view only (KITTI), those outside are no background: hence the objects'
-    place decides, and the angle that they span. Without objects the points decide.
+    far as ahead, where more than 2 % of the objects lie behind. Without objects the points decide. With
+    objects they don't: a turning LiDAR sees all around, but where its objects were labelled in a camera's
+    view only (KITTI), those behind are neither background nor worth the time.
     """
     points = np.concatenate([np.zeros((0, 4), dtype=np.float32), *clouds])
     points = points[np.isfinite(points).all(axis=1)]
@@ -100,16 +88,12 @@ def choose_grid(
     ahead = cells(float(np.quantile(np.abs(places[:, 0]), 0.99)), least=24.0)
     aside = cells(float(np.quantile(np.abs(places[:, 1]), 0.99)), least=16.0)
     behind = np.mean(places[:, 0] < -2.0) > 0.02
-    half_angle = float(np.pi)
-    if len(cuboids) >= 20 and not behind:
-        half_angle = float(np.abs(np.arctan2(places[:, 1], places[:, 0])).max() + np.radians(4.0))
     return Grid(
         (-ahead if behind else 0.0, ahead),
         (-aside, aside),
         (float(np.quantile(low, 0.01)) - 0.3, float(np.quantile(high, 0.99)) + 0.3),
         cell,
         layers,
-        min(half_angle, float(np.pi)),
         bright if bright > 0 else 1.0,
     )
 
@@ -200,3 +184,53 @@ class Shake:
     def _matrix(self) -> Array:
         cos, sin = np.cos(self.turn), np.sin(self.turn)
         return self.scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag([1.0, -1.0 if self.mirror else 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class Cutout:
+    """An object cut out of its scan: upright cuboid (7,), label, and its points."""
+
+    cuboid: Array
+    label: int
+    sweep: Sweep
+
+
+def cut_out(sweep: Sweep, cuboids: Array, labels: Labels, least: int = 5) -> list[Cutout]:
+    """The objects of a scan, upright cuboids (n, 7), that hold at least so many points."""
+    points = sweep.points()
+    found = []
+    for cuboid, label in zip(cuboids, labels, strict=True):
+        mine = _inside(points, cuboid, 0.1)
+        if np.count_nonzero(mine) >= least:
+            found.append(Cutout(cuboid, int(label), Sweep(sweep.place[mine], sweep.light[mine])))
+    return found
+
+
+def set_in(
+    points: NDArray[np.float32], cuboids: Array, labels: Labels, added: Sequence[Cutout]
+) -> tuple[NDArray[np.float32], Array, Labels]:
+    """A scan, points (p, 4), cuboids (n, 7) and labels (n,), with objects of other scans at the places they had.
+
+    What the scan had in an object's place goes; objects that would overlap one that is there are left out.
+    They had that place before the same kind of sensor, so that their points are as many as they should be
+    (Yan, Mao and Li 2018, "SECOND"); that they cast no shadow is accepted.
+    """
+    for one in added:
+        wide = one.cuboid.copy()
+        wide[3:5] += 0.4
+        if (bev_iou(wide[None], cuboids) > 0).any():
+            continue
+        points = np.concatenate([points[~_inside(points, one.cuboid, 0.2)], one.sweep.points()])
+        cuboids = np.concatenate([cuboids, one.cuboid[None]])
+        labels = np.append(labels, one.label)
+    return points, cuboids, labels
+
+
+def _inside(points: NDArray[np.float32], cuboid: Array, grown: float) -> NDArray[np.bool_]:
+    """(n,) which points lie in an upright cuboid (7,) whose faces are moved outwards by `grown` metres."""
+    x, y, z, length, width, height, yaw = (np.float32(value) for value in cuboid)
+    dx, dy = points[:, 0] - x, points[:, 1] - y
+    inside = np.abs(np.cos(yaw) * dx + np.sin(yaw) * dy) <= length / 2 + grown
+    inside &= np.abs(np.cos(yaw) * dy - np.sin(yaw) * dx) <= width / 2 + grown
+    inside &= np.abs(points[:, 2] - z) <= height / 2 + grown
+    return inside  # type: ignore[no-any-return]

@@ -75,20 +75,18 @@ class Wanted:
 
     heat (B, C, h, w): 1 at centres, a bell around them; numbers (B, 10, h, w); size (B, 2, h, w): the
     object's l and w in metres; weight (B, h, w): how much a cell's numbers count, adding up to about 1 per
-    object; told (B, h, w): which cells count at all.
+    object.
     """
 
     heat: Tensor
     numbers: Tensor
     size: Tensor
     weight: Tensor
-    told: Tensor
 
 
 def targets(
     cuboids: list[NDArray[np.float64]],
     labels: list[NDArray[np.int64]],
-    told: list[NDArray[np.bool_]],
     usual: NDArray[np.float64],
     grid: Grid,
 ) -> Wanted:
@@ -102,10 +100,8 @@ def targets(
     for i, (scan, classes) in enumerate(zip(cuboids, labels, strict=True)):
         for row in np.argsort(-scan[:, 3] * scan[:, 4], kind="stable"):  # large first: small ones overwrite
             _tell(scan[row], usual[classes[row]], heat[i, classes[row]], maps[i], grid)
-    mask = np.stack(told)
-    weight = maps[:, -1] * mask
-    numbers, size = maps[:, :NUMBERS], maps[:, NUMBERS:-1]
-    return Wanted(*(torch.from_numpy(one) for one in (heat, numbers, size, weight, mask)))
+    numbers, size, weight = maps[:, :NUMBERS], maps[:, NUMBERS:-1], maps[:, -1]
+    return Wanted(*(torch.from_numpy(one) for one in (heat, numbers, size, weight)))
 
 
 def _tell(
@@ -150,11 +146,11 @@ def loss(heat: Tensor, numbers: Tensor, wanted: Wanted) -> Tensor:
     The footprint: 1 - GIoU of the rectangles in the object's own axes, as if the yaw were right. Height: the
     difference in z over 1 m and in log h. Yaw: the differences of its sines and cosines.
     """
-    there = wanted.heat.eq(1) & wanted.told[:, None]
+    there = wanted.heat.eq(1)
     objects = there.sum().clamp(min=1)
     p = heat.sigmoid().clamp(1e-4, 1 - 1e-4)
-    focal = torch.where(there, (1 - p) ** 2 * p.log(), (1 - wanted.heat) ** 4 * p**2 * (1 - p).log())
-    focal = (focal * wanted.told[:, None]).sum()
+    away = (1 - wanted.heat) ** 4 * p**2 * (1 - p).log()
+    focal = torch.where(there, (1 - p) ** 2 * p.log(), away).sum()
     here = wanted.weight > 0
     weight = wanted.weight[here]
     said, true = numbers.permute(0, 2, 3, 1)[here], wanted.numbers.permute(0, 2, 3, 1)[here]
@@ -179,7 +175,6 @@ def _footprint(said: Tensor, true: Tensor, size: Tensor) -> Tensor:
 def decode(
     heat: Tensor,
     numbers: Tensor,
-    told: NDArray[np.bool_],
     usual: NDArray[np.float64],
     grid: Grid,
     *,
@@ -188,10 +183,9 @@ def decode(
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]]:
     """Per scan: cuboids (n, 9), scores (n,), labels (n,) of at most `most` peaks, best first.
 
-    A peak is a cell that none of its eight neighbours in its class exceeds, where `told`; its centre must lie
-    in the grid. Of two of a class with a BEV IoU above `apart` the lesser is left out.
+    A peak is a cell that none of its eight neighbours in its class exceeds; its centre must lie in the grid. Of two of a class with a BEV IoU above `apart` the lesser is left out.
     """
-    p = heat.sigmoid() * torch.from_numpy(told)
+    p = heat.sigmoid()
     p = torch.where(F.max_pool2d(p, 3, 1, 1) == p, p, torch.zeros_like(p))
     batch, _, rows, columns = p.shape
     scores, order = p.reshape(batch, -1).sort(dim=1, descending=True, stable=True)

@@ -1,7 +1,8 @@
-"""What a trainer is: labelled images in, a model file out; images in, boxes out.
+"""What a trainer is: labelled media in, a model file out; media in, objects out.
 
-A trainer gets the classes as a list that never changes between rounds: a label is a position in it. Images
-without objects are training data too: what is not there is learned from them.
+A trainer learns one modality: 2D boxes in images, or cuboids in clouds. It gets the classes as a list that
+never changes between rounds: a label is a position in it. Media without objects are training data too: what
+is not there is learned from them.
 """
 
 from __future__ import annotations
@@ -16,43 +17,59 @@ from numpy.typing import NDArray
 
 from swath.errors import SwathError, some
 from swath.kernels.detection import Predictions
+from swath.kernels.detection3d import Predictions3D
+from swath.labels.shapes import Modality
 
-__all__ = ["FeatureTrainer", "Model", "Predictions", "Progress", "Trainer", "TrainingSet"]
+__all__ = [
+    "FeatureTrainer",
+    "Model",
+    "Predictions",
+    "Predictions3D",
+    "Progress",
+    "Trainer",
+    "TrainingSet",
+]
 
 Progress = Callable[[int, int], None]
 """Told `done, total` from time to time, so that an edge can draw a bar."""
 
+SHAPES = (4, 9)  # numbers of a box (x1, y1, x2, y2 in px), of a cuboid (LiDAR frame, see `labels.shapes`)
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """Labelled images. Row i of each: an image's path, its boxes (n, 4) px, its labels (n,), and its drive.
+    """Labelled images, or labelled clouds. Row i of each: a file's path, its shapes, its labels (n,), its
+    drive. Shapes are boxes (n, 4) px in all rows, or cuboids (n, 9) in all.
 
-    `groups` names the drive of each image: near-duplicates share it, so that what is held out to stop a
+    `groups` names the drive of each file: near-duplicates share it, so that what is held out to stop a
     training is held out drive by drive. `classes` is the frozen class list that labels index. SwathError if
-    rows don't fit together, a label is no class, or a box holds a NaN.
+    rows don't fit together, a label is no class, or a shape holds a NaN.
     """
 
-    images: tuple[str, ...]
-    boxes: tuple[NDArray[np.float64], ...]
+    media: tuple[str, ...]
+    shapes: tuple[NDArray[np.float64], ...]
     labels: tuple[NDArray[np.int64], ...]
     groups: tuple[str, ...]
     classes: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        counts = {name: len(getattr(self, name)) for name in ("images", "boxes", "labels", "groups")}
+        counts = {name: len(getattr(self, name)) for name in ("media", "shapes", "labels", "groups")}
         if len(set(counts.values())) > 1:
             raise SwathError(
-                f"training set: expected as many boxes, labels and groups as images, got {counts}"
+                f"training set: expected as many shapes, labels and groups as media, got {counts}"
             )
         if len(set(self.classes)) != len(self.classes) or not self.classes:
             raise SwathError(f"training set: expected a list of different classes, got {some(self.classes)}")
-        for image, boxes, labels in zip(self.images, self.boxes, self.labels, strict=True):
-            if boxes.shape != (len(labels), 4) or not np.isfinite(boxes).all():
-                expected = f"{len(labels)} boxes of 4 finite numbers, one per label"
-                raise SwathError(f"training set, {image}: expected {expected}, got shape {boxes.shape}")
+        numbers = (
+            self.shapes[0].shape[-1] if self.shapes and self.shapes[0].shape[-1] in SHAPES else SHAPES[0]
+        )
+        for path, shapes, labels in zip(self.media, self.shapes, self.labels, strict=True):
+            if shapes.shape != (len(labels), numbers) or not np.isfinite(shapes).all():
+                expected = f"{len(labels)} shapes of {numbers} finite numbers, one per label"
+                raise SwathError(f"training set, {path}: expected {expected}, got shape {shapes.shape}")
             if len(labels) and not (labels.min() >= 0 and labels.max() < len(self.classes)):
                 most = len(self.classes) - 1
-                raise SwathError(f"training set, {image}: expected labels 0 to {most}, got {labels.tolist()}")
+                raise SwathError(f"training set, {path}: expected labels 0 to {most}, got {labels.tolist()}")
 
 
 @dataclass(frozen=True)
@@ -71,22 +88,28 @@ class Model:
 
 @runtime_checkable
 class Trainer(Protocol):
-    """Trains and predicts. The same data and seed give a model of the same `sha256`."""
+    """Trains and predicts one modality. The same data and seed give a model of the same `sha256`."""
 
     @property
     def name(self) -> str: ...
 
+    @property
+    def modality(self) -> Modality:
+        """What it learns: `2d` boxes in images, or `3d` cuboids in clouds."""
+        ...
+
     def fit(self, data: TrainingSet, out: Path, *, seed: int, progress: Progress | None = None) -> Model:
         """Trains on `data`, and writes the model to the file `out`: whole or not at all.
 
-        SwathError if there is nothing to train on, or an image can't be read.
+        SwathError if there is nothing to train on, or a file can't be read.
         """
         ...
 
     def predict(
-        self, model: Model, images: Sequence[str], *, progress: Progress | None = None
-    ) -> list[Predictions]:
-        """One result per image, in order; boxes in pixels of that image, best first.
+        self, model: Model, media: Sequence[str], /, *, progress: Progress | None = None
+    ) -> Sequence[Predictions | Predictions3D]:
+        """One result per file, in order, best first: `Predictions` with boxes in pixels of that image, or
+        `Predictions3D` with cuboids in the LiDAR frame.
 
         IntegrityError if the file's content is not `model.sha256`.
         """
@@ -98,7 +121,7 @@ class FeatureTrainer(Trainer, Protocol):
     """A trainer whose models can also say what they see: used as the encoder `model:vN`."""
 
     def features(
-        self, model: Model, images: Sequence[str], *, progress: Progress | None = None
+        self, model: Model, media: Sequence[str], /, *, progress: Progress | None = None
     ) -> NDArray[np.float32]:
-        """(n, d) pooled features of the model's backbone, one row per image; (0, d) without images."""
+        """(n, d) pooled features of the model's backbone, one row per file; (0, d) without files."""
         ...

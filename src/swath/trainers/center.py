@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ConfigError, SwathError
+from swath.labels.shapes import Modality
 from swath.trainers._center_images import Samples, Shrunk, as_input, height_for, in_image, read_image
 from swath.trainers.base import Model, Predictions, Progress, TrainingSet
 from swath.trainers.model_file import read_model, write_model
@@ -62,6 +63,10 @@ class CenterTrainer:
     def name(self) -> str:
         return "center"
 
+    @property
+    def modality(self) -> Modality:
+        return "2d"
+
     def fit(self, data: TrainingSet, out: Path, *, seed: int, progress: Progress | None = None) -> Model:
         """Trains, and writes `out` in one piece. See `Trainer.fit`.
 
@@ -69,14 +74,16 @@ class CenterTrainer:
         second half the one with the least loss on them is taken. That needs two drives; with one, all images
         train, the last checkpoint is taken, and `info["held_out"]` is empty.
         """
-        if not data.images:
+        if not data.media:
             raise SwathError("training: expected labelled images, got none; label a batch first")
+        if data.shapes[0].shape[1] != 4:
+            raise SwathError("training: the center trainer learns boxes in images, got cuboids")
         started = time.process_time()
-        height = height_for(data.images, self.width)
-        shrunk = [read_image(path, self.width, height) for path in data.images]
+        height = height_for(data.media, self.width)
+        shrunk = [read_image(path, self.width, height) for path in data.media]
         samples = Samples(
             np.stack([one.pixels for one in shrunk]),
-            [one.scale * boxes for one, boxes in zip(shrunk, data.boxes, strict=True)],
+            [one.scale * boxes for one, boxes in zip(shrunk, data.shapes, strict=True)],
             list(data.labels),
         )
         rng = np.random.default_rng(seed)
@@ -87,8 +94,8 @@ class CenterTrainer:
         header = {"format": _FORMAT, "classes": list(data.classes), "width": self.width, "height": height}
         digest = write_model(out, header, state)
         info |= {
-            "images": len(data.images),
-            "objects": sum(len(boxes) for boxes in data.boxes),
+            "images": len(data.media),
+            "objects": sum(len(boxes) for boxes in data.shapes),
             "held_out": sorted(held),
             "cpu_seconds": round(time.process_time() - started, 1),
         }

@@ -22,7 +22,17 @@ from swath.errors import ConfigError, SwathError, some
 from swath.formats.pcd import read_pcd
 from swath.kernels.cuboids import yawed
 from swath.kernels.detection3d import Predictions3D
-from swath.trainers._pillars_clouds import Grid, Shake, Sweep, choose_grid, from_above, read_sweep
+from swath.trainers._pillars_clouds import (
+    Cutout,
+    Grid,
+    Shake,
+    Sweep,
+    choose_grid,
+    cut_out,
+    from_above,
+    read_sweep,
+    set_in,
+)
 from swath.trainers.base import Model, Progress
 from swath.trainers.center import _follow, _hold_out, _torch
 from swath.trainers.model_file import read_model, write_model
@@ -95,6 +105,7 @@ class PillarTrainer:
 
     cell: metres, side of a pillar; layers: into which its height is cut; reach: metres, as far as it looks
     steps: weight updates, `batch` scans each; lr: the highest learning rate
+    added: objects of other scans that are set into a training scan, at most
     threads: of torch; 1 gives the same weights every time
     holdout: share of the drives that is kept apart, to choose among `checks` checkpoints; 0: take the last
     min_score, most: predictions below the score or beyond the count (per scan) are not reported
@@ -104,9 +115,10 @@ class PillarTrainer:
     cell: float = 0.25
     layers: int = 12
     reach: float = 52.0
-    steps: int = 600
+    steps: int = 400
     batch: int = 4
-    lr: float = 3e-3
+    lr: float = 6e-3
+    added: int = 6
     threads: int = 1
     holdout: float = 0.15
     checks: int = 5
@@ -116,7 +128,12 @@ class PillarTrainer:
 
     def __post_init__(self) -> None:
         counts = (self.layers, self.steps, self.batch, self.threads, self.checks, self.most)
-        if min(counts) < 1 or not 0 < self.cell <= 2 or not 8 * self.cell <= self.reach <= 300:
+        if (
+            min(counts) < 1
+            or self.added < 0
+            or not 0 < self.cell <= 2
+            or not 8 * self.cell <= self.reach <= 300
+        ):
             raise ConfigError(
                 "pillar trainer: expected positive counts, 0 < cell <= 2 and 8 cells <= reach <= 300 m, "
                 f"got {self}"
@@ -179,13 +196,15 @@ class PillarTrainer:
 
         IntegrityError if the file's content is not `model.sha256`.
         """
-        from swath.trainers._pillars_net import STRIDE, decode
+        from swath.trainers._pillars_net import decode
 
         found: list[Predictions3D] = []
 
         def collect(net: PillarNet, seen: Tensor, grid: Grid, usual: Array) -> None:
-            answer = decode(*net(seen), grid.told(STRIDE), usual, grid, most=self.most, apart=self.apart)
-            for cuboids, scores, labels in answer:
+            heat, numbers = net(seen)
+            for cuboids, scores, labels in decode(
+                heat, numbers, usual, grid, most=self.most, apart=self.apart
+            ):
                 keep = scores >= self.min_score
                 found.append(Predictions3D(cuboids[keep], scores[keep], labels[keep]))
 
@@ -274,21 +293,34 @@ class _Scans:
 
     def plain(self, rows: Labels) -> tuple[Tensor, Wanted]:
         """A batch as it is."""
-        return self._batch(rows, [Shake(False, 0.0, 1.0)] * len(rows))
+        maps = [from_above(self.sweeps[row].points(), self.grid) for row in rows]
+        return self._told(maps, [self.cuboids[row] for row in rows], [self.labels[row] for row in rows])
 
-    def shaken(self, rows: Labels, rng: np.random.Generator) -> tuple[Tensor, Wanted]:
-        """A batch, each scan mirrored or not, turned a little and scaled a little."""
-        return self._batch(rows, [Shake.drawn(rng) for _ in rows])
+    def shaken(
+        self, rows: Labels, rng: np.random.Generator, cutouts: Sequence[Sequence[Cutout]], most: int
+    ) -> tuple[Tensor, Wanted]:
+        """A batch: up to `most` objects are set into each scan, of a class drawn evenly from those in
+        `cutouts`; then it is mirrored or not, turned a little and scaled a little.
+        """
+        maps, cuboids, labels = [], [], []
+        for row in rows:
+            drawn = []
+            for _ in range(int(rng.integers(0, most + 1)) if cutouts else 0):
+                kind = cutouts[int(rng.integers(len(cutouts)))]
+                drawn.append(kind[int(rng.integers(len(kind)))])
+            seen, there, named = set_in(self.sweeps[row].points(), self.cuboids[row], self.labels[row], drawn)
+            shake = Shake.drawn(rng)
+            maps.append(from_above(shake.points(seen), self.grid))
+            cuboids.append(shake.cuboids(there))
+            labels.append(named)
+        return self._told(maps, cuboids, labels)
 
-    def _batch(self, rows: Labels, shakes: Sequence[Shake]) -> tuple[Tensor, Wanted]:
-        from swath.trainers._pillars_net import STRIDE, targets
+    def _told(
+        self, maps: list[NDArray[np.float32]], cuboids: list[Array], labels: list[Labels]
+    ) -> tuple[Tensor, Wanted]:
+        from swath.trainers._pillars_net import targets
 
-        both = list(zip(rows, shakes, strict=True))
-        maps = [from_above(shake.points(self.sweeps[row].points()), self.grid) for row, shake in both]
-        cuboids = [shake.cuboids(self.cuboids[row]) for row, shake in both]
-        told = [self.grid.told(STRIDE, shake.turn) for shake in shakes]
-        labels = [self.labels[row] for row in rows]
-        return _as_input(maps), targets(cuboids, labels, told, self.usual, self.grid)
+        return _as_input(maps), targets(cuboids, labels, self.usual, self.grid)
 
 
 def _train(
@@ -313,6 +345,7 @@ def _train(
         optimizer, settings.lr, total_steps=settings.steps, pct_start=0.15
     )
     rows, held = np.flatnonzero(~apart), np.flatnonzero(apart)
+    cutouts = _cutouts(scans, rows) if settings.added else []
     queue: Labels = rows[:0]
     every = max(1, settings.steps // 2 // settings.checks)  # early checkpoints are unfinished, lucky or not
     best: tuple[float, int, dict[str, Any]] | None = None
@@ -321,8 +354,9 @@ def _train(
         while len(queue) < settings.batch:
             queue = np.concatenate([queue, rng.permutation(rows)])
         batch, queue = queue[: settings.batch], queue[settings.batch :]
-        seen, wanted = scans.shaken(batch, rng)
-        value = loss(*net(seen), wanted)
+        seen, wanted = scans.shaken(batch, rng, cutouts, settings.added)
+        heat, numbers = net(seen)
+        value = loss(heat, numbers, wanted)
         optimizer.zero_grad()
         value.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
@@ -346,6 +380,13 @@ def _train(
     return {name: v.contiguous().numpy() for name, v in chosen.items()}, info
 
 
+def _cutouts(scans: _Scans, rows: Labels) -> list[list[Cutout]]:
+    """The objects of these scans by class; classes without any are left out."""
+    every = [one for row in rows for one in cut_out(scans.sweeps[row], scans.cuboids[row], scans.labels[row])]
+    by_class = [[one for one in every if one.label == label] for label in range(len(scans.usual))]
+    return [kind for kind in by_class if kind]
+
+
 def _held_out_loss(net: PillarNet, scans: _Scans, held: Labels, batch: int) -> float:
     """The mean loss over the held-out scans, batch by batch, so that memory does not grow with their number."""
     import torch
@@ -357,5 +398,6 @@ def _held_out_loss(net: PillarNet, scans: _Scans, held: Labels, batch: int) -> f
         for start in range(0, len(held), batch):
             rows = held[start : start + batch]
             seen, wanted = scans.plain(rows)
-            total += float(loss(*net(seen), wanted)) * len(rows)
+            heat, numbers = net(seen)
+            total += float(loss(heat, numbers, wanted)) * len(rows)
     return total / len(held)

@@ -1,6 +1,7 @@
-"""Writing a made world: a KITTI object-detection folder in which everything is known.
+"""Writing a made world: a folder of scenes in which everything is known.
 
-    ROOT/training/{image_2,image_3,velodyne,calib,label_2}     as KITTI lays them out
+    ROOT/training/{image_2,image_3,velodyne,calib,label_2}     rig kitti: as KITTI lays them out
+    ROOT/rig.json, CHANNEL/, calibration/, labels/             other rigs: a rig folder, docs/formats/rig_folder.md
     ROOT/drives.txt                                            `frame drive` per line
     ROOT/world.json                                            what made it, and each frame's hidden
     conditions
@@ -26,8 +27,10 @@ from numpy.typing import NDArray
 from swath.errors import ConfigError
 from swath.formats.files import write_atomic
 from swath.formats.kitti_records import Calibration, write_objects
+from swath.formats.pcd import write_pcd
 from swath.worlds.rig import Rig, render
 from swath.worlds.street import DrivePlan, build_street, plan_drives
+from swath.worlds.surround import LIDAR, RIGS, see
 
 VERSION = 2  # raise it when the same seed gives another world
 FOLDERS = ("image_2", "image_3", "velodyne", "calib", "label_2")
@@ -35,7 +38,11 @@ FOLDERS = ("image_2", "image_3", "velodyne", "calib", "label_2")
 
 @dataclass(frozen=True)
 class World:
-    """A made folder: where, how many scenes and drives, and labelled objects by class (DontCare among them)."""
+    """A made folder: where, how many scenes and drives, and labelled objects by class.
+
+    In a KITTI folder DontCare is among them. With other rigs an object counts once per scene, in however many channels it
+    has a label, and DontCare is left out.
+    """
 
     root: Path
     scenes: int
@@ -49,12 +56,16 @@ def make_world(
     scenes: int = 200,
     seed: int = 0,
     scale: float = 0.5,
+    rig: str = "kitti",
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> World:
     """Make a world of `scenes` frames in `root`; `scale` is the image size as a share of KITTI's 1242 x 375.
 
-    The same scenes, seed and scale give the same bytes for every number of `workers` (processes; a script
+    `rig`: "kitti", two cameras and a LiDAR in a KITTI folder; or in a rig folder "surround" (six cameras, 800 x 400 at
+    scale 1, and a LiDAR), "images" (two of these cameras) or "cloud" (the LiDAR alone).
+
+    The same scenes, seed, scale and rig give the same bytes for every number of `workers` (processes; a script
     that asks for more than one needs the usual `if __name__ == "__main__"`). A folder that holds this world
     already is left as it is; one that was interrupted is made again. `progress(done, total)` counts frames.
     ConfigError for sizes that can't be, and where `root` holds something else.
@@ -65,20 +76,24 @@ def make_world(
             "expected scenes >= 1, seed >= 0 and scale in 0.1 .. 2, "
             f"got scenes={scenes}, seed={seed}, scale={scale}"
         )
+    if rig != "kitti" and rig not in RIGS:
+        raise ConfigError(f"expected the rig kitti, {', '.join(RIGS)}, got {rig!r}")
     made_by: dict[str, object] = {"version": VERSION, "scenes": scenes, "seed": seed, "scale": scale}
+    made_by |= {} if rig == "kitti" else {"rig": rig}
     finished = _look(root, made_by)
     if finished is not None:
         return finished
-    for folder in FOLDERS:
-        (root / "training" / folder).mkdir(parents=True, exist_ok=True)
+    for folder in _folders(rig):
+        (root / folder).mkdir(parents=True, exist_ok=True)
     _write_json(root / "world.json", {"made_by": made_by, "finished": False})
+    if rig != "kitti":
+        # Unsorted: the channels' order is theirs.
+        write_atomic(root / "rig.json", (json.dumps(RIGS[rig], indent=1) + "\n").encode())
     plans = plan_drives(scenes, seed)
     starts = np.cumsum([0] + [plan.frames for plan in plans]).tolist()
     objects: Counter[str] = Counter()
     done = 0
-    tasks = [
-        (root / "training", plan, start, seed, scale) for plan, start in zip(plans, starts[:-1], strict=True)
-    ]
+    tasks = [(root, rig, plan, start, seed, scale) for plan, start in zip(plans, starts[:-1], strict=True)]
     for plan, counted in zip(plans, _write_drives(tasks, workers), strict=True):
         objects.update(counted)
         done += plan.frames
@@ -138,7 +153,40 @@ def _write_drives(tasks: list[Any], workers: int) -> Iterator[Counter[str]]:
         yield from pool.map(_write_drive, *zip(*tasks, strict=True))
 
 
-def _write_drive(training: Path, plan: DrivePlan, start: int, seed: int, scale: float) -> Counter[str]:
+def _folders(rig: str) -> list[str]:
+    """The folders of a world of this rig, below its root."""
+    if rig == "kitti":
+        return [f"training/{folder}" for folder in FOLDERS]
+    channels = list(RIGS[rig]["channels"])
+    calibration = ["calibration"] if rig == "surround" else []
+    return [*channels, *(f"labels/{name}" for name in channels), *calibration]
+
+
+def _write_drive(root: Path, rig: str, plan: DrivePlan, start: int, seed: int, scale: float) -> Counter[str]:
+    if rig == "kitti":
+        return _write_kitti_drive(root / "training", plan, start, seed, scale)
+    street = build_street(plan, seed, around=True)
+    objects: Counter[str] = Counter()
+    for frame in range(plan.frames):
+        seen = see(street, rig, frame, seed, scale)
+        key = f"{start + frame:06d}"
+        for name, image in seen.images.items():
+            write_atomic(root / name / f"{key}.png", _png(image))
+        if seen.cloud is not None:
+            write_pcd(root / LIDAR / f"{key}.pcd", seen.cloud)
+        if seen.cameras:
+            cameras = {name: camera.to_dict() for name, camera in seen.cameras.items()}
+            _write_json(root / "calibration" / f"{key}.json", {"cameras": cameras})
+        for name, labels in seen.labels.items():
+            _write_json(root / "labels" / name / f"{key}.json", {"labels": labels})
+        things = {
+            one["track"]: one["label"] for labels in seen.labels.values() for one in labels if "track" in one
+        }
+        objects.update(things.values())
+    return objects
+
+
+def _write_kitti_drive(training: Path, plan: DrivePlan, start: int, seed: int, scale: float) -> Counter[str]:
     street = build_street(plan, seed)
     rig = Rig.make(scale, street.tilt)
     objects: Counter[str] = Counter()

@@ -53,7 +53,7 @@ class Assignments:
             name=ONE_OPEN,
         )
         self._rows.create_index([("dataset", 1), ("key", 1)])
-        self._rows.create_index([("dataset", 1), ("round", 1)])
+        self._rows.create_index([("dataset", 1), ("round", 1), ("active", 1)])
 
     # ------------------------------------------------------------------ reading
 

@@ -1,0 +1,89 @@
+"""What hidden truth says of the choices of a loop: for the demo and the benchmarks. No step of the loop reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from swath.labels import stored
+from swath.records.base import Record
+from swath.records.batch import Evaluated, Failure
+from swath.records.manifest import Manifest
+from swath.workspace import Workspace
+
+
+class Targeted(Record):
+    """One round. `targeted`: scenes that answer a missed object; `hits`: those that hold the kind of object that their failure
+    missed, `share` of them; `base_rate`: the share of the scenes that could have been chosen; `ratio`: of the two shares."""
+
+    round: str
+    targeted: int
+    hits: int
+    share: float
+    base_rate: float
+    ratio: float | None
+
+
+def targeting(workspace: Workspace) -> tuple[Targeted, ...]:
+    """Per round with targeted scenes: does a targeted scene hold the failing kind of object of the failure it answers?
+
+    The failing kind of a failure is the class it missed most of, measured against how many of that class val has: three
+    missed of 23 pedestrians say more than three of 104 cars. The base rate is that of the scenes that could have been
+    chosen, averaged over the same failures, so that both numbers speak of the same kinds.
+    """
+    batches = workspace.journal.batches
+    pool = workspace.members("pool")
+    out: list[Targeted] = []
+    taken: set[str] = set()
+    for batch in batches.all():
+        if not batch.is_round:
+            continue
+        manifest = batches.manifest(batch)
+        answered = manifest.question.answers if manifest.question else None
+        record = batches.get(answered).steps.evaluate if answered else None
+        if answered and record:
+            failures = {failure.key: failure for failure in batches.failures(batches.get(answered))}
+            held = _held(workspace, pool, record.modality)
+            free = [held[key] for key in pool if key not in taken]
+            out.append(_measured(manifest, _kinds(record, failures), held, free))
+        taken |= {scene.key for scene in manifest.scenes}
+    return tuple(out)
+
+
+def _held(workspace: Workspace, keys: Sequence[str], modality: str) -> dict[str, set[str]]:
+    """Scene -> classes that truly are in it, in any channel that is labelled in this modality."""
+    field = workspace.config.fields.truth
+    held: dict[str, set[str]] = {key: set() for key in keys}
+    for channel in workspace.rig.labelled:
+        if channel.modality == modality:
+            for key, doc in zip(keys, workspace.scenes.values(channel.name, keys, [field]), strict=True):
+                held[key] |= set(stored.read(modality, doc.get(field), (1, 1)).classes)
+    return held
+
+
+def _kinds(record: Evaluated, failures: Mapping[str, Failure]) -> dict[str, str]:
+    """Failure -> its failing kind, where it missed anything."""
+    there = {name: one.references for name, one in record.main.classes.items()}
+    return {
+        key: min(one.missed, key=lambda name: (-one.missed[name] / there[name], name))
+        for key, one in failures.items()
+        if one.missed
+    }
+
+
+def _measured(
+    manifest: Manifest, kinds: Mapping[str, str], held: Mapping[str, set[str]], free: Sequence[set[str]]
+) -> Targeted:
+    """`free`: what the scenes hold that could have been chosen."""
+    asked = [(scene.key, kinds[scene.failure]) for scene in manifest.scenes if scene.failure in kinds]
+    hits = sum(kind in held.get(key, ()) for key, kind in asked)
+    rates = [sum(kind in one for one in free) / len(free) for _, kind in asked]
+    share = hits / len(asked) if asked else 0.0
+    base = sum(rates) / len(rates) if rates else 0.0
+    return Targeted(
+        round=manifest.round,
+        targeted=len(asked),
+        hits=hits,
+        share=share,
+        base_rate=base,
+        ratio=share / base if base else None,
+    )

@@ -1,0 +1,132 @@
+"""The shelf of models: one file per round and modality, known by what it learned from.
+
+    HOME/models/v0-2d-1f0c5a7be2d4.pt      the model, in the trainer's own format
+    HOME/models/v0-2d-1f0c5a7be2d4.json    what was trained: written after the model, so that it says the model is whole
+
+Training takes minutes and holds nothing: a model that is on the shelf already, from the same labels, settings and seed, is
+taken from there. So a training whose record could not be written (the database went away) is not lost.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from pydantic import ValidationError
+
+from swath.config import canonical, digest
+from swath.errors import IntegrityError
+from swath.formats.files import write_atomic
+from swath.records.base import Document
+from swath.records.batch import TrainedModel
+from swath.trainers.base import Model, Progress, Trainer, TrainingSet
+
+SHORT: Final = 12  # digits of the digest in a file's name
+
+
+def folder(home: Path) -> Path:
+    return home / "models"
+
+
+def train_key(
+    trainer: Trainer, data: TrainingSet, names: Sequence[str], settings: Mapping[str, Any], seed: int
+) -> str:
+    """SHA-256 of all that a model depends on. `names`: what stands in each row of `data` (scene and channel), wherever its
+    file lies."""
+    rows = [
+        [name, group, _digest(shapes), _digest(labels)]
+        for name, group, shapes, labels in zip(names, data.groups, data.shapes, data.labels, strict=True)
+    ]
+    return digest(
+        {
+            "trainer": trainer.name,
+            "modality": trainer.modality,
+            "settings": dict(settings),
+            "seed": seed,
+            "classes": list(data.classes),
+            "rows": rows,
+        }
+    )
+
+
+def _digest(values: np.ndarray[Any, Any]) -> str:
+    whole = hashlib.sha256(f"{values.shape} {values.dtype.str}".encode())
+    whole.update(np.ascontiguousarray(values).tobytes())
+    return whole.hexdigest()
+
+
+def find(home: Path, name: str, modality: str, key: str) -> TrainedModel | None:
+    """The model of round `name` that learned from `key`, where it is on the shelf and whole."""
+    path = folder(home) / f"{name}-{modality}-{key[:SHORT]}.json"
+    try:
+        note: Document = json.loads(path.read_bytes())
+        found = TrainedModel.model_validate(note["trained"])
+        whole = note["file_sha256"] == _file_digest(folder(home) / found.model)
+    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        return None
+    return found if whole and found.data == key else None
+
+
+def fit(
+    home: Path,
+    name: str,
+    trainer: Trainer,
+    data: TrainingSet,
+    key: str,
+    *,
+    seed: int,
+    progress: Progress | None = None,
+) -> TrainedModel:
+    """Trains a model of round `name`, and puts it on the shelf."""
+    out = folder(home) / f"{name}-{trainer.modality}-{key[:SHORT]}.pt"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    model = trainer.fit(data, out, seed=seed, progress=progress)
+    counts = np.bincount(np.concatenate([*data.labels, np.zeros(0, np.int64)]), minlength=len(data.classes))
+    trained = TrainedModel(
+        modality=trainer.modality,
+        trainer=trainer.name,
+        model=out.name,
+        sha256=model.sha256,
+        images=len(data.media),
+        negatives=sum(len(labels) == 0 for labels in data.labels),
+        objects={label: int(n) for label, n in zip(data.classes, counts, strict=True) if n},
+        classes=model.classes,
+        info=plain(model.info),
+        data=key,
+    )
+    note = {"trained": trained.document(), "file_sha256": _file_digest(out)}
+    write_atomic(out.with_suffix(".json"), canonical(note))
+    return trained
+
+
+def load(home: Path, trained: TrainedModel) -> Model:
+    """A model as its record describes it; `IntegrityError` when its file is gone."""
+    path = folder(home) / trained.model
+    if not path.exists():
+        raise IntegrityError(
+            f"{path}: the model of {_round(trained)} is gone; put it back, its hash is {trained.sha256[:12]}..."
+        )
+    return Model(str(path), trained.sha256, trained.classes, trained.trainer, trained.info)
+
+
+def _round(trained: TrainedModel) -> str:
+    return Path(trained.model).stem.split("-")[0]
+
+
+def _file_digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """`value` with numpy scalars, tuples and paths turned into what a database and JSON hold."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, np.generic):
+        return value.item()
+    return str(value) if isinstance(value, Path) else value
