@@ -21,7 +21,6 @@ from rich.table import Table
 
 from swath.demo import DemoResult
 from swath.errors import some
-from swath.life import Next
 from swath.records.base import Document, Record
 from swath.records.batch import Checked, Failure, Figures, GoldenChecked, Left, Stopped, Trained
 from swath.records.results import (
@@ -45,6 +44,7 @@ from swath.records.results import (
     SplitResult,
     Status,
 )
+from swath.records.shown import Next
 from swath.suggest import command, init, ways_on
 from swath.words import UNKNOWN, counts, estimated, number, percent, printable, ranked
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import time
-from typing import Any
+from typing import Any, get_args
 
 import harness
 import pytest
 from bench import CASES, Bench
 from shelf import differences, put_back
 
-from swath.journal import STATES
+from swath.records.batch import State
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(1200)]
 RACERS = 4
+STATES = get_args(State)  # in the order of a round's life
 
 
 def history_check(bench: Bench, before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -56,13 +55,13 @@ def race(bench: Bench, case: str) -> list[str]:
 
 def check_selection(bench: Bench, case: str) -> None:
     """Batches hold what their manifests say, exactly to budget, and no pool scene is in two."""
-    manifests = [json.loads(gzip.decompress(one["manifest"])) for one in rounds_of(bench).values()]
+    manifests = [one["manifest"] for one in bench.say()["rounds"]]
     chosen = [scene["key"] for one in manifests if one["role"] == "pool" for scene in one["scenes"]]
     assert len(chosen) == len(set(chosen)), "a scene was chosen twice"
     for one in manifests:
-        assert len(one["scenes"]) == one["batch"]["budget"] == one["batch"]["size"]
+        assert len(one["scenes"]) == one["size"]["budget"] == one["size"]["size"]
     active = [
-        (row["key"], row["modality"])
+        (row["key"], row["channel"])
         for row in bench.db["swath.assignments"].find({"role": "pool", "active": True})
     ]
     assert len(active) == len(set(active)), "a scene is in two open batches"

@@ -261,7 +261,7 @@ def _sample(workspace: Workspace, source: Source, scene: Found, group: Any, chan
         if channel in labelled:
             documents = _documents(scene, field, channel, labelled[channel], size, workspace.config)
             values[field] = fo.Detections.from_dict(stored.field_of(documents))
-    media = _readable(workspace, source, scene, path)
+    media = path.resolve() if channel in scene.sizes else _readable(workspace, source, scene, path)
     return fo.Sample(filepath=str(media), group=group.element(channel), **values)
 
 
