@@ -115,13 +115,18 @@ class Bars:
         print(f"swath: {printable(text)}", file=sys.stderr, flush=True)
 
 
+_OPEN: Final[list[Bars]] = []
+
+
 @contextmanager
 def progress() -> Iterator[Bars]:
     """Bars for as long as it lasts; none is left, whatever it ends with."""
     bars = Bars()
+    _OPEN.append(bars)
     try:
         yield bars
     finally:
+        _OPEN.remove(bars)
         bars.clear()
 
 
@@ -129,7 +134,9 @@ def progress() -> Iterator[Bars]:
 
 
 def console() -> Console:
-    """Writes to whatever standard output is now (with `--json`, that is standard error)."""
+    """Writes to whatever standard output is now (with `--json`, that is standard error), where no bar is in the way."""
+    for bars in _OPEN:
+        bars.clear()
     wide = None if sys.stdout.isatty() else 140
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=wide)
 
@@ -618,7 +625,7 @@ def repaired(value: RepairResult) -> None:
         )
     first(lines, MANY, indent="  ")
     for keys, what in (
-        (value.strangers, f"scenes are not in the journal; `{init('NAME', '...')}` takes them in"),
+        (value.strangers, f"scenes are not in the journal; `{init('NAME', '--fiftyone', 'NAME')}` takes them in"),
         (value.gone, "scenes of the journal are not in the dataset any more"),
         (value.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),
     ):

@@ -20,7 +20,11 @@ ORDER = (
     *("check", "golden", "train", "evaluate", "stop"),
 )
 OLD = "of 0.1.0"
-ASIDE = {"reopened": ("check", "reopen"), "sent again": ("reopened", "send")}
+ASIDE = {
+    "reopened": ("check", "reopen"),
+    "sent again": ("reopened", "send"),
+    "closed early": ("fetch_half", "close"),
+}
 """Prepared states beside the straight way: what each is made of."""
 
 
@@ -55,6 +59,7 @@ CASES = {
     "close": Case("fetch_half", "close", ("check",)),
     "reopen": Case("check", "reopen", ("send",)),
     "reopen late": Case("golden", "reopen", ("send", "fetch")),
+    "reopen closed": Case("closed early", "reopen", ("send",)),
     "send again": Case("reopened", "send", ("fetch",)),
     "fetch again": Case("sent again", "fetch", ("cancel",)),
     "repair": Case("tampered", "repair", ("stop",)),
@@ -197,6 +202,31 @@ class Bench:
         if sorted(after["runs"]) != after["evaluations"]:
             changed.append(f"listed are {after['evaluations']}, there are {sorted(after['runs'])}")
         return changed, f"{end.error}: {end.text}" if end.error else ""
+
+    def beside(self, names: list[str]) -> tuple[list[str], str]:
+        """Stops while it trains, which holds nothing; another process does `names` at its ease; then the first goes on.
+
+        Returns what that changed, compared with a first that was killed there: nothing; and the error that it ended with.
+        """
+        it = CASES["train"]
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        end = self.forks.call("operate", **self.about(it), names=["train"], plant="killed in the fit")
+        assert end.signal == 9, end
+        self.check(self.forks.call("finish", **self.about(it), names=names))
+        without = self.say()
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        first = self.forks.start("operate", **self.about(it), names=["train"], plant="stopped in the fit")
+        assert first.wait_stopped(), first.wait()
+        self.check(self.forks.call("finish", **self.about(it), names=names))
+        first.go_on()
+        end = first.wait()
+        shelf = ("models", "about models")  # a model that nothing refers to may lie there
+        changed = [
+            one
+            for one in differences(self.say(), without)
+            if not one.startswith(tuple(f"/{part}" for part in shelf))
+        ]
+        return changed, end.error
 
     def expire(self) -> None:
         """The lease of whoever holds the dataset runs out."""

@@ -100,7 +100,8 @@ class Counter(pymongo.monitoring.CommandListener):
             self.act(n, "after", self.log[n - 1])
 
     def failed(self, event: Any) -> None:
-        self._sent.pop(event.request_id, None)
+        """A refusal is a reply too: an index that was to be dropped was not there."""
+        self.succeeded(event)
 
 
 COUNTER = Counter()
@@ -449,11 +450,11 @@ def tamper(uri: str, db: str) -> None:
     dataset.save()
 
 
-# ---------------------------------------------------------------------- planted bugs
+# ---------------------------------------------------------------------- planted bugs, and what else is made to happen
 
 
 def planted(name: str) -> None:
-    """Puts a bug in, for this process: the proof must find it."""
+    """Puts something in, for this process: of a bug, the proof must find it."""
     if name:
         PLANTS[name]()
 
@@ -530,9 +531,41 @@ def _fence_not_raised() -> None:
     Scenes.raise_fence = lambda self, writer: None  # type: ignore[method-assign]
 
 
+def _in_the_fit(how: int) -> None:
+    """A signal for this process while it trains."""
+    from swath.trainers.center import CenterTrainer
+
+    fit = CenterTrainer.fit
+
+    def interrupted(self: Any, data: Any, out: Path, *, seed: int, progress: Any = None) -> Any:
+        sent: list[int] = []
+
+        def tick(done: int, of: int) -> None:
+            if not sent:
+                sent.append(done)
+                os.kill(os.getpid(), how)
+
+        return fit(self, data, out, seed=seed, progress=tick)
+
+    CenterTrainer.fit = interrupted  # type: ignore[method-assign]
+
+
+def _no_fit() -> None:
+    """Training is not possible."""
+    from swath.trainers.center import CenterTrainer
+
+    def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("it trains again")
+
+    CenterTrainer.fit = fit  # type: ignore[method-assign]
+
+
 PLANTS: Mapping[str, Callable[[], None]] = {
     "tags before journal": _tags_before_journal,
     "labeled before labels": _labeled_before_labels,
     "no fence": _no_fence,
     "fence not raised": _fence_not_raised,
+    "killed in the fit": lambda: _in_the_fit(signal.SIGKILL),
+    "stopped in the fit": lambda: _in_the_fit(signal.SIGSTOP),
+    "no fit": _no_fit,
 }

@@ -153,7 +153,9 @@ def _whole(db: Database[Any], dataset: Any, value: Any) -> Any:
         of = {"dataset": dataset, "sha256": value["sha256"]}
         data = b"".join(one["data"] for one in db["swath.pieces"].find(of).sort("n", 1))
         if _hash(data) != value["sha256"]:
-            raise ValueError(f"{len(data)} bytes in pieces are not the {value['size']} that {value} refers to")
+            raise ValueError(
+                f"{len(data)} bytes in pieces are not the {value['size']} that {value} refers to"
+            )
         return json.loads(gzip.decompress(data))
     if isinstance(value, Mapping):
         return {name: _whole(db, dataset, one) for name, one in value.items()}

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -80,6 +80,7 @@ def of_record(kind: type[Record]) -> st.SearchStrategy[Record]:
 
 
 @pytest.mark.parametrize("kind", STORED, ids=lambda kind: kind.__name__)
+@settings(max_examples=15)  # drawing a whole batch takes long
 @given(data=st.data())
 def test_every_record_comes_back_from_its_document(kind: type[Record], data: st.DataObject) -> None:
     """Read from its document, and from the JSON of it, a record is what it was, and spelled the same again."""
@@ -260,6 +261,7 @@ def test_an_explained_round_names_modalities() -> None:
 # ---------------------------------------------------------------------- the codec
 
 
+@settings(max_examples=10)
 @given(data=st.data())
 def test_the_codec_reads_what_is_written(data: st.DataObject) -> None:
     """Batches, assignments and the loop, with the keys that a database adds, are the records that were written."""

@@ -23,6 +23,7 @@ from swath.trainers._pillars_clouds import (
     read_sweep,
     set_in,
 )
+from swath.trainers.base import FeatureTrainer
 from swath.trainers.pillars import CloudSet, PillarTrainer
 
 torch = pytest.importorskip("torch", reason="the pillar trainer needs torch: pip install 'swath[train]'")
@@ -298,8 +299,9 @@ def test_training_sets_that_do_not_fit_are_refused(
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    """Sizes, counts, shares and rates out of range raise, and the message shows the settings."""
-    assert QUICK.name == "pillars"
+    """The trainer fits the protocol; sizes, counts, shares and rates out of range raise, and are shown."""
+    assert (QUICK.name, QUICK.modality) == ("pillars", "3d")
+    assert isinstance(QUICK, FeatureTrainer)
     wrong = ({"cell": 0.0}, {"reach": 1.0}, {"reach": 400.0}, {"steps": 0}, {"added": -1}, {"holdout": 1.0})
     for change in (*wrong, {"lr": 0.0}, {"most": 0}):
         with pytest.raises(ConfigError, match="pillar trainer: expected"):

@@ -1,4 +1,5 @@
-"""Made worlds seen all around: a rig folder without damage, labels that fit each other in every camera, the same bytes."""
+"""Made worlds seen all around: a rig folder without damage, labels that fit each other in every camera, the
+same bytes."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def camera_of(scene: Found, name: str) -> Camera:
 
 
 def test_it_reads_as_a_rig_folder_without_damage(made: tuple[World, Scan]) -> None:
-    """Six cameras and a LiDAR in every scene, all labelled by the world, two cameras marked as labelled; drives as made."""
+    """Six cameras and a LiDAR in every scene, all labelled by the world, two cameras marked as labelled;
+    drives as made."""
     world, found = made
     assert found.damages == ()
     assert list(found.channels) == [*MOUNTS, "lidar"]
@@ -103,7 +105,8 @@ def test_every_direction_is_seen(made: tuple[World, Scan]) -> None:
 
 
 def pairs(scenes: tuple[Found, ...]) -> list[tuple[str, int, np.ndarray, np.ndarray]]:
-    """(camera, occluded, box (4,), projected cuboid (4,), cut off at the image's edge) of all things that have both."""
+    """(camera, occluded, box (4,), projected cuboid (4,), cut off at the image's edge) of all things that
+    have both."""
     found = []
     for scene in scenes:
         solid = scene.truth["lidar"]
@@ -162,7 +165,8 @@ def test_points_of_a_thing_lie_in_its_cuboid_and_its_boxes(made: tuple[World, Sc
 
 
 def test_a_tree_stays_where_it_is(made: tuple[World, Scan]) -> None:
-    """Neighbouring cameras agree: where their images overlap, the same things have nearly the same colours."""
+    """Neighbouring cameras agree: where their images overlap, the same things have nearly the same
+    colours."""
     checked = 0
     for scene in made[1].scenes[::7]:
         images = {name: read_image(scene.media[name]).astype(int) for name in MOUNTS}
@@ -185,7 +189,8 @@ def test_a_tree_stays_where_it_is(made: tuple[World, Scan]) -> None:
 
 
 def test_sensors_see_the_same_in_every_rig(made: tuple[World, Scan], tmp_path: Path) -> None:
-    """Images, sweeps and their labels are the same bytes in the rigs that have them; the others have no files."""
+    """Images, sweeps and their labels are the same bytes in the rigs that have them; the others have no
+    files."""
     whole = files(made[0].root)
     for rig in ("images", "cloud"):
         world = make_world(tmp_path / rig, scenes=36, seed=6, scale=SCALE, rig=rig)
@@ -222,7 +227,8 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 
 
 def test_worlds_of_two_rigs_do_not_mix(tmp_path: Path) -> None:
-    """Asking again changes nothing; another rig in the same folder is refused; an interrupted world is finished."""
+    """Asking again changes nothing; another rig in the same folder is refused; an interrupted world is
+    finished."""
     made: dict[str, World] = {}
     for rig in ("surround", "cloud", "kitti"):
         made[rig] = make_world(tmp_path / rig, scenes=4, seed=1, scale=0.1, rig=rig)
@@ -245,7 +251,8 @@ def test_worlds_of_two_rigs_do_not_mix(tmp_path: Path) -> None:
 
 
 def test_streets_for_kitti_are_as_they_were() -> None:
-    """Looking all around is another street; the one that KITTI's rig drives through holds what it held: most of it ahead."""
+    """Looking all around is another street; the one that KITTI's rig drives through holds what it held: most
+    of it ahead."""
     plan = next(one for one in plan_drives(60, 4) if one.density == "busy")
     ahead, around = build_street(plan, 4), build_street(plan, 4, around=True)
     moving = [[one.x for one in street.actors if one.label] for street in (ahead, around)]

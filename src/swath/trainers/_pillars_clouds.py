@@ -200,7 +200,7 @@ class Shake:
     def points(self, points: NDArray[np.float32], window: Grid) -> NDArray[np.float32]:
         """(n, 4) points, moved into the window's frame."""
         turned, moved = self._matrix(window)
-        out = points.copy()
+        out: NDArray[np.float32] = points.copy()
         out[:, :2] = points[:, :2] @ turned.astype(np.float32).T + moved.astype(np.float32)
         out[:, 2] *= np.float32(self.scale)
         return out
@@ -208,7 +208,7 @@ class Shake:
     def cuboids(self, cuboids: Array, window: Grid) -> Array:
         """(n, 7) upright cuboids, moved along."""
         turned, moved = self._matrix(window)
-        out = cuboids.copy()
+        out: Array = cuboids.copy()
         out[:, :2] = cuboids[:, :2] @ turned.T + moved
         out[:, 2:6] *= self.scale
         out[:, 6] = (-cuboids[:, 6] if self.mirror else cuboids[:, 6]) + self.turn

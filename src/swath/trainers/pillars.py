@@ -1,7 +1,7 @@
 """The built-in detector for point clouds: a small bird's-eye-view center detector, trained from nothing.
 
 The 3D side of `center`, made for the same end: it closes the loop on any machine, in under a minute on one
-CPU thread, with 0.2 million parameters. What it does differently is said in `_pillars_net` and
+CPU thread, with 0.17 million parameters. What it does differently is said in `_pillars_net` and
 `_pillars_clouds`. With one thread the same scans, settings and seed give the same weights, bit for bit, on
 the same machine and torch.
 """
@@ -22,6 +22,7 @@ from swath.errors import ConfigError, SwathError, some
 from swath.formats.pcd import read_pcd
 from swath.kernels.cuboids import yawed
 from swath.kernels.detection3d import Predictions3D
+from swath.labels.shapes import Modality
 from swath.trainers._pillars_clouds import (
     Cutout,
     Grid,
@@ -144,6 +145,10 @@ class PillarTrainer:
     @property
     def name(self) -> str:
         return "pillars"
+
+    @property
+    def modality(self) -> Modality:
+        return "3d"
 
     def fit(self, data: LabelledClouds, out: Path, *, seed: int, progress: Progress | None = None) -> Model:
         """Trains, and writes `out` in one piece. See `Trainer.fit`.
