@@ -18,8 +18,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "records",
         "life words",
         "projection policies",
-        "database formats media models",
-        "store annotators encoders sources trainers worlds",
+        "database formats media",
+        "store annotators encoders models sources trainers worlds",
         "workspace commit evaluations",
         "steps report",
         "loop",
@@ -32,9 +32,9 @@ of `TOGETHER`."""
 TOGETHER = (
     {"workspace", "commit", "evaluations"},  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
-    {"formats", "media", "models", "database"},
+    {"formats", "media", "database"},
     {"errors", "config", "suggest"},
-    {"store", "annotators", "encoders", "sources", "trainers", "worlds"} - {"store", "annotators"},
+    {"encoders", "models", "sources", "trainers", "worlds"},
 )
 STORE = ("blobs", "lease", "codec", "batches", "assignments", "journal")
 """Inside `store/journal`, from the ground up; `journal` is the door that puts them together."""

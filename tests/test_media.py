@@ -81,7 +81,9 @@ def test_a_file_that_changed_is_read_again(tmp_path: Path, read: list[str]) -> N
     os.utime(at["a"], ns=(before.st_atime_ns, before.st_mtime_ns))  # only the size differs
     assert hashes(home, [{"x": at["a"]}], 1) == [blake(b"more")]
     write(tmp_path, a="same")
-    os.utime(at["a"], ns=(before.st_atime_ns, before.st_mtime_ns + 1))  # only the time differs, by a nanosecond
+    os.utime(
+        at["a"], ns=(before.st_atime_ns, before.st_mtime_ns + 1)
+    )  # only the time differs, by a nanosecond
     assert hashes(home, [{"x": at["a"]}], 1) == [blake(b"same")]
     assert len(read) == 3
     assert hashes(home, [{"x": at["a"]}], 1) == [blake(b"same")]
@@ -140,10 +142,14 @@ def test_many_files_are_remembered_part_by_part(
     with pytest.raises(KeyboardInterrupt):
         hashes(home, [{"x": path} for path in at.values()], 1)
     with sqlite3.connect(home / "media.sqlite") as cache:
-        assert [row[0] for row in cache.execute("SELECT path FROM media ORDER BY path")] == sorted(at.values())[:3]
+        assert [row[0] for row in cache.execute("SELECT path FROM media ORDER BY path")] == sorted(
+            at.values()
+        )[:3]
     monkeypatch.setattr(media, "_hash", hash_)
     read.clear()
-    assert hashes(home, [{"x": path} for path in at.values()], 2) == [blake(str(i).encode()) for i in range(7)]
+    assert hashes(home, [{"x": path} for path in at.values()], 2) == [
+        blake(str(i).encode()) for i in range(7)
+    ]
     assert sorted(read) == sorted(at.values())[3:]
 
 

@@ -275,7 +275,9 @@ def journals(draw: st.DrawFn) -> Journal:
         if round_ and draw(st.booleans()):
             steps["evaluate"] = an_evaluation(name)
             wrong = draw(st.lists(st.sampled_from(KEYS), unique=True))
-            failures[name] = [a_failure(key, *draw(st.sampled_from([(1, 0), (0, 1), (2, 3)]))) for key in wrong]
+            failures[name] = [
+                a_failure(key, *draw(st.sampled_from([(1, 0), (0, 1), (2, 3)]))) for key in wrong
+            ]
         batches.append(a_batch(name, state, **steps))
         for key in draw(st.lists(st.sampled_from(KEYS), unique=True)):
             split = membership[key]
@@ -310,9 +312,7 @@ def by_the_book(journal: Journal, key: str) -> SceneState:
         answers: dict[str, Counter[str]] = {}
         for row in of:
             answers.setdefault(row.channel, Counter())[row.state] += 1
-        labelled = {
-            one for one, said in answers.items() if set(said) <= {"labeled", "reviewed_empty"}
-        }
+        labelled = {one for one, said in answers.items() if set(said) <= {"labeled", "reviewed_empty"}}
         hopeless = {one for one, said in answers.items() if set(said) == {"skipped"}}
         ready = bool(labelled) and labelled | hopeless == set(answers)
         waiting = any(row.active and row.state in ("unreviewed", "returned") for row in of)

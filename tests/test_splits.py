@@ -294,7 +294,16 @@ def test_two_chained_families_are_one() -> None:
 # ---------------------------------------------------------------------- scenes that come in later
 
 
-BEFORE = {"a1": "test", "b1": "val", "c1": "pool", "c2": "golden", "d1": "val", "d2": "pool", "e1": "", "f1": "pool"}
+BEFORE = {
+    "a1": "test",
+    "b1": "val",
+    "c1": "pool",
+    "c2": "golden",
+    "d1": "val",
+    "d2": "pool",
+    "e1": "",
+    "f1": "pool",
+}
 DRIVES = {key: key[0] for key in BEFORE}
 
 
@@ -322,7 +331,9 @@ def test_scenes_without_a_drive_have_none_in_common() -> None:
 
 
 @given(
-    before=st.dictionaries(st.sampled_from("abcdefgh"), st.sampled_from(["test", "val", "golden", "pool", ""])),
+    before=st.dictionaries(
+        st.sampled_from("abcdefgh"), st.sampled_from(["test", "val", "golden", "pool", ""])
+    ),
     drives=st.fixed_dictionaries({key: st.sampled_from(["x", "y", "z", ""]) for key in "abcdefghijkl"}),
 )
 def test_test_never_grows(before: dict[str, str], drives: dict[str, str]) -> None:

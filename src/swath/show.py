@@ -393,13 +393,17 @@ def _batch_row(one: BatchScene, picture: str) -> tuple[str, ...]:
 
 @result.register
 def sent(value: SendResult) -> None:
+    _work(value)
+    line(f"  next: `{command('fetch', value.dataset)}`, as often as labels come")
+
+
+def _work(value: SendResult) -> None:
     again = " (the same work as before)" if value.sent_before else ""
     line(f"{value.batch}: {value.tasks} tasks are with {value.annotator}{again}")
     if folder := value.receipt.get("folder"):
         line(f"  the work is in {folder}")
     if without := value.receipt.get("without_calibration"):
         note(f"{without} scenes have no calibration: nobody can place cuboids in them")
-    line(f"  next: `{command('fetch', value.dataset)}`, as often as labels come")
 
 
 @result.register
@@ -498,7 +502,10 @@ def stopped(value: Stopped) -> None:
 def step(plan: Next, came: Record) -> None:
     """What `swath next` and `swath run` say after a step."""
     console().print(f"[bold]{plan.step}[/bold]  [dim]{escape(printable(plan.why))}[/dim]")
-    result(came)
+    if isinstance(came, SendResult):
+        _work(came)  # what is next comes by itself, or is said where it ends
+    else:
+        result(came)
 
 
 @result.register
@@ -625,7 +632,10 @@ def repaired(value: RepairResult) -> None:
         )
     first(lines, MANY, indent="  ")
     for keys, what in (
-        (value.strangers, f"scenes are not in the journal; `{init('NAME', '--fiftyone', 'NAME')}` takes them in"),
+        (
+            value.strangers,
+            f"scenes are not in the journal; `{init('NAME', '--fiftyone', 'NAME')}` takes them in",
+        ),
         (value.gone, "scenes of the journal are not in the dataset any more"),
         (value.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),
     ):

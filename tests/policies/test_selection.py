@@ -18,7 +18,17 @@ from some_records import a_failure, a_row, some_figures
 from swath.config import LoopConfig, Select, canonical, digest, parse
 from swath.errors import StateError
 from swath.kernels.vectors import fingerprint
-from swath.policies.selection import BY_HAND, NO_VECTOR, NOTHING_LEFT, Known, answer, candidates, kinds, size, wrong
+from swath.policies.selection import (
+    BY_HAND,
+    NO_VECTOR,
+    NOTHING_LEFT,
+    Known,
+    answer,
+    candidates,
+    kinds,
+    size,
+    wrong,
+)
 from swath.records.assignment import AnswerState
 from swath.records.manifest import Asked, Manifest, Question, Wrong
 
@@ -346,7 +356,10 @@ def test_evidence_of_the_failing_kind_counts(kind: str) -> None:
     """Of candidates that look alike those come first in which the model sees what the failure missed, and no other class."""
     rng = np.random.default_rng(5)
     seen = [
-        {name: int(n) for name, n in zip(("car", "person", "sign"), rng.permutation([0, 400, 900]), strict=True)}
+        {
+            name: int(n)
+            for name, n in zip(("car", "person", "sign"), rng.permutation([0, 400, 900]), strict=True)
+        }
         for _ in KEYS
     ]
     asked = question(
@@ -446,7 +459,9 @@ def test_ids_have_no_part_in_the_choice() -> None:
     """Other ids (another database): the same scenes, in the same order, for the same reasons."""
     first = chosen(question(budget=12))
     other = chosen(question(budget=12), known(ids=[f"z{i}" for i in range(40, 0, -1)]))
-    assert [scene.with_(id=None) for scene in first.scenes] == [scene.with_(id=None) for scene in other.scenes]
+    assert [scene.with_(id=None) for scene in first.scenes] == [
+        scene.with_(id=None) for scene in other.scenes
+    ]
     assert first.scenes[0].id != other.scenes[0].id
 
 
@@ -482,7 +497,9 @@ def test_other_ways_of_covering(method: str) -> None:
     here = known(labelled=labelled, failures=NONE)
     manifest = chosen(asked, here)
     assert manifest.fingerprints.labelled == fingerprint(tuple("uvwxyz"), labelled)
-    assert all((scene.reason or "").startswith(f"covers the pool: {method} score") for scene in manifest.scenes)
+    assert all(
+        (scene.reason or "").startswith(f"covers the pool: {method} score") for scene in manifest.scenes
+    )
     holes = np.vstack([labelled, np.zeros((1, 6)), np.full((1, 6), np.nan)]).astype(np.float32)
     more = question(settings_, **FIRST, labelled=tuple("uvwxyz12"), budget=8)
     holed = chosen(more, known(labelled=holes, failures=NONE))
@@ -491,7 +508,10 @@ def test_other_ways_of_covering(method: str) -> None:
     assert nobody.size.size == 8
     near = here.vectors[[KEYS.index(scene.key) for scene in manifest.scenes]] * np.float32(1.001)
     if method != "random":  # scenes like those that were chosen are labelled now: others are chosen
-        next_ = chosen(question(settings_, **FIRST, labelled=tuple("abcdefgh"), budget=8), known(labelled=near, failures=NONE))
+        next_ = chosen(
+            question(settings_, **FIRST, labelled=tuple("abcdefgh"), budget=8),
+            known(labelled=near, failures=NONE),
+        )
         both = {scene.key for scene in manifest.scenes} & {scene.key for scene in next_.scenes}
         assert len(both) < 4
 
@@ -526,7 +546,9 @@ def test_a_budget_that_was_asked_for_wins() -> None:
 def test_no_candidates() -> None:
     """How many are left, and why none of them can be chosen."""
     asked = question(candidates=(), channels=(), excluded=(("a", BY_HAND), ("b", NO_VECTOR)))
-    message = "no candidates: 2 pool scenes are left, 2 of them excluded (a: excluded by hand, b: no usable vector)"
+    message = (
+        "no candidates: 2 pool scenes are left, 2 of them excluded (a: excluded by hand, b: no usable vector)"
+    )
     with pytest.raises(StateError, match=re.escape(message)):
         chosen(asked, known(vectors=NONE, ids=()))
 

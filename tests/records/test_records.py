@@ -133,9 +133,7 @@ def test_what_is_none_is_not_stored() -> None:
 
 def test_who_has_labelled_an_assignment() -> None:
     """Labels, or an empty scene that somebody looked at: labelled; skipped and returned are not, though skipped is done."""
-    states = {
-        state for state in get_args(assignment.AnswerState) if a_row("v0", "a", state=state).labelled
-    }
+    states = {state for state in get_args(assignment.AnswerState) if a_row("v0", "a", state=state).labelled}
     assert states == set(assignment.LABELLED) == {"labeled", "reviewed_empty"}
     assert set(assignment.DONE) == {"labeled", "reviewed_empty", "skipped"}
     assert a_row("v0", "a", "pcd", slot=2).place == ("a", "pcd", 2)
@@ -279,7 +277,9 @@ def test_the_codec_reads_what_is_written(data: st.DataObject) -> None:
 @pytest.mark.parametrize("schema", [SCHEMA + 1, 99])
 def test_a_journal_of_a_later_swath_is_refused(schema: int) -> None:
     """Its schema is named, and what to do."""
-    with pytest.raises(IntegrityError, match=f"has schema {schema}, this swath reads up to {SCHEMA}.*newer swath"):
+    with pytest.raises(
+        IntegrityError, match=f"has schema {schema}, this swath reads up to {SCHEMA}.*newer swath"
+    ):
         codec.schema_of({"schema": schema})
     with pytest.raises(IntegrityError):
         codec.loop({"schema": schema, "config": {}})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
+from datetime import datetime, timezone
 from typing import Any
 
 import pymongo
@@ -13,8 +14,6 @@ from bson import ObjectId
 from swath.config import LoopConfig
 from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
-
-Holding = Callable[..., AbstractContextManager[Writer]]
 
 
 @pytest.fixture(scope="session")
@@ -40,15 +39,13 @@ def other(journal: Journal, database: Any) -> Journal:
 
 
 @pytest.fixture
-def overtake(journal: Journal, other: Journal) -> Callable[[], Writer]:
+def overtake(journal: Journal, other: Journal) -> Iterator[Callable[[], Writer]]:
     """Takes the dataset from the writer that holds it, as if its lease had run out; returns the new writer, who keeps it."""
-    held: list[Any] = []
+    with ExitStack() as held:
 
-    def now() -> Writer:
-        late = {"$set": {"writer.expires": __import__("datetime").datetime(2000, 1, 1)}}
-        journal._loops.update_one({"_id": journal.dataset_id}, late)
-        held.append(other.lease.writer("overtake", wait=5))
-        writer: Writer = held[-1].__enter__()
-        return writer
+        def now() -> Writer:
+            late = {"writer.expires": datetime(2000, 1, 1, tzinfo=timezone.utc)}
+            journal._loops.update_one({"_id": journal.dataset_id}, {"$set": late})
+            return held.enter_context(other.lease.writer("overtake", wait=5))
 
-    return now
+        yield now

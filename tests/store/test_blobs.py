@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import random
 from collections.abc import Iterator
@@ -29,12 +30,16 @@ def pieces(database: Any) -> Iterator[Any]:
 
 
 def noise(size: int) -> str:
-    """Text that does not get shorter when it is compressed by more than a quarter."""
-    return random.Random(size).randbytes(size // 2).hex()
+    """Text that hardly gets shorter when it is compressed."""
+    return base64.b85encode(random.Random(size).randbytes(size * 4 // 5)).decode()
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=20,
 )
@@ -64,7 +69,7 @@ def test_any_value_in_any_number_of_pieces(
 def test_a_value_that_outgrows_a_document(pieces: Any) -> None:
     """Ten megabytes that do not compress: several pieces, of at most four megabytes each, and the value again."""
     dataset = ObjectId()
-    value = [noise(20_000_000)]
+    value = [noise(11_000_000)]
     blob = Blobs(pieces, dataset).put(value)
     assert blob.size > 2 * blobs.PIECE
     assert blob.pieces == 3
@@ -176,7 +181,9 @@ def test_a_membership_that_changed_is_refused(journal: Journal, other: Journal, 
         other.members()
 
 
-@pytest.mark.xfail(reason="Journal.members looks at the hash of the bytes alone; 0.1.0 compared test_sha256 too")
+@pytest.mark.xfail(
+    reason="Journal.members looks at the hash of the bytes alone; 0.1.0 compared test_sha256 too"
+)
 @pytest.mark.parametrize("part", ["sha256", "test_sha256"])
 def test_the_membership_is_frozen_by_its_hashes(
     journal: Journal, other: Journal, database: Any, part: str
@@ -184,9 +191,7 @@ def test_the_membership_is_frozen_by_its_hashes(
     """Splits that were put in place of the frozen ones, with a name of their own, are told by the hashes of members and test."""
     frozen(journal)
     thawed = journal.frozen({**MEMBERS, "b": "pool"}).document()
-    thawed["sha256" if part == "test_sha256" else "test_sha256"] = journal.frozen(MEMBERS).document()[
-        "sha256" if part == "test_sha256" else "test_sha256"
-    ]
+    thawed[part] = journal.frozen(MEMBERS).document()[part]
     database["swath.loops"].update_one({"_id": journal.dataset_id}, {"$set": {"membership": thawed}})
     with pytest.raises(IntegrityError):
         other.members()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from swath import __version__, life
+from swath.labels.channels import Channel
 from swath.records.base import Estimate
 from swath.records.batch import (
     FINAL_REFERENCE,
@@ -147,10 +148,9 @@ def _others(record: Evaluated) -> tuple[tuple[str, Figures], ...]:
 def _point(batch: Batch) -> charts.Point:
     record, trained = batch.steps.evaluate, batch.steps.train
     assert record is not None
-    model = trained.of(record.modality) if trained else None
     return charts.Point(
         round=batch.round,
-        images=model.images if model else 0,
+        scenes=trained.scenes if trained else 0,
         estimates={"map": record.main.map, "map50": record.main.map50},
     )
 
@@ -310,7 +310,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class FailureSection:
-    """`cameras`: the labelled ones, the one that is shown first."""
+    """`shown`: those with a picture; `undrawn`: why there is none. `cameras`: the labelled ones, the one that is shown first."""
 
     round: str
     scenes: int
@@ -318,16 +318,16 @@ class FailureSection:
     figures: Figures
     errors: tuple[ErrorBar, ...]
     shown: tuple[Shot, ...]
+    undrawn: str
     others: tuple[Failure, ...]
     cameras: tuple[str, ...]
 
 
 def _wrong(workspace: Workspace, record: Evaluated, found: Sequence[Failure]) -> FailureSection:
-    shown, main = found[:FAILURES], record.main
-    camera = pictures.drawn(workspace.rig)
-    large = pictures.load(workspace, camera, [(failure.key, LARGE) for failure in shown])
-    images = {failure.key: large[failure.key, LARGE] for failure in shown}
-    drawn = failures.overlay(workspace, record, images)
+    main, camera, undrawn = record.main, pictures.drawn(workspace.rig), ""
+    if record.modality != "2d" or camera is None:
+        undrawn = "They are in the cloud, which is not drawn: the list says where to look."
+    shots = [] if undrawn or camera is None else _shots(workspace, camera, record, found[:FAILURES])
     most = max(main.errors.values(), default=0)
     ordered = sorted(main.errors.items(), key=lambda one: (-one[1], one[0]))
     labelled = [one.name for one in workspace.rig.images if one.labelled]
@@ -340,10 +340,18 @@ def _wrong(workspace: Workspace, record: Evaluated, found: Sequence[Failure]) ->
             ErrorBar(failures.KINDS.get(kind, kind), kind, n, n / most if most else 0.0)
             for kind, n in ordered
         ),
-        shown=tuple(Shot(one, images[one.key], drawn[one.key]) for one in shown),
-        others=tuple(found[len(shown) : len(shown) + ROWS]),
+        shown=tuple(shots),
+        undrawn=undrawn,
+        others=tuple(found[len(shots) : len(shots) + ROWS]),
         cameras=tuple(sorted(labelled, key=lambda name: (camera is None or name != camera.name, name))),
     )
+
+
+def _shots(workspace: Workspace, camera: Channel, record: Evaluated, shown: Sequence[Failure]) -> list[Shot]:
+    large = pictures.load(workspace, camera, [(failure.key, LARGE) for failure in shown])
+    images = {failure.key: large[failure.key, LARGE] for failure in shown}
+    drawn = failures.overlay(workspace, camera, record, images)
+    return [Shot(failure, images[failure.key], drawn[failure.key]) for failure in shown]
 
 
 @dataclass(frozen=True)
