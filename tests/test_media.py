@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from swath.media import hashes
 
 
 @pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths that were read, in sorted order of each call."""
     seen: list[str] = []
     original = media._hash
@@ -27,7 +27,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         return original(path)
 
     monkeypatch.setattr(media, "_hash", hash_)
-    yield seen
+    return seen
 
 
 def write(folder: Path, **content: str) -> dict[str, str]:

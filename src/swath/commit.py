@@ -129,6 +129,7 @@ def project_all(workspace: Workspace, writer: Writer) -> None:
     """Writes tags and status of every scene that differs, all saved views and `dataset.info`; views of rounds that are no more
     are deleted."""
     states = workspace.states()
+    workspace.scenes.name_slices(writer)
     differ = {one.scene for one in workspace.scenes.differences(states)}
     workspace.scenes.project({key: states[key] for key in sorted(differ)}, writer)
     wanted = projection.view_names(workspace.journal.batches.all())

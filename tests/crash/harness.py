@@ -531,6 +531,16 @@ def _fence_not_raised() -> None:
     Scenes.raise_fence = lambda self, writer: None  # type: ignore[method-assign]
 
 
+def _evaluations_not_fenced() -> None:
+    """FiftyOne's list of evaluations is written by whoever comes late, too."""
+    from swath import evaluations
+
+    def change(workspace: Any, writer: Any, change: Any) -> None:
+        evaluations._database().datasets.update_one({"_id": workspace.scenes.dataset._doc.id}, change)
+
+    evaluations._change_dataset = change
+
+
 def _in_the_fit(how: int) -> None:
     """A signal for this process while it trains."""
     from swath.trainers.center import CenterTrainer
@@ -565,6 +575,7 @@ PLANTS: Mapping[str, Callable[[], None]] = {
     "labeled before labels": _labeled_before_labels,
     "no fence": _no_fence,
     "fence not raised": _fence_not_raised,
+    "evaluations not fenced": _evaluations_not_fenced,
     "killed in the fit": lambda: _in_the_fit(signal.SIGKILL),
     "stopped in the fit": lambda: _in_the_fit(signal.SIGSTOP),
     "no fit": _no_fit,

@@ -11,9 +11,12 @@ from shelf import differences, put_back
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(1200)]
 PHASES = ("before", "after")
-SAMPLE = dict.fromkeys(CASES, 2) | dict.fromkeys(
-    ("select", "fetch", "cancel", "repair"), 3
-)  # writes, in the quick run
+SAMPLE = {
+    **dict.fromkeys(CASES, 2),
+    **dict.fromkeys(("select", "fetch", "cancel", "repair"), 3),
+    **dict.fromkeys(("reopen late", "reopen closed", "send again", "fetch again"), 1),
+}
+"""Writes per case, in the quick run."""
 
 
 def some_points(bench: Bench, case: str) -> list[tuple[int, str]]:
@@ -94,6 +97,21 @@ def test_an_overtaken_writer_at_a_sample_of_writes(bench: Bench, case: str) -> N
         changed, error = bench.overtaken(case, n)
         assert changed == [], f"{case}, write {n}: {bench.unbroken(case)[n - 1]}"
         assert error.split(":")[0] in FENCED_OUT, error
+
+
+def test_an_overtaken_evaluation_is_whole(bench: Bench) -> None:
+    """Of an evaluation that was overtaken, what FiftyOne shows is what the successor made: each run, with its results; and it is
+    found when a late writer can take one off the list."""
+    log = bench.unbroken("evaluate")
+    forgets = log.index("update datasets") + 1
+    for n in (forgets, log.index("update runs") + 1):
+        assert bench.overtaken("evaluate", n, successor=["evaluate"])[0] == [], f"write {n}: {log[n - 1]}"
+        runs = bench.say()["runs"]
+        assert list(runs) == ["eval_v0"]
+        assert runs == bench.after["evaluate"]["runs"]
+        assert runs["eval_v0"]["results"]["ytrue"], "no object was compared"
+    changed, _ = bench.overtaken("evaluate", forgets, successor=["evaluate"], plant="evaluations not fenced")
+    assert any(one.startswith("/runs") for one in changed), changed
 
 
 @pytest.mark.slow

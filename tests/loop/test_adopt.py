@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from swath.scenes import load_dataset
 
 import durable
 import quick_loop
 from quick_loop import Picky
 from swath.errors import StateError
 from swath.loop import Loop
-from swath.scenes import load_dataset
 from swath.steps.adopt import AdoptResult
 
 COUNT = 40

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from swath.scenes import load_dataset
 
 import durable
 import quick_loop
 from swath.errors import ConfigError
 from swath.loop import Loop
-from swath.scenes import load_dataset
 from swath.steps import init as module
 
 

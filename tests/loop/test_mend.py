@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from swath.journal import pack
+from swath.scenes import load_dataset
 
 import durable
 import quick_loop
 from quick_loop import Picky, tag_by_hand, tags
 from swath.annotators.base import Modality, Task
 from swath.errors import StateError, UnknownNameError
-from swath.journal import pack
 from swath.loop import Loop
-from swath.scenes import load_dataset
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -205,9 +205,9 @@ def test_a_batch_that_another_changed(journal: Journal, monkeypatch: pytest.Monk
         return found
 
     monkeypatch.setattr(journal.batches, "get", changed_behind)
-    with journal.lease.writer("commit") as writer:
-        with pytest.raises(ConflictError, match=r"v0 was changed by another process \(now cancelled\)"):
-            journal.batches.advance(writer, "v0", "commit")
+    message = r"v0 was changed by another process \(now cancelled\)"
+    with journal.lease.writer("commit") as writer, pytest.raises(ConflictError, match=message):
+        journal.batches.advance(writer, "v0", "commit")
     assert (get("v0").state, get("v0").revision) == ("cancelled", 5)
 
 
