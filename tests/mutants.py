@@ -19,10 +19,10 @@ from __future__ import annotations
 import argparse
 import ast
 import json
+import multiprocessing
 import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -649,27 +649,18 @@ def _short(text: str) -> str:
 
 # ---------------------------------------------------------------------- running
 
-RUN: Final = """
-import json, sys
-import pytest
-
-class Seen:
-    first = None
-    def pytest_runtest_logreport(self, report):
-        if report.failed and self.first is None:
-            self.first = report.nodeid
-    def pytest_collectreport(self, report):
-        if report.failed and self.first is None:
-            self.first = report.nodeid + " (it cannot be imported)"
-
-out, module, *args = sys.argv[1:]
-seen = Seen()
-code = pytest.main([*args, "-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow"], plugins=[seen])
-import swath
-of = getattr(sys.modules.get(module), "__file__", None)
-with open(out, "w") as file:
-    json.dump({"code": int(code), "first": seen.first, "swath": swath.__file__, "module": of}, file)
-"""
+FORKS: Final = multiprocessing.get_context("forkserver")
+BEFORE: Final = (
+    "pytest",
+    "_pytest.assertion.rewrite",
+    "hypothesis",
+    "numpy",
+    "scipy.stats",
+    "pydantic",
+    "numba",
+    "yaml",
+)
+"""What every run imports and no mutant is in: once, in the process that all runs are forked from."""
 
 
 class Told(NamedTuple):
@@ -681,6 +672,40 @@ class Told(NamedTuple):
 
 class Broken(Exception):
     """Nothing can be said: the wrong copy was imported, or the tests fail by themselves."""
+
+
+class Seen:
+    """A plugin of pytest's that keeps the first failure."""
+
+    first: str | None = None
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed and self.first is None:
+            self.first = report.nodeid
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed and self.first is None:
+            self.first = f"{report.nodeid} (it cannot be imported)"
+
+
+def child(home: Path, module: str, tests: Sequence[str]) -> None:
+    """Runs tests on the copy of the source in `home`; leaves `told.json` and `output` there."""
+    output = os.open(home / "output", os.O_WRONLY | os.O_CREAT)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.chdir(ROOT)
+    assert not any(name.split(".")[0] == "swath" for name in sys.modules), (
+        "swath is loaded before its copy is there"
+    )
+    sys.path.insert(0, str(home / "src"))
+    import pytest
+
+    seen = Seen()
+    how = ["-x", "-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow"]
+    how += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # hypothesis is there already
+    code = pytest.main([*tests, *how], plugins=[seen])
+    loaded = [getattr(sys.modules.get(name), "__file__", None) for name in ("swath", module)]
+    (home / "told.json").write_text(json.dumps({"code": int(code), "first": seen.first, "loaded": loaded}))
 
 
 def run(file: str, text: str | None) -> Told:
@@ -695,30 +720,25 @@ def run(file: str, text: str | None) -> Told:
             (copy / file).write_text(text)
             for stale in (copy / file).parent.glob(f"__pycache__/{Path(file).stem}.*"):
                 stale.unlink()
-        tests = [str(Path("tests") / one) for one in TESTS[file]]
-        env = {**os.environ, "PYTHONPATH": str(home / "src"), "OMP_NUM_THREADS": "1"}
-        out = home / "told.json"
-        command = [sys.executable, "-c", RUN, str(out), module, *tests]
-        try:
-            done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SECONDS)
-        except subprocess.TimeoutExpired:
+        process = FORKS.Process(target=child, args=(home, module, [f"tests/{one}" for one in TESTS[file]]))
+        process.start()
+        process.join(SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
             return Told("it never ends", time.monotonic() - began)
-        if not out.exists():
-            if text is not None:
-                return Told("pytest itself (it cannot be imported)", time.monotonic() - began)
-            raise Broken(f"{file}: the tests did not run\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        told = json.loads(out.read_text())
-        for one in (told["swath"], told["module"]):
-            if one is None and told["first"]:
-                continue  # it could not be imported, which a test told
-            if one is None or not Path(one).is_relative_to(copy):
-                raise Broken(f"{file}: {one} was imported, not the copy in {copy}")
+        said = (home / "output").read_text(errors="replace")[-3000:] if (home / "output").exists() else ""
+        if not (home / "told.json").exists():
+            raise Broken(f"{file}: the tests did not run\n{said}")
+        told = json.loads((home / "told.json").read_text())
         if told["code"] not in (0, 1, 2):
-            raise Broken(
-                f"{file}: pytest ended with {told['code']}\n{done.stdout[-2000:]}{done.stderr[-2000:]}"
-            )
+            raise Broken(f"{file}: pytest ended with {told['code']}\n{said}")
         if text is None and told["first"]:
-            raise Broken(f"{file}: {told['first']} fails without a mutant\n{done.stdout[-2000:]}")
+            raise Broken(f"{file}: {told['first']} fails without a mutant\n{said}")
+        for one in told["loaded"]:
+            importable = told["first"] is None or "cannot be imported" not in told["first"]
+            if (one or importable) and not Path(one or "/").is_relative_to(copy):
+                raise Broken(f"{file}: {one} was imported, not the copy in {copy}")
         return Told(told["first"], time.monotonic() - began)
 
 
@@ -739,13 +759,14 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help=f"write {RESULTS.relative_to(ROOT)}")
     arguments = parser.parse_args()
     began = time.monotonic()
+    os.environ["OMP_NUM_THREADS"] = "1"
+    FORKS.set_forkserver_preload(list(BEFORE))
 
     by_hand = [one for one in MUTANTS if arguments.only in one.name or arguments.only in one.file]
     texts = {one: mutated(one) for one in by_hand}
     stale = [one for one, text in texts.items() if text is None]
-    every = [site for file in AUTOMATIC for site in sites(file)]
+    every = [site for file in AUTOMATIC for site in sites(file) if arguments.only in site.what]
     drawn = random.Random(arguments.seed).sample(every, min(arguments.auto, len(every)))
-    drawn = [one for one in drawn if arguments.only in one.file or arguments.only in one.what]
     drawn.sort(key=lambda one: (AUTOMATIC.index(one.file), one.line, one.new))
 
     with ThreadPoolExecutor(arguments.jobs) as pool:

@@ -21,6 +21,7 @@ from swath.records.shown import SceneState
 
 MODALITY = {"left": "2d", "right": "2d", "pcd": "3d"}
 SPLITS = ("test", "val", "golden", "pool")
+STATES: tuple[State, ...] = get_args(State)
 
 
 def shown(rows: Iterable[Assignment], *batches: Batch, split: str = "pool") -> tuple[set[str], str]:
@@ -242,6 +243,96 @@ def test_an_evaluation_without_failures_clears_high() -> None:
     assert failure_tags([], {"v0": [a_failure("a")]}) == {}
 
 
+# ---------------------------------------------------------------------- views
+
+
+def test_names_of_views() -> None:
+    """Four of the splits, one per standing round, one more per evaluation; none of references and cancelled rounds."""
+    batches = [
+        a_batch("reference"),
+        a_batch("v0", evaluate=an_evaluation("v0")),
+        a_batch("v1", "cancelled", evaluate=an_evaluation("v1")),
+        a_batch("v2", "annotating"),
+    ]
+    splits = ["test_set", "val_set", "golden_qa", "pool"]
+    assert view_names([]) == splits
+    assert view_names(batches) == [*splits, "batch_v0", "eval_v0_failures", "batch_v2"]
+
+
+def test_tags_of_views() -> None:
+    """Each view has the tag of what it shows."""
+    tags = [tag_of(view) for view in ("test_set", "golden_qa", "pool", "batch_v12", "eval_v3_failures")]
+    assert tags == ["split:test", "split:golden", "split:pool", "batch:v12", "failure:v3"]
+
+
+def test_a_batch_view_leaves_out_what_was_given_back() -> None:
+    """Pool scenes, each once, sorted; a scene of which one channel was given back is out."""
+    there = [
+        a_row("v0", "c"),
+        a_row("v0", "a", "left"),
+        a_row("v0", "a", "pcd"),
+        a_row("v0", "b", "left", state="labeled"),
+        a_row("v0", "b", "pcd", state="returned"),
+        a_row("v0", "g", role="golden", state="returned"),
+    ]
+    assert projection.batch_view(there) == ["a", "c"]
+    assert projection.split_view({"b": "val", "a": "val", "c": ""}, "val") == ["a", "b"]
+
+
+# ---------------------------------------------------------------------- dataset.info
+
+
+def test_info_of_a_loop() -> None:
+    """Schemas by modality; figures of every evaluation; the guide's golden history, after what was there before."""
+    figures = some_figures(0.25, car=4, person=2)
+    record = an_evaluation("v0", figures={"2d": figures, "3d": some_figures(0.75)})
+    over = golden("v1", "block", override="a new class")
+    found = info(
+        ("car", "person"),
+        ("2d", "3d"),
+        [a_batch("v0", evaluate=record, golden=golden("v0")), a_batch("v1", "checked", golden=over)],
+        [{"iteration": "by hand"}],
+    )
+    assert found["annotation_schema_2d"] == found["annotation_schema_3d"] == {"classes": ["car", "person"]}
+    assert found["eval_v0"] == {
+        "mAP": 0.25,
+        "mAP50": 0.5,
+        "AP50": {"car": 0.375, "person": 0.375},
+        "scenes": 30,
+    }
+    assert set(found) == {"annotation_schema_2d", "annotation_schema_3d", "eval_v0", "golden_qa_history"}
+    by_hand, first, second = found["golden_qa_history"]
+    assert by_hand == {"iteration": "by hand"}
+    assert first == {
+        "iteration": 0,
+        "samples_with_labels": 4,
+        "total_detections": 39,
+        "top_classes": {"car": 39},
+        "round": "v0",
+        "verdict": "pass",
+        "axes": {"2d miss": golden().axes["2d miss"].as_json()},
+    }
+    assert (second["iteration"], second["verdict"], second["override"]) == (1, "block", "a new class")
+
+
+def test_info_follows_the_modality_that_is_mined() -> None:
+    """A loop on clouds shows the clouds' figures; an unknown mAP is shown as such."""
+    of = {"2d": some_figures(0.25), "3d": some_figures(0.75).with_(map=Estimate())}
+    record = an_evaluation("v0", figures=of, modality="3d")
+    shown_ = info(["car"], ["3d"], [a_batch("v0", evaluate=record)])["eval_v0"]
+    assert (shown_["mAP"], shown_["mAP50"]) == (None, 1.0)
+
+
+def test_info_forgets_cancelled_rounds() -> None:
+    """Neither their evaluation nor their golden check is history."""
+    done = {"evaluate": an_evaluation("v0"), "golden": golden("v0")}
+    for state in STATES:
+        found = info(["car"], ["2d"], [a_batch("v0", state, **done)])
+        there = state != "cancelled"
+        assert ("eval_v0" in found) == there
+        assert len(found["golden_qa_history"]) == there
+
+
 # ---------------------------------------------------------------------- any journal
 
 
@@ -259,7 +350,6 @@ class Journal:
         return scene_states(of["membership"], self.batches, of["assignments"], self.failures, MODALITY)
 
 
-STATES: tuple[State, ...] = get_args(State)
 KEYS = tuple("abcdefgh")
 
 
@@ -383,93 +473,3 @@ def members(journal: Journal, view: str, known: Mapping[str, str]) -> Sequence[s
     if kind == "batch":
         return projection.batch_view([row for row in journal.assignments if row.round == name])
     return sorted(failure.key for failure in journal.failures[name])
-
-
-# ---------------------------------------------------------------------- views
-
-
-def test_names_of_views() -> None:
-    """Four of the splits, one per standing round, one more per evaluation; none of references and cancelled rounds."""
-    batches = [
-        a_batch("reference"),
-        a_batch("v0", evaluate=an_evaluation("v0")),
-        a_batch("v1", "cancelled", evaluate=an_evaluation("v1")),
-        a_batch("v2", "annotating"),
-    ]
-    splits = ["test_set", "val_set", "golden_qa", "pool"]
-    assert view_names([]) == splits
-    assert view_names(batches) == [*splits, "batch_v0", "eval_v0_failures", "batch_v2"]
-
-
-def test_tags_of_views() -> None:
-    """Each view has the tag of what it shows."""
-    tags = [tag_of(view) for view in ("test_set", "golden_qa", "pool", "batch_v12", "eval_v3_failures")]
-    assert tags == ["split:test", "split:golden", "split:pool", "batch:v12", "failure:v3"]
-
-
-def test_a_batch_view_leaves_out_what_was_given_back() -> None:
-    """Pool scenes, each once, sorted; a scene of which one channel was given back is out."""
-    there = [
-        a_row("v0", "c"),
-        a_row("v0", "a", "left"),
-        a_row("v0", "a", "pcd"),
-        a_row("v0", "b", "left", state="labeled"),
-        a_row("v0", "b", "pcd", state="returned"),
-        a_row("v0", "g", role="golden", state="returned"),
-    ]
-    assert projection.batch_view(there) == ["a", "c"]
-    assert projection.split_view({"b": "val", "a": "val", "c": ""}, "val") == ["a", "b"]
-
-
-# ---------------------------------------------------------------------- dataset.info
-
-
-def test_info_of_a_loop() -> None:
-    """Schemas by modality; figures of every evaluation; the guide's golden history, after what was there before."""
-    figures = some_figures(0.25, car=4, person=2)
-    record = an_evaluation("v0", figures={"2d": figures, "3d": some_figures(0.75)})
-    over = golden("v1", "block", override="a new class")
-    found = info(
-        ("car", "person"),
-        ("2d", "3d"),
-        [a_batch("v0", evaluate=record, golden=golden("v0")), a_batch("v1", "checked", golden=over)],
-        [{"iteration": "by hand"}],
-    )
-    assert found["annotation_schema_2d"] == found["annotation_schema_3d"] == {"classes": ["car", "person"]}
-    assert found["eval_v0"] == {
-        "mAP": 0.25,
-        "mAP50": 0.5,
-        "AP50": {"car": 0.375, "person": 0.375},
-        "scenes": 30,
-    }
-    assert set(found) == {"annotation_schema_2d", "annotation_schema_3d", "eval_v0", "golden_qa_history"}
-    by_hand, first, second = found["golden_qa_history"]
-    assert by_hand == {"iteration": "by hand"}
-    assert first == {
-        "iteration": 0,
-        "samples_with_labels": 4,
-        "total_detections": 39,
-        "top_classes": {"car": 39},
-        "round": "v0",
-        "verdict": "pass",
-        "axes": {"2d miss": golden().axes["2d miss"].as_json()},
-    }
-    assert (second["iteration"], second["verdict"], second["override"]) == (1, "block", "a new class")
-
-
-def test_info_follows_the_modality_that_is_mined() -> None:
-    """A loop on clouds shows the clouds' figures; an unknown mAP is shown as such."""
-    of = {"2d": some_figures(0.25), "3d": some_figures(0.75).with_(map=Estimate())}
-    record = an_evaluation("v0", figures=of, modality="3d")
-    shown_ = info(["car"], ["3d"], [a_batch("v0", evaluate=record)])["eval_v0"]
-    assert (shown_["mAP"], shown_["mAP50"]) == (None, 1.0)
-
-
-def test_info_forgets_cancelled_rounds() -> None:
-    """Neither their evaluation nor their golden check is history."""
-    done = {"evaluate": an_evaluation("v0"), "golden": golden("v0")}
-    for state in STATES:
-        found = info(["car"], ["2d"], [a_batch("v0", state, **done)])
-        there = state != "cancelled"
-        assert ("eval_v0" in found) == there
-        assert len(found["golden_qa_history"]) == there

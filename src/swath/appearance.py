@@ -47,8 +47,8 @@ HIDDEN: Final = "hidden by default"
 PALETTE: Final = (  # Okabe and Ito (2008), without black; https://jfly.uni-koeln.de/color/
     *("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#BBBBBB"),
 )
-LIGHTER: Final = 0.5  # how far a prediction's colour is on the way to white
-OPACITY: Final = 0.4  # of boxes' fillings: what is in a cuboid stays visible
+LIGHTER: Final = 0.75  # how far a prediction's colour is on the way to white
+OPACITY: Final = 0.6  # of boxes' fillings: what is in a cuboid stays visible
 
 Kind = Literal["label", "primitive", "other"]
 

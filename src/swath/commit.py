@@ -34,7 +34,8 @@ def commit(workspace: Workspace, writer: Writer, name: str) -> Batch:
     """What is left of committing a planned batch, from its manifest; doing it again changes nothing."""
     manifest = workspace.journal.batches.manifest(workspace.journal.batches.get(name))
     workspace.journal.assignments.assign(writer, assignments_of(manifest))
-    project(workspace, writer, [scene.key for scene in manifest.scenes], views=[f"batch_{name}"])
+    views = [f"batch_{name}"] if manifest.role == "pool" else []
+    project(workspace, writer, [scene.key for scene in manifest.scenes], views)
     return workspace.journal.batches.advance(writer, name, "commit")
 
 

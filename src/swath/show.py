@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -51,6 +52,7 @@ from swath.words import UNKNOWN, counts, estimated, number, percent, printable, 
 PATIENCE: Final = 1.0  # seconds before a bar shows: short work stays quiet
 EVERY: Final = 5.0  # seconds between lines where no bar can be drawn
 FEW, SOME, MANY = 5, 10, 20  # lines of a list that are shown
+NARROW: Final = 100  # columns of a terminal below which tables are packed
 Tick = Callable[[int, int], None]
 
 
@@ -142,11 +144,24 @@ def console() -> Console:
 
 
 def line(text: str) -> None:
-    console().print(escape(printable(text)))
+    """One line; in a terminal that is too narrow its rest is indented, but a command stays in one piece, to be copied."""
+    to, text = console(), printable(text)
+    if to.soft_wrap or "`" in text:
+        to.print(escape(text), soft_wrap=True)
+        return
+    start = " " * (len(text) - len(text.lstrip()))
+    wrapped = textwrap.wrap(
+        text,
+        max(to.width, 40),
+        subsequent_indent=f"{start}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    to.print(escape("\n".join(wrapped)), soft_wrap=True)
 
 
 def note(text: str) -> None:
-    console().print(f"  [yellow]note:[/yellow] {escape(printable(text))}")
+    console().print(f"  [yellow]note:[/yellow] {escape(printable(text))}", soft_wrap=True)
 
 
 def notes(lines: Iterable[str]) -> None:
@@ -164,12 +179,15 @@ def first(lines: Sequence[str], most: int, indent: str = "    ") -> None:
 
 def table(titles: Mapping[str, str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
     """`titles`: column -> "left" or "right". Cells hold markup of their own: `_cell` escapes them."""
+    to = console()
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    made.collapse_padding = to.width < NARROW
     for name, side in titles.items():
-        made.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if side == "right" else "left"
+        made.add_column(name, justify=justify, overflow="fold", min_width=len(name))
     for row in rows:
         made.add_row(*row)
-    console().print(made)
+    to.print(made)
 
 
 def _cell(value: object) -> str:
@@ -379,7 +397,8 @@ def batch(value: BatchResult) -> None:
 
 def _batch_row(one: BatchScene, picture: str) -> tuple[str, ...]:
     choice = one.choice
-    told = ", ".join(f"{channel} {state}" for channel, state in sorted(one.answers.items()))
+    came = {channel: state for channel, state in sorted(one.answers.items()) if state != "unreviewed"}
+    told = ", ".join(f"{channel} {state}" for channel, state in came.items())
     state = f"{one.status} ({told})" if told else one.status
     return (
         _cell(choice.key),

@@ -99,7 +99,7 @@ def test_pictures_are_named_once_by_their_folder(capsys: pytest.CaptureFixture[s
         BatchScene(
             choice=Choice(key=key, stream="coverage", rank=i, score=1.0, reason="why"),
             status="selected",
-            answers={"left": "unreviewed"},
+            answers={"left": "3 labels", "pcd": "unreviewed"},
             picture=f"/a/very/long/way/down/{key}.png",
         )
         for i, key in enumerate(("one", "two"), 1)
@@ -110,7 +110,7 @@ def test_pictures_are_named_once_by_their_folder(capsys: pytest.CaptureFixture[s
     )
     told = said(capsys, one)
     assert told.count("/a/very/long/way/down") == 1
-    assert re.search(r"two +coverage +2 +selected \(left unreviewed\) +why +two\.png", told)
+    assert re.search(r"two +coverage +2 +selected \(left 3 labels\) +why +two\.png", told)
 
 
 HOSTILE = "\x1b[2Jname\nswath: done\x07"
@@ -228,3 +228,20 @@ def test_what_is_held_is_said_where_no_bar_is(capfd: pytest.CaptureFixture[str])
         bars.say("waiting for process 7 on host (train), up to 30 s")
     told = capfd.readouterr().err
     assert told == "swath: waiting for process 7 on host (train), up to 30 s\n"
+
+
+def test_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long lines go on with an indent, commands stay in one piece, and no title of a table is broken."""
+    from rich.console import Console
+
+    console = Console(force_terminal=True, color_system=None, width=50)
+    monkeypatch.setattr(show, "console", lambda: console)
+    with console.capture() as drawn:
+        show.line("  " + "word " * 20)
+        show.line("  next: `swath round reopen v0 --reason REASON --dataset drives`")
+        show.table({"coverage": "right", "reason": "left"}, [("3", "because " * 12)])
+    lines = drawn.get().splitlines()
+    assert lines[0].startswith("  word")
+    assert lines[1].startswith("      word")
+    assert "  next: `swath round reopen v0 --reason REASON --dataset drives`" in lines
+    assert any(line.startswith("coverage reason") for line in lines)

@@ -479,24 +479,19 @@ def _tags_before_journal() -> None:
 
 def _labeled_before_labels() -> None:
     """The journal says that labels came before they are written."""
-    from swath import life
     from swath.records.batch import Fetched
     from swath.steps import annotate
 
-    def early(workspace: Any, annotator: Any) -> Any:
-        batch = life.open_batch(workspace.journal.batches.all())
-        with workspace.writer("fetch") as writer:
-            batches = workspace.journal.batches
-            after = batches.advance(writer, batch.round, "fetch", {"fetch": Fetched()})
-            opened, life.open_batch = life.open_batch, lambda batches: batch
-            advance, batches.advance = batches.advance, lambda *args: after
-            try:
-                return fetch(workspace, annotator)
-            finally:
-                life.open_batch, batches.advance = opened, advance
+    write = annotate._write
 
-    fetch = annotate.fetch
-    annotate.fetch = early
+    def late(workspace: Any, writer: Any, batch: Any, *args: Any) -> None:
+        batches = workspace.journal.batches
+        if batches.get(batch.round).state == "annotating":
+            after = batches.advance(writer, batch.round, "fetch", {"fetch": Fetched()})
+            batches.advance = lambda *args: after
+        write(workspace, writer, batch, *args)
+
+    annotate._write = late
 
 
 class _Unfenced:

@@ -91,6 +91,26 @@ def test_fifty_races(bench: Bench) -> None:
         check_selection(bench, case)
 
 
+def test_processes_that_train_at_once(bench: Bench) -> None:
+    """Of four processes that train at once one records its model; the others are told, and nothing is there twice."""
+    bench.unbroken("train")
+    ends = race(bench, "train")
+    assert ends.count("done") == 1, ends
+    assert set(ends) <= {"done", "StateError", "ConflictError"}, ends
+    assert differences(bench.say(), bench.after["train"]) == []
+
+
+def test_processes_that_migrate_at_once(bench: Bench) -> None:
+    """Four processes that take up a loop of swath 0.1.0 at once bring it to where one alone would."""
+    bench.unbroken("migrate")
+    put_back(bench.db, bench.home, bench.prepared[CASES["migrate"].prepared])
+    at = time.time() + 0.6
+    racers = [bench.forks.start("race", **bench.where, what="migrate", at=at) for _ in range(RACERS)]
+    ends = [racer.wait() for racer in racers]
+    assert not any(end.error for end in ends), ends
+    assert differences(bench.say(), bench.after["migrate"]) == []
+
+
 def test_processes_that_fetch_and_repair_at_once(bench: Bench) -> None:
     """Fetching, checking and repairing at once ends as when one comes after the other."""
     it = CASES["fetch"]

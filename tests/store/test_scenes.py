@@ -113,7 +113,10 @@ def test_scenes_that_are_gone(make: Callable[..., Scenes]) -> None:
     scenes = make(4)
     with pytest.raises(UnknownNameError, match=r"1 of 2 scenes.*ghost.*0000, 0001, 0002"):
         scenes.table.rows(["0001", "ghost"])
-    for fresh in (scenes, Scenes(scenes.dataset, scenes.config)):  # with, and without, the whole table in memory
+    for fresh in (
+        scenes,
+        Scenes(scenes.dataset, scenes.config),
+    ):  # with, and without, the whole table in memory
         assert fresh.values("left", ["ghost", "0001"], ["filepath"]) == [
             {},
             {"filepath": "/nowhere/left/0001.png"},
@@ -122,8 +125,11 @@ def test_scenes_that_are_gone(make: Callable[..., Scenes]) -> None:
         assert len(fresh.slice_view(["ghost", "0001"], "pcd")) == 1
         fresh.project({"0001": STATE, "ghost": STATE}, writer())
     assert all(doc["tags"] == list(STATE.tags) for doc in stored(scenes, "0001").values())
-    with pytest.raises(IntegrityError, match="values of 'left' were written to 1 of 2 samples"):
-        scenes.write("left", {"0001": {"zcore": 1.0}, "ghost": {"zcore": 1.0}}, writer())
+    with (
+        open_journal(scenes.dataset).lease.writer("test") as mine,
+        pytest.raises(IntegrityError, match="values of 'left' were written to 1 of 2 samples"),
+    ):
+        scenes.write("left", {"0001": {"zcore": 1.0}, "ghost": {"zcore": 1.0}}, mine)
     assert stored(scenes, "0001")["left"]["zcore"] == 1.0
     assert stored(scenes, "ghost") == {}
 
@@ -163,8 +169,11 @@ def test_missing_slices_are_explicit(make: Callable[..., Scenes]) -> None:
     assert scenes.values("right", ["0003", "0004"], ["filepath"])[0] == {}
     assert len(scenes.slice_view(["0003", "0004"], "right")) == 1
     assert len(scenes.view(["0003", "0004"])) == 2
-    with pytest.raises(IntegrityError, match="values of 'pcd' were written to 1 of 2 samples"):
-        scenes.write("pcd", {"0006": {"zcore": 1.0}, "0007": {"zcore": 1.0}}, writer())
+    with (
+        open_journal(scenes.dataset).lease.writer("test") as mine,
+        pytest.raises(IntegrityError, match="values of 'pcd' were written to 1 of 2 samples"),
+    ):
+        scenes.write("pcd", {"0006": {"zcore": 1.0}, "0007": {"zcore": 1.0}}, mine)
     assert all(doc.get("zcore") is None for doc in stored(scenes, "0007").values())
 
 
@@ -386,8 +395,10 @@ def test_half_a_million_scenes(make: Callable[..., Scenes]) -> None:
 # ---------------------------------------------------------------------- keys
 
 
-def test_a_slice_that_came_later_belongs_to_its_scene(make: Callable[..., Scenes]) -> None:
-    """A right image added by hand to a known scene gets its key, and is compared like the other slices."""
+@pytest.mark.parametrize("by", ["init", "repair"])
+def test_a_slice_that_came_later_belongs_to_its_scene(make: Callable[..., Scenes], by: str) -> None:
+    """A right image added by hand to a known scene is compared like the other slices, and gets its key from `init` or from
+    whoever projects everything; then tags reach it. It is not a scene of its own, and no scene without a key."""
     import fiftyone as fo
 
     scenes = make(4, without=[(2, "right")])
@@ -397,7 +408,12 @@ def test_a_slice_that_came_later_belongs_to_its_scene(make: Callable[..., Scenes
     scenes.refresh()
     found = scenes.differences({key: STATE for key in scenes.table.keys.tolist()})
     assert {(one.scene, one.slice) for one in found} == {("0002", "right")}
-    assert scenes.give_keys() == 0
+    assert scenes.all_keys() == {"0000", "0001", "0002", "0003"}
+    assert scenes.keys_of(scenes.ids(["0002"])) == {scenes.ids(["0002"])[0]: "0002"}
+    if by == "init":
+        assert scenes.give_keys() == 0
+    else:
+        scenes.name_slices(writer())
     assert stored(scenes, "0002")["right"]["scene_key"] == "0002"
     scenes.project({"0002": STATE}, writer())
     assert scenes.differences({key: STATE for key in scenes.table.keys.tolist()}) == []
