@@ -228,8 +228,8 @@ class _Run:
             self._compare(truth, labels, iou) for truth, labels in zip(listed, predicted, strict=True)
         ]
         self._write_fields(writer, listed, compared, is_stored)
-        self._write_run(writer, view, config, method, [match for one in compared for match in one.matches])
         method.add_fields_to_sidebar_group(view, self.key, omit_fields=(self._predictions, self._human))
+        self._write_run(writer, view, config, method, [match for one in compared for match in one.matches])
         workspace.journal.lease.barrier(writer)
         workspace.scenes.dataset._evaluation_cache.pop(self.key, None)
         workspace.scenes.refresh()

@@ -118,6 +118,7 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
     return {
         "samples": samples,
         "fields": sorted(field["name"] for field in doc["sample_fields"]),
+        "sidebar": [one for one in _sidebar(doc) if str(one["name"]).startswith("eval_")],
         "slices": sorted((doc.get("group_media_types") or {}).items()),
         "info": _plain(doc.get("info") or {}),
         "views": sorted(
@@ -170,6 +171,11 @@ def _run(db: Database[Any], run: Mapping[str, Any]) -> dict[str, Any]:
     is_whole = db["fs.files"].find_one({"_id": run["results"]}) is not None
     told = {name: _plain(run[name]) for name in ("key", "config", "view_stages", "results_meta")}
     return {**told, "results": json.loads(results) if is_whole else None}
+
+
+def _sidebar(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Groups of fields in the App's sidebar."""
+    return list((dataset.get("app_config") or {}).get("sidebar_groups") or [])
 
 
 def _indexes(db: Database[Any], part: str) -> list[str]:

@@ -112,7 +112,7 @@ def test_status_views_and_info_changed_by_hand(dataset_name: str) -> None:
     dataset.save_view("pool", dataset.match_tags("split:test"), overwrite=True)
     dataset.save_view("test_set", dataset.select_groups(pool), overwrite=True)
     dataset.save_view("batch_v3", dataset.select_groups(ids[:1]))
-    dataset.save_view("mine", dataset.select_groups(ids[:1]))
+    dataset.save_view("mine", dataset.select_by("group.id", ids[:1]))
     dataset.delete_saved_view("golden_qa")
     dataset.info["golden_qa_history"] = []
     dataset.info["mine"] = 1

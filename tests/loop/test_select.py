@@ -9,8 +9,11 @@ import pytest
 
 import quick_loop
 from quick_loop import Picky, number_of
+from support import journal_of, samples_of
 from swath.errors import FrozenSplitError, StateError, UnknownNameError, WaitingError
 from swath.loop import Loop
+
+pytestmark = pytest.mark.database
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,11 +22,10 @@ def _database(mongod: str) -> None: ...
 
 def contents(loop: Loop) -> dict[str, list[Any]]:
     """Every document of every collection of the database that belongs to the dataset, and all of the small ones."""
-    database = loop.workspace.journal._loops.database
-    samples = loop.workspace.scenes.dataset._sample_collection_name
-    out = {}
+    samples = samples_of(loop)
+    database, out = samples.database, {}
     for name in sorted(database.list_collection_names()):
-        if not name.startswith("samples.") or name.startswith(samples):
+        if not name.startswith("samples.") or name.startswith(samples.name):
             out[name] = sorted(database[name].find({}), key=lambda doc: str(doc["_id"]))
     return out
 
@@ -33,7 +35,7 @@ def set_vectors(loop: Loop, keys: list[str], value: Any) -> None:
     from fiftyone.core.utils import serialize_numpy_array
 
     raw = None if value is None else serialize_numpy_array(np.asarray(value, np.float32))
-    done = loop.workspace.scenes.dataset._sample_collection.update_many(
+    done = samples_of(loop).update_many(
         {"scene_key": {"$in": keys}, "group.name": "left"}, {"$set": {"embeddings": raw}}
     )
     assert done.matched_count == len(keys)
@@ -50,7 +52,7 @@ def test_a_dry_run_writes_nothing_and_is_what_comes(point: str, dataset_name: st
     real = loop.select()
     assert dry.dry_run
     assert not real.dry_run
-    assert {**vars(dry), "dry_run": False} == vars(real)
+    assert dry.with_(dry_run=False) == real
     assert contents(loop) != before
     assert len(real.scenes) == real.size == real.budget > 0
     assert (real.targeted > 0) == (point == "closed")
@@ -165,9 +167,8 @@ def test_other_ways_to_cover(method: str, dataset_name: str) -> None:
 def test_without_failures_all_goes_to_coverage(dataset_name: str) -> None:
     """A model without an error on val: nothing to answer, the whole budget covers, and a note says so."""
     loop = quick_loop.at("closed", dataset_name)
-    journal = loop.workspace.journal
-    journal._loops.database["swath.rounds"].update_one(
-        {"dataset": journal.dataset_id, "round": "v0"},
+    journal_of(loop, "rounds").update_one(
+        {"dataset": loop.workspace.journal.dataset_id, "round": "v0"},
         {"$set": {"steps.evaluate.failing": 0, "steps.evaluate.worst": []}},
     )
     result = loop.select(dry_run=True)

@@ -109,7 +109,7 @@ def batch_moved(path: Leaf) -> Leaf | None:
 
 
 BATCH_NEW = {
-    *("schema", "role", "manifest.sha256", "manifest.size", "manifest.pieces"),
+    *("schema", "role", "slots", "manifest.sha256", "manifest.size", "manifest.pieces"),
     *(f"steps.{step}.round" for step in ("check", "golden", "train", "evaluate", "stop")),
     *("steps.reopen.check.round", "steps.reopen.golden.round"),
     *("steps.send.slots", "steps.send.reopened"),

@@ -89,7 +89,7 @@ def send(workspace: Workspace, annotator: Annotator) -> SendResult:
         batch = life.open_batch(workspace.journal.batches.all())
         name, sends = batch.round, batch.steps.send
         before = next((one for one in sends if one.annotator == annotator.name), None)
-        slots = before.slots if before else _free_slots(workspace, batch, annotator)
+        slots = before.slots if before else _free_slots(batch, annotator)
         work = work_of(workspace, batch, slots)
         receipt = dict(annotator.send(work))
         now = Sent(
@@ -113,11 +113,10 @@ def send(workspace: Workspace, annotator: Annotator) -> SendResult:
         )
 
 
-def _free_slots(workspace: Workspace, batch: Batch, annotator: Annotator) -> tuple[int, ...]:
+def _free_slots(batch: Batch, annotator: Annotator) -> tuple[int, ...]:
     """The slots of a batch that nobody has, as many as the annotator can fill; `StateError` when there is none."""
-    slots = workspace.journal.batches.manifest(batch).slots
     taken = {slot for one in batch.steps.send for slot in one.slots}
-    free = [slot for slot in range(slots) if slot not in taken]
+    free = [slot for slot in range(batch.slots) if slot not in taken]
     if not free:
         holders = ", ".join(repr(one.annotator) for one in batch.steps.send)
         raise StateError(f"{batch.round} is with {holders}; it cannot be sent to {annotator.name!r} as well")
@@ -184,7 +183,7 @@ def fetch(workspace: Workspace, annotator: Annotator) -> FetchResult:
         workspace.journal.lease.barrier(writer)
         workspace.journal.assignments.answer(writer, name, _all_said(workspace, heard))
         result = _result(workspace, batch, annotator, answers.notes)
-        if result.waiting == 0 and _all_sent(workspace, batch):
+        if result.waiting == 0 and _all_sent(batch):
             entry = FetchedRecord(
                 states=result.states,
                 labels=result.labels,
@@ -228,9 +227,9 @@ def _sent(workspace: Workspace, batch: Batch, annotator: Annotator) -> Sent:
     raise StateError(f"{batch.round} was sent to {holders}, not to {annotator.name!r}")
 
 
-def _all_sent(workspace: Workspace, batch: Batch) -> bool:
+def _all_sent(batch: Batch) -> bool:
     taken = {slot for one in batch.steps.send for slot in one.slots}
-    return len(taken) >= workspace.journal.batches.manifest(batch).slots
+    return len(taken) >= batch.slots
 
 
 def _places(
@@ -373,13 +372,14 @@ def _all_said(workspace: Workspace, heard: Sequence[_Heard]) -> list[Said]:
 
 
 def _result(workspace: Workspace, batch: Batch, annotator: Annotator, notes: tuple[str, ...]) -> FetchResult:
-    """Where the batch stands, from its assignments."""
+    """Where the batch stands, from its assignments. Nobody is waited for in a scene that was deleted by hand since."""
     rows = workspace.journal.assignments.find(round=batch.round, active=True)
     of = workspace.modality_of()
     labels: Counter[str] = Counter({of[row.channel]: 0 for row in rows})
     for row in rows:
         labels[of[row.channel]] += row.count or 0
-    waiting = sorted({row.key for row in rows if row.state not in DONE})
+    open_keys = {row.key for row in rows if row.state not in DONE}
+    waiting = workspace.scenes.of(open_keys).keys.tolist()
     return FetchResult(
         dataset=workspace.name,
         batch=batch.round,
