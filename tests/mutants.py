@@ -298,10 +298,10 @@ MUTANTS: Final = (
         "left = len(question.candidates)",
     ),
     Mutant(
-        "the first batch leaves room for targets",
+        "the first batch is one like the others",
         "policies/selection.py",
-        'share="1" if first else config.select.coverage_share',
-        "share=config.select.coverage_share",
+        "first = question.answers is None",
+        "first = False",
     ),
     Mutant(
         "evidence of the wrong class",

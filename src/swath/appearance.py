@@ -293,6 +293,7 @@ def _uuid(cloud: Path, part: str) -> str:
 def show(workspace: Workspace, writer: Writer) -> None:
     """Brings the App's part of the dataset up to date; doing it again changes nothing."""
     show_clouds(workspace, writer)
+    show_cuboids(workspace, writer)
     show_predictions(workspace, writer)
     configure(workspace, writer)
     show_map(workspace, writer)
@@ -314,6 +315,26 @@ def show_clouds(workspace: Workspace, writer: Writer) -> None:
             target = workspace.home / "scenes_3d" / f"{cloud.stem}-{place}.fo3d"
             values[key] = {SCENE: str(target if target.exists() else scene_file(cloud, target))}
         scenes.write(channel.name, values, writer)
+
+
+def show_cuboids(workspace: Workspace, writer: Writer) -> None:
+    """Gives cuboids an empty 2D box, as FiftyOne's own have: without one, the App's grid of a cloud slice is an error page."""
+    lacks = {"bounding_box": {"$exists": False}}
+    for channel in workspace.rig.clouds:
+        for field in (channel.human, channel.golden, channel.opinions, channel.predictions):
+            workspace.scenes.dataset._sample_collection.update_many(
+                {
+                    **_slice(workspace, channel.name),
+                    f"{field}.detections": {"$elemMatch": lacks},
+                    FENCE: {"$lte": writer.token},
+                },
+                {
+                    "$set": {f"{field}.detections.$[one].bounding_box": [], FENCE: writer.token},
+                    "$currentDate": {"last_modified_at": True},
+                },
+                array_filters=[{f"one.{name}": how for name, how in lacks.items()}],
+            )
+    _not_overtaken(workspace, writer, "cuboids")
 
 
 def show_predictions(workspace: Workspace, writer: Writer) -> None:

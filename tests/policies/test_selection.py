@@ -455,14 +455,16 @@ def test_the_same_question_has_the_same_answer() -> None:
     assert np.array_equal(copied.failures, known().failures)
 
 
-def test_ids_have_no_part_in_the_choice() -> None:
-    """Other ids (another database): the same scenes, in the same order, for the same reasons."""
-    first = chosen(question(budget=12))
-    other = chosen(question(budget=12), known(ids=[f"z{i}" for i in range(40, 0, -1)]))
-    assert [scene.with_(id=None) for scene in first.scenes] == [
-        scene.with_(id=None) for scene in other.scenes
-    ]
+@pytest.mark.parametrize("alike", [False, True])
+def test_ids_have_no_part_in_the_choice(alike: bool) -> None:
+    """Other ids (another database): the same scenes, in the same order, for the same reasons, ties by key among them."""
+    here = known(vectors=np.ones((40, 6), np.float32)) if alike else known()
+    first = chosen(question(budget=12), here)
+    other = chosen(question(budget=12), replace(here, ids=[f"z{i}" for i in range(60, 20, -1)]))
+    assert [one.with_(id=None) for one in first.scenes] == [one.with_(id=None) for one in other.scenes]
     assert first.scenes[0].id != other.scenes[0].id
+    if alike:
+        assert [one.key for one in first.scenes] == list(KEYS[:12])
 
 
 def test_the_seed_matters() -> None:

@@ -455,7 +455,7 @@ class Scenes:
     # ------------------------------------------------------------------ views and info
 
     def view(self, keys: Sequence[str]) -> Any:
-        """A FiftyOne view of these scenes, by id: it counts scenes, whatever slice is active.
+        """A FiftyOne view of these scenes, by id: whatever slice is active, it counts the scenes that have it.
 
         Not `select_groups`: a saved view of that kind crashes the App (FiftyOne 1.22).
         """
