@@ -20,7 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "projection policies",
         "database formats media",
         "store annotators encoders models sources trainers worlds",
-        "workspace commit evaluations",
+        "workspace commit evaluations appearance",
         "steps report",
         "loop",
         "show measure demo",
@@ -30,7 +30,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 """From the ground up. A room imports rooms below it, and itself; of rooms on one line none imports another, but for those
 of `TOGETHER`."""
 TOGETHER = (
-    {"workspace", "commit", "evaluations"},  # one protocol: guards, commit, what is shown of an evaluation
+    {"workspace", "commit", "evaluations", "appearance"},  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},
     {"errors", "config", "suggest"},

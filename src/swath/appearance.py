@@ -178,7 +178,7 @@ GRAY, BLUE, GREEN, YELLOW, ORANGE, RED, PURPLE = (
     *("#667085", "#2970FF", "#16B364", "#FAC515", "#EF6820", "#F04438", "#7A5AF8"),
 )
 OF_SPLITS: Final = {
-    "test_set": ViewStyle(RED, "Frozen: read by `swath evaluate --final` and the leak audit alone"),
+    "test_set": ViewStyle(RED, "Frozen: read by the final evaluation and the leak audit alone"),
     "val_set": ViewStyle(PURPLE, "Models are scored and their failures mined here; nothing is trained on it"),
     "golden_qa": ViewStyle(YELLOW, "Measures annotators: sent along blind with every batch"),
     "pool": ViewStyle(GRAY, "Scenes that batches are chosen from, labelled ones included"),
@@ -216,7 +216,7 @@ def descriptions(fields: Fields) -> dict[str, str]:
         FENCE: "swath's own: the last writer of this sample",
         SOURCE: "swath's own: what the embedding was computed from",
         SCENE: "swath's own: the file that the App draws for this cloud",
-        FINDINGS: "What `swath check` noticed in the labels",
+        FINDINGS: "What the checks noticed in the labels",
         fields.status: "unlabeled, selected or annotated",
         fields.zcore: "Coverage score: high where the pool has scenes that nothing chosen stands for",
         fields.embeddings: "The scene's vector",

@@ -653,7 +653,7 @@ def repaired(value: RepairResult) -> None:
     for keys, what in (
         (
             value.strangers,
-            f"scenes are not in the journal; `{init('NAME', '--fiftyone', 'NAME')}` takes them in",
+            f"scenes are not in the journal; `{init(value.dataset, '--fiftyone', value.dataset)}` takes them in",
         ),
         (value.gone, "scenes of the journal are not in the dataset any more"),
         (value.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),

@@ -602,9 +602,9 @@ def test_a_reached_target_stops_the_loop(at: Callable[[str], Loop]) -> None:
 REFUSED = {
     "sent": {
         "reference": "the reference is there already; it is made once",
-        "select": "v0 is annotating: finish or cancel it before the next batch; see `swath next`",
+        "select": "v0 is annotating: finish or cancel it before the next batch; see `swath next --dataset NAME`",
         **{
-            step: f"v0 is annotating; this step needs it to be {state}; `swath next` says what is next"
+            step: f"v0 is annotating; this step needs it to be {state}; `swath next --dataset NAME` says what is next"
             for step, state in (
                 ("check", "labeled"),
                 ("golden", "labeled"),
@@ -616,13 +616,13 @@ REFUSED = {
     },
     "evaluated": {
         "reference": "the reference is there already; it is made once",
-        "select": "v0 is evaluated: finish or cancel it before the next batch; see `swath next`",
+        "select": "v0 is evaluated: finish or cancel it before the next batch; see `swath next --dataset NAME`",
         **dict.fromkeys(
             ("send", "fetch"),
-            "no batch is open; choose one first: `swath select`, or `swath next` says what is next",
+            "no batch is open; choose one first: `swath select --dataset NAME`, or `swath next --dataset NAME` says what is next",
         ),
         **{
-            step: f"v0 is evaluated; this step needs it to be {state}; `swath next` says what is next"
+            step: f"v0 is evaluated; this step needs it to be {state}; `swath next --dataset NAME` says what is next"
             for step, state in (
                 ("check", "labeled"),
                 ("golden", "labeled"),
@@ -644,7 +644,7 @@ def test_steps_out_of_order_are_refused(at: Callable[[str], Loop], point: str) -
     for step, why in REFUSED[point].items():
         with pytest.raises((StateError, WaitingError)) as refused:
             Loop.open(loop.name).step(step)
-        assert str(refused.value) == why
+        assert str(refused.value) == why.replace("NAME", loop.name)
     assert durable.differences(before, durable.everything(loop)) == []
 
 

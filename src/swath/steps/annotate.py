@@ -86,7 +86,7 @@ def send(workspace: Workspace, annotator: Annotator) -> SendResult:
     A batch that asks for more labellings of a scene than one annotator can give goes to several, each with slots of its own.
     """
     with workspace.writer("send") as writer:
-        batch = life.open_batch(workspace.journal.batches.all())
+        batch = life.open_batch(workspace.journal.batches.all(), workspace.name)
         name, sends = batch.round, batch.steps.send
         before = next((one for one in sends if one.annotator == annotator.name), None)
         slots = before.slots if before else _free_slots(batch, annotator)
@@ -166,7 +166,7 @@ def task_id(secret: str, batch: str, key: str, slot: int) -> str:
 def fetch(workspace: Workspace, annotator: Annotator) -> FetchResult:
     """Takes in what annotators answered so far. When nobody is waited for, the batch is `labeled`."""
     with workspace.writer("fetch") as writer:
-        batch = life.open_batch(workspace.journal.batches.all())
+        batch = life.open_batch(workspace.journal.batches.all(), workspace.name)
         name = batch.round
         sent = _sent(workspace, batch, annotator)
         work = work_of(workspace, batch, sent.slots)

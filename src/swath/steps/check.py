@@ -35,7 +35,7 @@ LISTED: Final = 500  # findings that the journal and the report keep in full
 def check(workspace: Workspace) -> Checked:
     """Checks the labels of the round that was fetched last. Doing it again replaces its findings."""
     with workspace.writer("check") as writer:
-        name = life.latest(workspace.journal.batches.all(), "check").round
+        name = life.latest(workspace.journal.batches.all(), "check", dataset=workspace.name).round
         scenes, table = _labelled(workspace, name)
         calibrations = workspace.scenes.calibrations([scene.key for scene in scenes])
         found: dict[str, list[Finding]] = {}

@@ -54,7 +54,7 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
         if not final and uses > 1:
             notes.append(
-                f"val is evaluated and mined for the {uses}. time: a claim about gain needs `swath evaluate --final`"
+                f"val is evaluated and mined for the {uses}. time: a claim about gain needs `{command('evaluate', workspace.name, '--final')}`"
             )
         record = Evaluated(
             round=batch.round,
@@ -90,9 +90,12 @@ def _which(workspace: Workspace, batches: Sequence[Batch], final: bool) -> Batch
         raise StateError(f"evaluate: the {name} batch has no labels yet; run `{first}`")
     there = life.standing(batches)
     closed = final and there and there[-1].state == "closed"
-    last = there[-1] if closed else life.latest(batches, "evaluate", *(("stop",) if final else ()))
+    steps = ("evaluate", "stop") if final else ("evaluate",)
+    last = there[-1] if closed else life.latest(batches, *steps, dataset=workspace.name)
     if last.steps.train is None:
-        raise StateError(f"{last.round} has no model yet; `swath next` says what is next")
+        raise StateError(
+            f"{last.round} has no model yet; `{command('next', workspace.name)}` says what is next"
+        )
     return last
 
 

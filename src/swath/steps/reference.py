@@ -33,7 +33,7 @@ def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = 
     if not workspace.journal.batches.has(name):
         with workspace.writer("reference") as writer:
             commit.plan(workspace, writer, _manifest(workspace, name, keys, slots=annotator.opinions))
-    there = life.open_batch(workspace.journal.batches.all()).round
+    there = life.open_batch(workspace.journal.batches.all(), workspace.name).round
     if there != name:
         raise StateError(f"{there} is open; fetch it before the {name} batch")
     return name
