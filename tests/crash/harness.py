@@ -244,6 +244,10 @@ def once(loop: Any, name: str) -> None:
         loop.recover()
     elif name == "fetch_half":
         loop.fetch()
+    elif name in ("import", "import_final"):
+        loop.reference("ground_truth", final=name == "import_final")
+    elif name == "evaluate_final":
+        loop.evaluate(final=True)
     else:
         getattr(loop, name)()
 
@@ -253,10 +257,18 @@ DONE_BY = {"cancel": ("cancelled",), "close": ("labeled",), "reopen": ("annotati
 
 def to_its_end(loop: Any, name: str) -> None:
     """An operation that may have been interrupted anywhere, to its end: as a user would who asks what is next."""
+    from swath import life
+
     if name in ("repair", "fetch_half", "migrate"):
         once(loop, name)
     elif name in DONE_BY:
         if last_round(loop).state not in DONE_BY[name]:
+            once(loop, name)
+    elif name in ("import", "import_final"):
+        if not life.reference_done(loop.workspace.journal.batches.all(), final=name == "import_final"):
+            once(loop, name)
+    elif name == "evaluate_final":
+        if not loop.workspace.journal.loop().steps.final:
             once(loop, name)
     elif name == "reference":
         for _ in range(3):

@@ -14,7 +14,9 @@ PHASES = ("before", "after")
 SAMPLE = {
     **dict.fromkeys(CASES, 2),
     **dict.fromkeys(("select", "fetch", "cancel", "repair"), 3),
-    **dict.fromkeys(("reopen late", "reopen closed", "send again", "fetch again"), 1),
+    **dict.fromkeys(
+        ("import", "evaluate final", "reopen late", "reopen closed", "send again", "fetch again"), 1
+    ),
 }
 """Writes per case, in the quick run."""
 
