@@ -40,6 +40,17 @@ def journal_of(loop: Any, part: str) -> Any:
     return loop.workspace.journal._loops.database[f"swath.{part}"]
 
 
+def in_the_app(view: Any, *slices: str, group: str | None = None) -> list[str]:
+    """Keys of the samples that FiftyOne's server shows of a view, with these slices chosen; `group`: in the modal of a scene."""
+    from fiftyone.server.filters import GroupElementFilter, SampleFilter
+    from fiftyone.server.view import get_view
+
+    chosen = SampleFilter(group=GroupElementFilter(id=group, slice=slices[0], slices=list(slices)))
+    stages = view._serialize()
+    found = get_view(view.dataset_name, stages=stages, pagination_data=True, sample_filter=chosen)
+    return list(found.values("scene_key"))
+
+
 WRITES = (
     "insert", "update", "delete", "findAndModify", "bulkWrite", "create", "createIndexes", "drop", "dropIndexes",
     "dropDatabase", "collMod", "renameCollection",

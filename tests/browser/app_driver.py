@@ -83,22 +83,29 @@ class App:
         """Another slice in the grid."""
         self.click("selector-slice")
         self.click(f"selector-result-{name}")
-        self.until(lambda: self._at("selector-slice").inner_text().strip() == name, f"slice {name} is not shown")
+        self.until(lambda: self._at("selector-slice").input_value() == name, f"slice {name} is not shown")
 
     def show_view(self, name: str) -> None:
         """A saved view, by the list that people use."""
         self.click("saved-views-selection")
         self.page.get_by_role("option", name=name, exact=True).first.click()
-        self.until(lambda: name in self._at("saved-views-selection").inner_text(), f"view {name} is not shown")
+        self.until(
+            lambda: name in self._at("saved-views-selection").inner_text(), f"view {name} is not shown"
+        )
 
     # ------------------------------------------------------------------ reading
 
-    def count(self) -> int:
-        """Samples, or groups, that the grid says it has."""
-        text = self.until(lambda: self._at("entry-counts").inner_text(), "the grid says no number")
-        found = re.search(r"[\d,]+", text)
-        assert found, text
-        return int(found[0].replace(",", ""))
+    def counts(self, wanted: int) -> None:
+        """Waits until the grid says that it has so many samples (or groups), and shows one, if there is one."""
+
+        def says() -> bool:
+            found = re.search(r"[\d,]+", self._at("entry-counts").inner_text())
+            return found is not None and int(found[0].replace(",", "")) == wanted
+
+        self.until(says, f"the grid does not say {wanted}")
+        self.until(lambda: not wanted or self.has("looker"), "the grid shows nothing")
+        time.sleep(0.3)  # an error page comes with the first sample that is drawn
+        self.no_error()
 
     def until(self, there: Callable[[], Any], what: str) -> Any:
         """Waits for something, looking for error pages."""
@@ -124,7 +131,9 @@ class App:
 
     def ticked(self) -> list[str]:
         """Fields whose labels are visible, as the sidebar has them."""
-        boxes = self.page.locator("[data-cy^=checkbox-]:has(input:checked), input[data-cy^=checkbox-]:checked")
+        boxes = self.page.locator(
+            "[data-cy^=checkbox-]:has(input:checked), input[data-cy^=checkbox-]:checked"
+        )
         names = [boxes.nth(i).get_attribute("data-cy") or "" for i in range(boxes.count())]
         return [name.removeprefix("checkbox-") for name in names]
 

@@ -448,6 +448,23 @@ def recover(uri: str, db: str, kill: tuple[int, str]) -> None:
     open_loop(uri, db).recover()
 
 
+def look(uri: str, db: str) -> list[str]:
+    """All that can be asked of a loop without changing it. Returns the log of writes."""
+    from swath.errors import WaitingError
+
+    COUNTER.armed = True
+    loop = open_loop(uri, db)
+    loop.status()
+    loop.repair(check=True)
+    with suppress(WaitingError):
+        loop.select(dry_run=True)
+    for batch in loop.workspace.journal.batches.all():
+        loop.batch(batch.round)
+        loop.explain(loop.workspace.journal.batches.manifest(batch).scenes[0].key)
+    not_replayed(loop)
+    return COUNTER.log
+
+
 def tamper(uri: str, db: str) -> None:
     """What hostile hands do: tags on one slice, a status, a view and info changed."""
     loop = open_loop(uri, db)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from bson import ObjectId
@@ -12,7 +11,7 @@ from bson import ObjectId
 import durable
 import quick_loop
 import small_scenes
-from support import remove
+from support import in_the_app, remove
 from swath.loop import Loop
 from swath.store import scenes as module
 
@@ -76,17 +75,6 @@ def members(loop: Loop) -> dict[str, set[str]]:
 def with_slice(keys: set[str], name: str) -> set[str]:
     """Those of the scenes that have a slice."""
     return keys - {f"{number:04d}" for number, missing in LACKING if missing == name}
-
-
-def in_the_app(view: Any, *slices: str, group: str | None = None) -> list[str]:
-    """Keys of the samples that FiftyOne's server shows of a view, with these slices chosen; `group`: in the modal of a scene."""
-    from fiftyone.server.filters import GroupElementFilter, SampleFilter
-    from fiftyone.server.view import get_view
-
-    chosen = SampleFilter(group=GroupElementFilter(id=group, slice=slices[0], slices=list(slices)))
-    stages = view._serialize()
-    found = get_view(view.dataset_name, stages=stages, pagination_data=True, sample_filter=chosen)
-    return list(found.values("scene_key"))
 
 
 def test_the_views_are_all_there(loop: Loop) -> None:
