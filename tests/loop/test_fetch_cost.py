@@ -94,7 +94,11 @@ def fetched(name: str, late: int) -> Cost:
     database.drop_collection("system.profile")
     assert len(noted) > 20
     examined = [(one.get("docsExamined", 0) + one.get("keysExamined", 0), one) for one in noted]
-    said = [(count, str(one.get("planSummary")), f"{one['ns']} {one.get('command')}") for count, one in examined if count]
+    said = [
+        (count, str(one.get("planSummary")), f"{one['ns']} {one.get('command')}")
+        for count, one in examined
+        if count
+    ]
     return Cost(commands, tuple(sorted(said, reverse=True)))
 
 
