@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Tests in as many processes as there are cores, four at most; a file's tests stay together. Each has a mongod of its own.
+PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
+
 # One thread per process: quicker than more on a busy machine, and the same seed gives the same model.
 export OMP_NUM_THREADS ?= 1
 
@@ -25,10 +28,10 @@ demo: $(READY)  ## a made KITTI folder, the whole loop on it, and a report
 	$(BIN)/swath demo
 
 test: $(READY)  ## the tests, slow proofs left out
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-full: $(READY)  ## all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 mutants: $(READY)  ## plants bugs in the decisions: do the quick tests notice? (minutes)
 	$(BIN)/python tests/mutants.py --keep
