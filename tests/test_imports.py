@@ -162,3 +162,43 @@ def test_nobody_draws_from_the_global_generator() -> None:
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("np.random", "numpy.random"):
                 allowed = ("default_rng", "Generator", "SeedSequence", "PCG64", "Philox", "BitGenerator")
                 assert node.attr in allowed, f"{path.name}:{node.lineno}: np.random.{node.attr}"
+
+
+TESTS = Path(__file__).parent
+OF_0_1_0 = TESTS / "fixtures" / "loop_0_1_0" / "make_fixture.py"  # runs in the tests of 0.1.0
+
+
+@pytest.mark.parametrize(
+    ("root", "door"),
+    [(ROOT, ROOT / "store" / "scenes.py"), (TESTS, TESTS / "support.py")],
+    ids=("swath", "tests"),
+)
+def test_stored_samples_are_reached_through_one_door(root: Path, door: Path) -> None:
+    """FiftyOne's collection of samples is private: `Scenes.samples` alone knows its name, and `support.samples_of`."""
+    for path in {*root.rglob("*.py")} - {door, Path(__file__), OF_0_1_0}:
+        assert "_sample_collection" not in path.read_text(), path
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=[str(path.relative_to(ROOT)) for path in MODULES])
+def test_no_private_name_crosses_modules(path: Path) -> None:
+    """A name with an underscore stays in its module, a module with one in its room: neither is imported from elsewhere, nor
+    reached through what was imported."""
+    tree = ast.parse(path.read_text())
+    room = ".".join(("swath", *path.relative_to(ROOT).parts[:-1]))
+    inner = {f"{room}.{one.stem}" for one in path.parent.glob("_*.py")}
+    for line, module in imports(tree):
+        names = module.split(".")
+        ours = any(module == one or module.startswith(f"{one}.") for one in inner)
+        hidden = names[-1:] if ours else names  # an inner module of this room, but none of its private names
+        if names[0] == "swath" and module not in inner:
+            assert not any(map(is_private, hidden)), f"{path.name}:{line} imports {module}"
+    nodes = list(ast.walk(tree))
+    named = [one for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for one in node.names]
+    imported = {(one.asname or one.name).split(".")[0] for one in named}
+    for node in nodes:
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in imported:
+            assert not is_private(node.attr), f"{path.name}:{node.lineno} reaches {ast.unparse(node)}"

@@ -155,7 +155,7 @@ def test_images_show_things_where_the_labels_say(monkeypatch: pytest.MonkeyPatch
         street = build_street(plan, 1)
         sensors = Rig.make(0.5, street.tilt)
         whole = render(street, sensors, 0, np.random.default_rng(0))
-        places = {id(a): s.place for a, s in rig._place(street, 0)}
+        places = {id(a): s.place for a, s in rig.placed_in(street, 0)}
         candidates = [o for o in whole.objects if o.occluded == 0 and o.truncated == 0 and o.location[2] < 30]
         for item in candidates[:2]:
             actor = next(a for a in street.actors if np.allclose(places[id(a)], item.location))

@@ -52,7 +52,7 @@ def show_clouds(workspace: Workspace, writer: Writer) -> None:
     scenes = workspace.scenes
     for channel in workspace.rig.clouds:
         query = {**slice_of(workspace, channel.name), KEY: {"$gt": ""}, "filepath": {"$regex": r"\.pcd$"}}
-        docs = scenes.dataset._sample_collection.find(query, {"_id": 0, KEY: 1, "filepath": 1, SCENE: 1})
+        docs = scenes.samples.find(query, {"_id": 0, KEY: 1, "filepath": 1, SCENE: 1})
         values = {}
         for doc in docs:
             cloud = Path(doc["filepath"])
@@ -72,7 +72,7 @@ def show_cuboids(workspace: Workspace, writer: Writer) -> None:
     lacks = {"bounding_box": {"$exists": False}}
     for channel in workspace.rig.clouds:
         for field in (channel.human, channel.golden, channel.opinions, channel.predictions):
-            workspace.scenes.dataset._sample_collection.update_many(
+            workspace.scenes.samples.update_many(
                 {
                     **slice_of(workspace, channel.name),
                     f"{field}.detections": {"$elemMatch": lacks},
