@@ -387,6 +387,7 @@ def test_half_a_million_scenes(make: Callable[..., Scenes]) -> None:
     assert len(scenes.of(keys[:325_000])) == 325_000
     scenes.save_view("pool", keys, "test", writer())
     assert scenes.view_members("pool") == keys
+    scenes.refresh()  # FiftyOne keeps a dataset's views in memory
     assert len(scenes.dataset.load_saved_view("pool")) == 500_001
 
 
