@@ -143,6 +143,16 @@ class SendResult(Record):
     sent_before: bool
     receipt: Document = Field(default_factory=dict)
 
+    @property
+    def folder(self) -> str | None:
+        """Where the work is, if it is in a folder."""
+        return self.receipt.get("folder")
+
+    @property
+    def without_calibration(self) -> int:
+        """Scenes whose cuboids nobody can place."""
+        return int(self.receipt.get("without_calibration", 0))
+
 
 class FetchResult(Record):
     """`states`: answers by state, over channels; `waiting`: scenes that somebody has yet to label (`waits_for`: the first of
