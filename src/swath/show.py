@@ -324,6 +324,8 @@ def embedded(value: EmbedResult) -> None:
     if value.problems:
         listed = "; ".join(f"{key}: {why}" for key, why in value.problems[:FEW])
         note(f"{len(value.problems)} scenes have no usable vector and are excluded: {listed}")
+    for one in value.notes:
+        note(one)
 
 
 @result.register

@@ -68,7 +68,7 @@ def show_clouds(workspace: Workspace, writer: Writer) -> None:
 
 
 def show_cuboids(workspace: Workspace, writer: Writer) -> None:
-    """Gives cuboids an empty 2D box, as FiftyOne's own have: without one, the App's grid of a cloud slice is an error page."""
+    """Gives cuboids that swath wrote without one (until 0.2.0) the empty 2D box that FiftyOne's own have: see `labels.stored`."""
     lacks = {"bounding_box": {"$exists": False}}
     for channel in workspace.rig.clouds:
         for field in (channel.human, channel.golden, channel.opinions, channel.predictions):

@@ -51,7 +51,8 @@ class SplitResult(Record):
 
 
 class EmbedResult(Record):
-    """`problems`: (scene, reason) of scenes without a usable vector; they are excluded from selection."""
+    """`problems`: (scene, reason) of scenes without a usable vector; they are excluded from selection. `notes`: what else is
+    worth knowing."""
 
     encoder: str
     scenes: int
@@ -59,6 +60,7 @@ class EmbedResult(Record):
     dim: int
     problems: tuple[tuple[str, str], ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 class ReferenceResult(Record):
