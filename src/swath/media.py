@@ -5,21 +5,51 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Final
+
+from swath.errors import SwathError
 
 CHUNK: Final = 10_000  # scenes per write
 UNREADABLE: Final = "unreadable"
 Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
 
 
-def hashes(home: Path, scenes: Sequence[Mapping[str, str]], workers: int) -> list[str]:
-    """One hash per scene (sensor -> media path), over the bytes of its files, in the order of the sensors' names."""
+def hashes(
+    home: Path,
+    scenes: Sequence[Mapping[str, str]],
+    workers: int,
+    tell: Callable[[str], None] = lambda _: None,
+) -> list[str]:
+    """One hash per scene (sensor -> media path), over the bytes of its files, in the order of the sensors' names.
+
+    What is remembered, in `home/media.sqlite`, is a cache: without it, all is read again. One that is damaged is set aside, and
+    `tell` is told so; `SwathError` where none can be kept.
+    """
     paths = sorted({path for scene in scenes for path in scene.values()})
-    found = _files(home, paths, workers)
+    home.mkdir(parents=True, exist_ok=True)
+    kept = home / "media.sqlite"
+    try:
+        try:
+            found = _files(kept, paths, workers)
+        except sqlite3.DatabaseError as error:
+            if (
+                type(error) is not sqlite3.DatabaseError
+            ):  # locked, read-only, no room: nothing is wrong with the file
+                raise
+            aside = kept.replace(kept.with_name("media.sqlite.damaged"))
+            kept.with_name("media.sqlite-journal").unlink(
+                missing_ok=True
+            )  # else it would be applied to the next
+            tell(f"{kept} is damaged ({error}): it is {aside.name} now, and all media were read again")
+            found = _files(kept, paths, workers)
+    except sqlite3.Error as error:
+        raise SwathError(
+            f"{kept} cannot be used ({error}); mend that, or remove the file: it is a cache"
+        ) from None
     out = []
     for scene in scenes:
         if len(scene) == 1:
@@ -30,10 +60,9 @@ def hashes(home: Path, scenes: Sequence[Mapping[str, str]], workers: int) -> lis
     return out
 
 
-def _files(home: Path, paths: Sequence[str], workers: int) -> dict[str, str]:
-    """path -> hash of its bytes. What is remembered is a cache: without it, all is read again."""
-    home.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(home / "media.sqlite", timeout=30)) as cache:
+def _files(kept: Path, paths: Sequence[str], workers: int) -> dict[str, str]:
+    """path -> hash of its bytes."""
+    with closing(sqlite3.connect(kept, timeout=30)) as cache:
         cache.execute(
             "CREATE TABLE IF NOT EXISTS media (path TEXT PRIMARY KEY, size INT, changed INT, hash TEXT)"
         )

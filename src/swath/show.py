@@ -324,6 +324,8 @@ def embedded(value: EmbedResult) -> None:
     if value.problems:
         listed = "; ".join(f"{key}: {why}" for key, why in value.problems[:FEW])
         note(f"{len(value.problems)} scenes have no usable vector and are excluded: {listed}")
+    for one in value.notes:
+        note(one)
 
 
 @result.register
@@ -419,9 +421,9 @@ def sent(value: SendResult) -> None:
 def _work(value: SendResult) -> None:
     again = " (the same work as before)" if value.sent_before else ""
     line(f"{value.batch}: {value.tasks} tasks are with {value.annotator}{again}")
-    if folder := value.receipt.get("folder"):
+    if folder := value.folder:
         line(f"  the work is in {folder}")
-    if without := value.receipt.get("without_calibration"):
+    if without := value.without_calibration:
         note(f"{without} scenes have no calibration: nobody can place cuboids in them")
 
 

@@ -11,7 +11,7 @@ import pytest
 from app_driver import App
 
 import quick_loop
-from support import remove
+from support import remove, samples_of
 from swath import appearance
 from swath.formats.pcd import write_pcd
 from swath.loop import Loop
@@ -30,7 +30,7 @@ def loop(browser: Any, mongod: str, tmp_path_factory: pytest.TempPathFactory) ->
     rng = np.random.default_rng(4)
     write_pcd(cloud, rng.uniform((0, -15, -2, 0), (40, 15, -1, 1), (40_000, 4)).astype(np.float32))
     key = str(made.workspace.scenes.dataset.load_saved_view(FAILURES).first().scene_key)
-    samples = made.workspace.scenes.dataset._sample_collection
+    samples = samples_of(made)
     samples.update_one({"scene_key": key, "group.name": "pcd"}, {"$set": {"filepath": str(cloud)}})
     show(made.workspace)
     yield made
@@ -111,7 +111,7 @@ def test_cuboids_without_a_box_are_an_error_page(loop: Loop, app: App) -> None:
     name = f"{NAME}-boxless"
     remove(name)
     dataset = loop.workspace.scenes.dataset.clone(name, persistent=True)
-    dataset._sample_collection.update_many(
+    samples_of(dataset).update_many(
         {"human_cuboids.detections.0": {"$exists": True}},
         {"$unset": {"human_cuboids.detections.$[].bounding_box": ""}},
     )

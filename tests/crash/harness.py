@@ -30,6 +30,7 @@ import numpy as np
 import pymongo.monitoring
 
 import swath.store.journal.lease as lease_of
+from support import samples_of
 
 WRITES = frozenset(
     [
@@ -469,7 +470,7 @@ def tamper(uri: str, db: str) -> None:
     """What hostile hands do: tags on one slice, a status, a view and info changed."""
     loop = open_loop(uri, db)
     dataset = loop.workspace.scenes.dataset
-    samples = dataset._sample_collection
+    samples = samples_of(dataset)
     samples.update_one({"scene_key": "000003", "group.name": "right"}, {"$addToSet": {"tags": "split:test"}})
     samples.update_many({"scene_key": {"$in": ["000001", "000002"]}}, {"$set": {"tags": ["mine"]}})
     samples.update_many({"scene_key": "000005"}, {"$set": {"annotation_status": "annotated"}})
@@ -496,7 +497,7 @@ def _tags_before_journal() -> None:
     def early(workspace: Any, **options: Any) -> Any:
         manifest = select._decide(workspace, (), False, None).manifest
         for row in manifest.scenes:
-            workspace.scenes._collection.update_many(
+            workspace.scenes.samples.update_many(
                 {"scene_key": row.key}, {"$addToSet": {"tags": f"batch:{manifest.round}"}}
             )
         with workspace.writer("select") as writer:
@@ -532,8 +533,9 @@ class _Unfenced:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._collection, name)
 
-    def update_many(self, query: Any, change: Any) -> Any:
-        return self._collection.update_many({k: v for k, v in query.items() if k != "swath_fence"}, change)
+    def update_many(self, query: Any, change: Any, **options: Any) -> Any:
+        unfenced = {name: value for name, value in query.items() if name != "swath_fence"}
+        return self._collection.update_many(unfenced, change, **options)
 
     def bulk_write(self, changes: Any, **options: Any) -> Any:
         for one in changes:
@@ -545,7 +547,7 @@ def _no_fence() -> None:
     """Sample writes are not filtered."""
     from swath.store.scenes import Scenes
 
-    Scenes._collection = property(lambda self: _Unfenced(self.dataset._sample_collection))  # type: ignore[assignment]
+    Scenes.samples = property(lambda self: _Unfenced(samples_of(self)))  # type: ignore[assignment]
 
 
 def _fence_not_raised() -> None:
@@ -557,10 +559,10 @@ def _fence_not_raised() -> None:
 
 def _evaluations_not_fenced() -> None:
     """FiftyOne's list of evaluations is written by whoever comes late, too."""
-    from swath import evaluations
+    from swath import database, evaluations
 
     def change(workspace: Any, writer: Any, change: Any) -> None:
-        evaluations._database().datasets.update_one({"_id": workspace.scenes.dataset._doc.id}, change)
+        database.connected().datasets.update_one({"_id": workspace.scenes.dataset._doc.id}, change)
 
     evaluations._change_dataset = change
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,31 @@ def test_boxes_are_shares_of_the_image() -> None:
     (one,) = documents_of(Boxes(np.array([[62.0, 94, 124, 188]]), ("Car",)), SIZE, ["key"])
     assert one["bounding_box"] == [0.1, 0.5, 0.1, 0.5]
     assert (one["_cls"], one["label"]) == ("Detection", "Car")
+
+
+@pytest.mark.database
+@pytest.mark.usefixtures("mongod")
+def test_labels_are_as_fiftyones_own() -> None:
+    """Boxes and cuboids are the documents that FiftyOne itself stores of the same detections."""
+    import fiftyone as fo
+
+    box = {"bounding_box": [0.1, 0.5, 0.1, 0.5]}
+    cuboid = {"location": [1.0, 2.0, 3.0], "dimensions": [4.0, 2.0, 1.5], "rotation": [0.0, 0.0, 0.5]}
+    drawn = (
+        (Boxes(np.array([[62.0, 94, 124, 188]]), ("Car",)), box),
+        (Cuboids(np.array([[1.0, 2, 3, 4, 2, 1.5, 0, 0, 0.5]]), ("Car",)), cuboid),
+    )
+    for labels_, shape in drawn:
+        own = fo.Detection(label="Car", **shape).to_dict() | {"_id": object_id("key", 0)}
+        assert documents_of(labels_, SIZE, ["key"]) == [own]
+
+
+def test_an_empty_box_says_nothing() -> None:
+    """A cuboid's digest is that of the same cuboid as swath stored it before 0.2.0, without a 2D box."""
+    documents = documents_of(Cuboids(np.ones((1, 9)), ("Car",)), SIZE, ["key"])
+    before = [{name: value for name, value in one.items() if name != "bounding_box"} for one in documents]
+    assert before != documents
+    assert digest_of(before) == digest_of(documents)
 
 
 def test_ids_are_a_function_of_identity() -> None:

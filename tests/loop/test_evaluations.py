@@ -8,6 +8,7 @@ import pytest
 
 import durable
 import quick_loop
+from support import samples_of
 from swath import evaluations
 from swath.errors import FencedError
 from swath.loop import Loop
@@ -53,7 +54,7 @@ def show(loop: Loop, name: str = "v0") -> None:
 
 
 def database_of(loop: Loop) -> Any:
-    return loop.workspace.scenes.dataset._sample_collection.database
+    return samples_of(loop).database
 
 
 def results(dataset: Any, key: str) -> list[tuple[str, ...]]:
@@ -183,7 +184,7 @@ def test_an_earlier_round_is_made_again_from_its_model(loop: Loop) -> None:
 def test_labels_that_were_changed_meanwhile_are_not_touched(loop: Loop) -> None:
     """Marks go to objects by id: a label that was added, and one that moved to another place in the list, keep what they
     are."""
-    samples = loop.workspace.scenes.dataset._sample_collection
+    samples = samples_of(loop)
     one = samples.find_one({"group.name": "left", "human_detections.detections.eval_v0": "tp"})
     assert one is not None
     new = {"_id": one["_id"], "_cls": "Detection", "label": "zebra", "bounding_box": [0.1, 0.1, 0.1, 0.1]}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import quick_loop
+from support import samples_of
 from swath.errors import ConflictError, StateError
 from swath.loop import Loop
 from swath.records.batch import Trained
@@ -94,7 +95,7 @@ def test_what_was_done_by_hand_is_said(loop: Loop) -> None:
     """Scenes that were deleted, labels that were moved without changing their number, classes outside the map: trained all
     the same, and noted."""
     keys = sorted({row.key for row in loop.workspace.journal.assignments.labelled(role="pool") if row.count})
-    samples = loop.workspace.scenes.dataset._sample_collection
+    samples = samples_of(loop)
     samples.delete_many({"scene_key": keys[0]})
     where = "human_detections.detections.0"
     moved = {f"{where}.bounding_box": [0.1, 0.1, 0.25, 0.25]}

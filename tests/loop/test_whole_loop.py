@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import durable
-from support import QUICK, remove
+from support import QUICK, remove, samples_of
 from swath.annotators.base import Answer, Fetched, Receipt, Work
 from swath.cli import main
 from swath.errors import FrozenSplitError, IntegrityError, StateError, SwathError, WaitingError
@@ -398,7 +398,7 @@ def test_garbage_in_ground_truth_changes_nothing(at: Callable[[str], Loop], unbr
         "_cls": "Detections",
         "detections": [{"_cls": "Detection", "label": "Tram", "bounding_box": [0, 0, 1, 1]}],
     }
-    changed = dataset._sample_collection.update_many({}, {"$set": {"ground_truth": garbage}})
+    changed = samples_of(dataset).update_many({}, {"$set": {"ground_truth": garbage}})
     assert changed.modified_count == 180
     loop = Loop.open(loop.name)
     loop.run(1)

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from support import remove
+from support import remove, samples_of
 from swath import life
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(1200)]
@@ -150,7 +150,7 @@ class Hands(RuleBasedStateMachine):
 
     @property
     def samples(self) -> Any:
-        return self.dataset._sample_collection
+        return samples_of(self.dataset)
 
     def step(self) -> str | None:
         return self.loop.plan().step

@@ -253,11 +253,9 @@ def test_a_tag_that_somebody_adds_meanwhile_is_kept(make: Callable[..., Scenes])
     """Another client tags and untags with `$addToSet` while projections run: not one of its tags is lost."""
     from threading import Thread
 
-    import fiftyone.core.odm as foo
-
     scenes = make(6)
     keys = scenes.table.keys.tolist()
-    collection = foo.get_db_conn()[scenes.dataset._sample_collection_name]
+    collection = samples_of(scenes)
 
     def other() -> None:
         for number in range(150):
@@ -352,7 +350,7 @@ def test_no_query_holds_more_than_a_chunk(
             return call
 
     monkeypatch.setattr(module, "CHUNK", 5)
-    monkeypatch.setattr(Scenes, "_collection", Spy())
+    monkeypatch.setattr(Scenes, "samples", Spy())
     fresh = Scenes(scenes.dataset, scenes.config)  # has not read all of them
     assert np.array_equal(fresh.vectors(keys, "given"), whole)
     assert same(fresh.of(keys), table)
@@ -389,6 +387,7 @@ def test_half_a_million_scenes(make: Callable[..., Scenes]) -> None:
     assert len(scenes.of(keys[:325_000])) == 325_000
     scenes.save_view("pool", keys, "test", writer())
     assert scenes.view_members("pool") == keys
+    scenes.refresh()  # FiftyOne keeps a dataset's views in memory
     assert len(scenes.dataset.load_saved_view("pool")) == 500_001
 
 

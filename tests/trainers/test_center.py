@@ -11,7 +11,8 @@ from swath.errors import ConfigError, IntegrityError, SwathError
 from swath.kernels.detection import References, score_detections
 from swath.trainers._center_images import Samples
 from swath.trainers.base import FeatureTrainer, Model, Trainer, TrainingSet
-from swath.trainers.center import CenterTrainer, _hold_out
+from swath.trainers.center import CenterTrainer
+from swath.trainers.fitting import hold_out
 
 torch = pytest.importorskip("torch", reason="the center trainer needs torch: pip install 'swath[train]'")
 
@@ -179,10 +180,10 @@ def test_hold_out_leaves_at_least_one_drive() -> None:
     no matter.
     """
     rng = np.random.default_rng
-    assert len(_hold_out(list("abcdefghij") * 3, 0.2, rng(0))) == 2
-    assert len(_hold_out(["a", "b"], 0.9, rng(0))) == len(_hold_out(["a", "b"], 0.01, rng(0))) == 1
-    assert _hold_out(["a", "a"], 0.5, rng(0)) == _hold_out(["a", "b"], 0.0, rng(0)) == frozenset()
-    assert _hold_out(list("abcdef"), 0.3, rng(3)) == _hold_out(list("fedcba"), 0.3, rng(3))
+    assert len(hold_out(list("abcdefghij") * 3, 0.2, rng(0))) == 2
+    assert len(hold_out(["a", "b"], 0.9, rng(0))) == len(hold_out(["a", "b"], 0.01, rng(0))) == 1
+    assert hold_out(["a", "a"], 0.5, rng(0)) == hold_out(["a", "b"], 0.0, rng(0)) == frozenset()
+    assert hold_out(list("abcdef"), 0.3, rng(3)) == hold_out(list("fedcba"), 0.3, rng(3))
 
 
 def test_shaken_boxes_stay_on_their_objects() -> None:

@@ -17,6 +17,8 @@ from swath.kernels.detection3d import Predictions3D
 from swath.labels.shapes import Modality
 from swath.trainers import make
 from swath.trainers.base import FeatureTrainer, Predictions, Trainer, TrainingSet
+from swath.trainers.center import CenterTrainer
+from swath.trainers.pillars import PillarTrainer
 
 pytest.importorskip("torch", reason="the trainers need torch: pip install 'swath[train]'")
 
@@ -25,6 +27,11 @@ QUICK = Train.model_validate(
     {"center": {"width": 64, "steps": 3, "batch": 2}, "pillars": {"steps": 3, "batch": 2}}
 )
 SHAPE = {"2d": 4, "3d": 9}
+
+
+def test_the_settings_of_a_loop_are_the_trainers_own() -> None:
+    """Who says nothing trains as a trainer that is made on its own, which is what the benchmarks measure."""
+    assert (make(Train(), "2d"), make(Train(), "3d")) == (CenterTrainer(), PillarTrainer())
 
 
 def image(path: Path, rng: np.random.Generator, count: int) -> np.ndarray:

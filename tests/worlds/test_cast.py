@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from swath.worlds import cast as module
 from swath.worlds.cast import Hits, Part, cast
 from swath.worlds.parts import assemble, ball, box, cylinder, tapered
-from swath.worlds.rig import Rig, _place
+from swath.worlds.rig import Rig, placed_in
 from swath.worlds.street import build_street, plan_drives
 
 GREY = (0.5, 0.5, 0.5)
@@ -107,7 +107,7 @@ def test_culling_loses_nothing(sensor: str, monkeypatch: pytest.MonkeyPatch) -> 
         street = build_street(plan, 2)
         rig = Rig.make(0.1, (0.008, -0.008, 0.008))
         rays = getattr(rig, sensor)
-        solids = [solid for _, solid in _place(street, 1)]
+        solids = [solid for _, solid in placed_in(street, 1)]
         results = []
         for everywhere in (False, True):
             with monkeypatch.context() as patch:

@@ -147,15 +147,16 @@ def test_boxes_lie_within_and_mostly_fill_the_cuboids(made: tuple[World, KittiFo
 
 
 def test_images_show_things_where_the_labels_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Taking a thing away changes pixels inside its projected cuboid only, left and right, and its box to the edges."""
+    """Taking a thing away changes pixels inside its projected cuboid only, left and right; nine of ten edges of boxes are
+    where the pixels end, to 1.5."""
     monkeypatch.setattr(rig, "_shade_below", lambda *args: None)
-    checked = 0
+    off: list[float] = []
     clear = [p for p in plan_drives(60, 1) if (p.density, p.weather, p.time) == ("busy", "clear", "day")]
     for plan in clear[:3]:
         street = build_street(plan, 1)
         sensors = Rig.make(0.5, street.tilt)
         whole = render(street, sensors, 0, np.random.default_rng(0))
-        places = {id(a): s.place for a, s in rig._place(street, 0)}
+        places = {id(a): s.place for a, s in rig.placed_in(street, 0)}
         candidates = [o for o in whole.objects if o.occluded == 0 and o.truncated == 0 and o.location[2] < 30]
         for item in candidates[:2]:
             actor = next(a for a in street.actors if np.allclose(places[id(a)], item.location))
@@ -170,10 +171,10 @@ def test_images_show_things_where_the_labels_say(monkeypatch: pytest.MonkeyPatch
                 assert (seen[:2] > pixels.min(axis=0) - 2.5).all()
                 assert (seen[2:] < pixels.max(axis=0) + 2.5).all()
                 if side == "left":
-                    # An edge may have the colour of what is behind it, or be hidden by a twig.
-                    assert np.abs(seen - item.box).max() < 2 + 0.1 * (item.box[2] - item.box[0])
-            checked += 1
-    assert checked >= 4
+                    off += np.abs(seen - item.box).tolist()
+    # One may have the colour of what is behind it, or be hidden by a twig.
+    assert len(off) >= 4 * 4
+    assert np.mean(np.array(off) < 1.5) >= 0.9
 
 
 def test_clouds_fall_on_the_labelled_things(made: tuple[World, KittiFolder]) -> None:
@@ -220,7 +221,7 @@ def test_frames_of_a_drive_are_near_duplicates(made: tuple[World, KittiFolder]) 
 
 
 def test_conditions_change_image_and_cloud() -> None:
-    """Of one street: dusk is darker; fog flattens the image and hides what is far from the LiDAR; rain adds points in the air."""
+    """Of one street: dusk is darker; fog hides what is far from the LiDAR; rain adds points in the air."""
     plan = replace(plan_drives(40, 3)[0], time="day", weather="clear", density="busy", place="city")
     seen = {}
     for name, change in {
@@ -232,11 +233,24 @@ def test_conditions_change_image_and_cloud() -> None:
         street = build_street(replace(plan, **change), 3)
         seen[name] = render(street, Rig.make(SCALE, street.tilt), 0, np.random.default_rng(0))
     assert seen["dusk"].left.mean() < 0.75 * seen["day"].left.mean()
-    assert seen["fog"].left.std() < 0.9 * seen["day"].left.std()
     reach = {name: np.linalg.norm(r.cloud[:, :3], axis=1) for name, r in seen.items()}
     assert (reach["fog"] > 35).sum() < 0.3 * (reach["day"] > 35).sum()
     airborne = {name: ((r.cloud[:, 3] < 0.04) & (reach[name] < 8)).sum() for name, r in seen.items()}
     assert airborne["rain"] > 20 + 3 * airborne["day"]
+
+
+def test_fog_flattens_images() -> None:
+    """Over eight streets, the left image under fog has less than 0.85 of its contrast on a clear day, on average."""
+    shares = []
+    for plan in plan_drives(60, 3)[:8]:
+        contrast = {}
+        for weather in ("clear", "fog"):
+            street = build_street(replace(plan, time="day", weather=weather), 3)
+            contrast[weather] = render(
+                street, Rig.make(SCALE, street.tilt), 0, np.random.default_rng(0)
+            ).left.std()
+        shares.append(contrast["fog"] / contrast["clear"])
+    assert np.mean(shares) < 0.85
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:
@@ -255,10 +269,11 @@ def test_same_seed_same_bytes(tmp_path: Path) -> None:
 
 
 def test_another_seed_is_another_world(tmp_path: Path) -> None:
-    """Nothing that is seen comes again under another seed."""
-    first, second = (files(make_world(tmp_path / str(s), scenes=3, seed=s, scale=0.1).root) for s in (0, 1))
-    for name in ("training/image_2/000000.png", "training/velodyne/000000.bin"):
-        assert first[name] != second[name]
+    """Nothing that is seen comes again under another seed: no image, no cloud, no label file of one is in the other."""
+    first, second = (files(make_world(tmp_path / str(s), scenes=9, seed=s, scale=0.1).root) for s in (0, 1))
+    seen = [name for name in first if Path(name).parent.name in ("image_2", "image_3", "velodyne", "label_2")]
+    assert len(seen) == 4 * 9
+    assert not {first[name] for name in seen} & set(second.values())
 
 
 def test_a_world_is_made_once_and_finished_when_interrupted(tmp_path: Path) -> None:

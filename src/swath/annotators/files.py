@@ -23,7 +23,7 @@ from swath.annotators import work_folder
 from swath.annotators.base import Answer, Fetched, Receipt, State, Task, Work, answered
 from swath.annotators.work_folder import Seen
 from swath.errors import ConfigError, FormatError, SwathError, some
-from swath.formats.kitti_records import Calibration, KittiObject, _lines, _parse_object, to_cuboid
+from swath.formats.kitti_records import Calibration, KittiObject, parse_object, read_lines, to_cuboid
 from swath.labels.channels import Channel
 from swath.labels.clean import Rejected, clean
 from swath.labels.shapes import Boxes, Cuboids, Labels
@@ -262,7 +262,7 @@ class _File:
 
 def _read(path: Path) -> _File:
     try:
-        written = _lines(path)
+        written = read_lines(path)
     except FormatError as error:
         return _File(path, (), (Rejected(str(path), str(error)),), whole=False)
     lines: list[_Line] = []
@@ -270,7 +270,7 @@ def _read(path: Path) -> _File:
     for number, words in written:
         boxed = not _is_no_box(words[4:8])
         try:
-            item = _parse_object(words if boxed else [*words[:4], "0", "0", "1", "1", *words[8:]])
+            item = parse_object(words if boxed else [*words[:4], "0", "0", "1", "1", *words[8:]])
             if item.label != "DontCare":
                 if not boxed and not item.has_cuboid:
                     raise ValueError("expected a box or a cuboid, got neither")

@@ -52,7 +52,7 @@ def show_clouds(workspace: Workspace, writer: Writer) -> None:
     scenes = workspace.scenes
     for channel in workspace.rig.clouds:
         query = {**slice_of(workspace, channel.name), KEY: {"$gt": ""}, "filepath": {"$regex": r"\.pcd$"}}
-        docs = scenes.dataset._sample_collection.find(query, {"_id": 0, KEY: 1, "filepath": 1, SCENE: 1})
+        docs = scenes.samples.find(query, {"_id": 0, KEY: 1, "filepath": 1, SCENE: 1})
         values = {}
         for doc in docs:
             cloud = Path(doc["filepath"])
@@ -68,11 +68,11 @@ def show_clouds(workspace: Workspace, writer: Writer) -> None:
 
 
 def show_cuboids(workspace: Workspace, writer: Writer) -> None:
-    """Gives cuboids an empty 2D box, as FiftyOne's own have: without one, the App's grid of a cloud slice is an error page."""
+    """Gives cuboids that swath wrote without one (until 0.2.0) the empty 2D box that FiftyOne's own have: see `labels.stored`."""
     lacks = {"bounding_box": {"$exists": False}}
     for channel in workspace.rig.clouds:
         for field in (channel.human, channel.golden, channel.opinions, channel.predictions):
-            workspace.scenes.dataset._sample_collection.update_many(
+            workspace.scenes.samples.update_many(
                 {
                     **slice_of(workspace, channel.name),
                     f"{field}.detections": {"$elemMatch": lacks},

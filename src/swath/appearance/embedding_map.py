@@ -58,7 +58,7 @@ def _points(workspace: Workspace) -> dict[str, Any]:
     good = usable(vectors)
     xy, _ = plane(vectors[good])
     query = {**slice_of(workspace, workspace.config.primary), KEY: {"$gt": ""}}
-    docs = workspace.scenes.dataset._sample_collection.find(query, {KEY: 1})
+    docs = workspace.scenes.samples.find(query, {KEY: 1})
     ids = {doc[KEY]: str(doc["_id"]) for doc in docs}
     there = [key for key, fine in zip(keys, good, strict=True) if fine]
     return {ids[key]: xy[row] for row, key in enumerate(there) if key in ids}

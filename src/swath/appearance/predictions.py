@@ -49,7 +49,7 @@ def show_predictions(workspace: Workspace, writer: Writer) -> None:
         declare(workspace, sure(field), labels=True)
         wanted = shown(field, at)
         there = {"$ifNull": [f"${sure(field)}", None]}
-        workspace.scenes.dataset._sample_collection.update_many(
+        workspace.scenes.samples.update_many(
             {
                 **slice_of(workspace, channel.name),
                 "$or": [{field: {"$ne": None}}, {sure(field): {"$ne": None}}],

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from swath import database
 from swath.appearance.colours import color_scheme
 from swath.appearance.names import EVALUATION, MARK, SCENE
 from swath.appearance.samples import overtaken
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
 
 def configure(workspace: Workspace, writer: Writer) -> None:
     """Writes the App's settings, where they are not what they should be, in one update. Reads the dataset's document alone."""
-    import fiftyone.core.odm as foo
-
-    dataset, datasets = workspace.scenes.dataset, foo.get_db_conn().datasets
+    dataset, datasets = workspace.scenes.dataset, database.connected().datasets
     doc = datasets.find_one({"_id": dataset._doc.id}, {"app_config": 1, "sample_fields": 1}) or {}
     config, rig, fields = workspace.config, workspace.rig, _fields(dataset)
-    change = _changes(
+    change = needed_changes(
         doc.get("app_config") or {},
         {
             "color_scheme": color_scheme(config, rig),
@@ -65,7 +64,7 @@ def _media(clouds: bool) -> Document:
     return {"media_fields": fields, "modal_media_field": fields[-1], "media_fallback": clouds}
 
 
-def _changes(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> Document:
+def needed_changes(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> Document:
     """What must be set of the App's settings. A part that somebody else has set stays as it is."""
     before = dict((there.get("plugins") or {}).get(MARK) or {})
     marks, change = dict(before), {}

@@ -114,7 +114,7 @@ class KittiObject:
 def read_calibration(path: Path) -> Calibration:
     """Read a `calib/*.txt`. FormatError names file, line, what was expected and what came."""
     rows: dict[str, tuple[int, Array]] = {}
-    for line, words in _lines(path):
+    for line, words in read_lines(path):
         name = words[0].rstrip(":")
         if name not in _ROWS:
             continue  # Tr_imu_to_velo, and what other tools add
@@ -154,9 +154,9 @@ def read_objects(path: Path) -> tuple[tuple[KittiObject, ...], tuple[Damage, ...
     """
     objects: list[KittiObject] = []
     damages: list[Damage] = []
-    for line, words in _lines(path):
+    for line, words in read_lines(path):
         try:
-            objects.append(_parse_object(words))
+            objects.append(parse_object(words))
         except ValueError as error:
             damages.append(Damage(str(path), line, str(error)))
     return tuple(objects), tuple(damages)
@@ -171,7 +171,7 @@ def write_objects(path: Path, objects: tuple[KittiObject, ...] | list[KittiObjec
         words += [] if item.score is None else [_format(item.score)]
         if item.label.split() != [item.label]:
             raise ValueError(f"expected a class name without blanks, got {item.label[:30]!r}")
-        _parse_object(words)
+        parse_object(words)
         text += " ".join(words) + "\n"
     write_atomic(path, text.encode())
 
@@ -244,7 +244,7 @@ def _nearest_rotation(linear: Array) -> Array:
     return np.asarray(left @ right)
 
 
-def _lines(path: Path) -> list[tuple[int, list[str]]]:
+def read_lines(path: Path) -> list[tuple[int, list[str]]]:
     """The words of each line that isn't blank, with its 1-based number. Bytes that aren't UTF-8 become
     U+FFFD.
     """
@@ -269,7 +269,7 @@ def _format(value: float) -> str:
     return np.format_float_positional(value, precision=6, min_digits=2, trim="k")
 
 
-def _parse_object(words: list[str]) -> KittiObject:
+def parse_object(words: list[str]) -> KittiObject:
     """One label line. ValueError says what is wrong with it."""
     if len(words) not in (15, 16):
         raise ValueError(f"expected 15 or 16 columns, got {len(words)}")

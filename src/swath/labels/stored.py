@@ -61,8 +61,10 @@ def _box_shapes(labels: Boxes, size: tuple[int, int]) -> list[Document]:
 
 
 def _cuboid_shapes(labels: Cuboids) -> list[Document]:
+    # FiftyOne's own have an empty 2D box, and its App's grid of a cloud slice is an error page without.
     return [
-        {"location": one[:3], "dimensions": one[3:6], "rotation": one[6:]} for one in labels.shapes.tolist()
+        {"bounding_box": [], "location": one[:3], "dimensions": one[3:6], "rotation": one[6:]}
+        for one in labels.shapes.tolist()
     ]
 
 

@@ -90,6 +90,19 @@ class Membership(Record):
     test_sha256: str
 
 
+class Held(Record):
+    """Who writes to the dataset, or wrote last. `token`: its fence; `mark`: the writer, None once it has ended; `born`: when its
+    process began, s since the epoch; `unclean`: whether it, or the one that it took over from, left something half done."""
+
+    token: int = 0
+    mark: str | None = None
+    operation: str = ""
+    pid: int = 0
+    host: str = ""
+    born: float = 0.0
+    unclean: bool = False
+
+
 class LoopSteps(Record):
     init: Initialised | None = None
     split: SplitDone | None = None

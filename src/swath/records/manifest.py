@@ -73,6 +73,15 @@ class Question(Record):
     config_hash: str
     versions: dict[str, str]
 
+    @property
+    def seed(self) -> int | None:
+        return self.config.get("seed")
+
+    @property
+    def swath(self) -> str | None:
+        """The version of swath that chose."""
+        return self.versions.get("swath")
+
 
 class Coverage(Record):
     """How the coverage scores came about: draws, and how far two independent halves of them agree."""

@@ -51,7 +51,8 @@ class SplitResult(Record):
 
 
 class EmbedResult(Record):
-    """`problems`: (scene, reason) of scenes without a usable vector; they are excluded from selection."""
+    """`problems`: (scene, reason) of scenes without a usable vector; they are excluded from selection. `notes`: what else is
+    worth knowing."""
 
     encoder: str
     scenes: int
@@ -59,6 +60,7 @@ class EmbedResult(Record):
     dim: int
     problems: tuple[tuple[str, str], ...]
     fingerprint: str
+    notes: tuple[str, ...] = ()
 
 
 class ReferenceResult(Record):
@@ -142,6 +144,16 @@ class SendResult(Record):
     tasks: int
     sent_before: bool
     receipt: Document = Field(default_factory=dict)
+
+    @property
+    def folder(self) -> str | None:
+        """Where the work is, if it is in a folder."""
+        return self.receipt.get("folder")
+
+    @property
+    def without_calibration(self) -> int:
+        """Scenes whose cuboids nobody can place."""
+        return int(self.receipt.get("without_calibration", 0))
 
 
 class FetchResult(Record):

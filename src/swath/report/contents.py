@@ -497,8 +497,8 @@ def _again(batch: Batch, manifest: Manifest) -> tuple[str, str, tuple[tuple[str,
         manifest=batch.manifest.sha256,
         model=", ".join(model.sha256 for model in models) or None,
         pool=prints.pool,
-        seed=question and question.config.get("seed"),
-        swath=question and question.versions.get("swath"),
+        seed=question and question.seed,
+        swath=question and question.swath,
     )
     return batch.round, batch.manifest.sha256, facts
 

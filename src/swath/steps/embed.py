@@ -31,12 +31,13 @@ Vectors = npt.NDArray[np.float32]
 def embed(workspace: Workspace) -> EmbedResult:
     """Fills the embeddings field for pool, val and golden with the configured encoder."""
     keys = list(workspace.not_test(workspace.members(*EMBEDDED), "embed"))
+    notes: list[str] = []
     with workspace.writer("embed") as writer:
         spec = workspace.config.embed.encoder
         if spec.startswith("field:"):
             computed, problems = _from_field(workspace, writer, keys, spec.removeprefix("field:"))
         else:
-            computed, problems = _from_media(workspace, writer, keys, spec)
+            computed, problems = _from_media(workspace, writer, keys, spec, notes)
         workspace.scenes.refresh()
         vectors = workspace.scenes.vectors(keys, workspace.config.fields.embeddings)
         good = usable(vectors)
@@ -69,6 +70,7 @@ def embed(workspace: Workspace) -> EmbedResult:
         dim=record.dim,
         problems=listed,
         fingerprint=record.fingerprint,
+        notes=tuple(notes),
     )
 
 
@@ -97,7 +99,7 @@ def _from_field(
 
 
 def _from_media(
-    workspace: Workspace, writer: Writer, keys: list[str], spec: str
+    workspace: Workspace, writer: Writer, keys: list[str], spec: str, notes: list[str]
 ) -> tuple[int, dict[str, str]]:
     """Encodes the scenes whose vector is missing or stale."""
     config, table = workspace.config, workspace.scenes.table
@@ -108,7 +110,8 @@ def _from_media(
         for row in zip(*read, strict=True)
     ]
     names = "+".join(f"{encoder.name} {encoder.version}" for encoder, _ in parts)
-    sources = [f"{names} {one}" for one in media.hashes(workspace.home, together, config.embed.workers)]
+    seen = media.hashes(workspace.home, together, config.embed.workers, notes.append)
+    sources = [f"{names} {one}" for one in seen]
     there = workspace.scenes.values(config.primary, keys, [config.fields.embeddings, SOURCE])
     stale = [
         i

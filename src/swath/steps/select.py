@@ -99,7 +99,7 @@ def replay(workspace: Workspace, name: str) -> ReplayResult:
 
 def _bytes(manifest: Manifest) -> bytes:
     """What a replay compares. 0.1.0 rounded targeted scores to float32 on their way: of its rounds they are compared so."""
-    if manifest.question is not None and manifest.question.versions.get("swath") == "0.1.0":
+    if manifest.question is not None and manifest.question.swath == "0.1.0":
         scenes = tuple(
             one.with_(score=round(one.score, 5) if one.score is not None else None) for one in manifest.scenes
         )

@@ -20,6 +20,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from bson import ObjectId
+from pymongo.collection import Collection
 
 from swath import database
 from swath.config import LoopConfig
@@ -56,9 +57,7 @@ def load_dataset(name: str) -> Any:
 
 def open_journal(dataset: Any) -> Journal:
     """The journal of a FiftyOne dataset."""
-    import fiftyone.core.odm as foo
-
-    return Journal(foo.get_db_conn(), dataset._doc.id, dataset.name)
+    return Journal(database.connected(), dataset._doc.id, dataset.name)
 
 
 def slice_kinds(dataset: Any) -> dict[str, str]:
@@ -106,8 +105,10 @@ class Scenes:
         fo.Sample._reload_docs(self.dataset._sample_collection_name)
 
     @property
-    def _collection(self) -> Any:
-        return self.dataset._sample_collection
+    def samples(self) -> Collection[Document]:
+        """The stored samples, one document per scene and slice."""
+        found: Collection[Document] = self.dataset._sample_collection
+        return found
 
     @property
     def _group(self) -> str:
@@ -165,10 +166,10 @@ class Scenes:
 
     def _found(self, keys: Sequence[str] | None, wanted: Mapping[str, int]) -> Iterator[Document]:
         if keys is None:
-            yield from self._collection.find({}, wanted)
+            yield from self.samples.find({}, wanted)
             return
         for part in _parts(keys):
-            yield from self._collection.find({KEY: {"$in": part}}, wanted)
+            yield from self.samples.find({KEY: {"$in": part}}, wanted)
 
     def _each_has_a_key(self, scenes: Mapping[str, Document]) -> None:
         without = [scene_id for scene_id, scene in scenes.items() if not scene["key"]]
@@ -187,7 +188,7 @@ class Scenes:
         found: dict[str, Document] = {}
         wanted = {KEY: 1, **dict.fromkeys(fields, 1)}
         for part in _parts(keys):
-            for doc in self._collection.find({KEY: {"$in": part}, **self._slice(channel)}, wanted):
+            for doc in self.samples.find({KEY: {"$in": part}, **self._slice(channel)}, wanted):
                 del doc["_id"]
                 found[doc.pop(KEY) if KEY not in fields else doc[KEY]] = doc
         return [found.get(key, {}) for key in keys]
@@ -197,7 +198,7 @@ class Scenes:
         out: dict[str, Document] = {}
         for part in _parts(keys):
             query = {KEY: {"$in": part}, "calibration": {"$nin": [None, {}]}}
-            for doc in self._collection.find(query, {KEY: 1, "calibration": 1}).sort("_id", 1):
+            for doc in self.samples.find(query, {KEY: 1, "calibration": 1}).sort("_id", 1):
                 out.setdefault(doc[KEY], doc["calibration"])
         return out
 
@@ -231,14 +232,14 @@ class Scenes:
         out: dict[str, str] = {}
         wanted = {KEY: 1, self._group: 1}
         for part in _parts([ObjectId(one) for one in ids if ObjectId.is_valid(one)]):
-            for doc in self._collection.find({self._group: {"$in": part}, KEY: {"$gt": ""}}, wanted):
+            for doc in self.samples.find({self._group: {"$in": part}, KEY: {"$gt": ""}}, wanted):
                 found = doc[self.dataset.group_field]["_id"] if self.grouped else doc["_id"]
                 out[str(found)] = str(doc[KEY])
         return out
 
     def _unnamed(self) -> dict[ObjectId, str]:
         """Sample -> id of its scene, of the samples without a key: somebody added them by hand."""
-        found = self._collection.find({KEY: None}, {self._group: 1})
+        found = self.samples.find({KEY: None}, {self._group: 1})
         return {
             doc["_id"]: str(doc[self.dataset.group_field]["_id"] if self.grouped else doc["_id"])
             for doc in found
@@ -249,17 +250,17 @@ class Scenes:
         if unnamed := sorted(set(self._unnamed().values())):
             key_of = self.keys_of(unnamed)
             self._each_has_a_key({scene_id: {"key": key_of.get(scene_id)} for scene_id in unnamed})
-        found = self._collection.find({KEY: {"$gt": ""}}, {"_id": 0, KEY: 1})
+        found = self.samples.find({KEY: {"$gt": ""}}, {"_id": 0, KEY: 1})
         return {str(doc[KEY]) for doc in found}
 
     def some_keys(self, most: int) -> list[str]:
         """The first keys, to show what keys look like."""
-        found = self._collection.find({KEY: {"$gt": ""}}, {"_id": 0, KEY: 1}).sort(KEY, 1).limit(20 * most)
+        found = self.samples.find({KEY: {"$gt": ""}}, {"_id": 0, KEY: 1}).sort(KEY, 1).limit(20 * most)
         return sorted({str(doc[KEY]) for doc in found})[:most]
 
     def count_by_slice(self) -> dict[str, int]:
         """Samples of each slice, counted by the server."""
-        return {name: int(self._collection.count_documents(self._slice(name))) for name in self.slices}
+        return {name: int(self.samples.count_documents(self._slice(name))) for name in self.slices}
 
     # ------------------------------------------------------------------ writing
 
@@ -298,7 +299,7 @@ class Scenes:
         import pymongo
 
         scenes: dict[str, Document] = {}
-        for doc in self._collection.find({}, {"filepath": 1, KEY: 1, self.dataset.group_field or "_id": 1}):
+        for doc in self.samples.find({}, {"filepath": 1, KEY: 1, self.dataset.group_field or "_id": 1}):
             group = (
                 doc[self.dataset.group_field] if self.grouped else {"_id": doc["_id"], "name": self.slices[0]}
             )
@@ -322,8 +323,8 @@ class Scenes:
             if scene["without"]
         ]
         if changes:
-            self._collection.bulk_write(changes, ordered=False)
-        self._collection.update_many({FENCE: None}, {"$set": {FENCE: 0}})
+            self.samples.bulk_write(changes, ordered=False)
+        self.samples.update_many({FENCE: None}, {"$set": {FENCE: 0}})
         self.refresh()
         return len(new)
 
@@ -334,18 +335,18 @@ class Scenes:
         for sample, scene_id in unnamed.items():
             if scene_id in key_of:
                 change = {KEY: key_of[scene_id], FENCE: writer.token}
-                self._collection.update_one({"_id": sample, KEY: None}, {"$set": change})
+                self.samples.update_one({"_id": sample, KEY: None}, {"$set": change})
 
     def raise_fence(self, writer: Writer) -> None:
         """Shuts out every earlier writer: its late writes match nothing from here on."""
-        self._collection.update_many(
+        self.samples.update_many(
             {"$or": [{FENCE: {"$lt": writer.token}}, {FENCE: None}]}, {"$set": {FENCE: writer.token}}
         )
         self.views.raise_fence(writer)
 
     def highest_fence(self) -> int:
         """The highest fence of any sample, 0 without samples: a copy of a dataset brings those of its original."""
-        found = self._collection.find_one({FENCE: {"$type": "number"}}, {FENCE: 1}, sort=[(FENCE, -1)])
+        found = self.samples.find_one({FENCE: {"$type": "number"}}, {FENCE: 1}, sort=[(FENCE, -1)])
         return int(found[FENCE]) if found else 0
 
     def project(self, states: Mapping[str, SceneState], writer: Writer) -> None:
@@ -368,10 +369,10 @@ class Scenes:
             }
             for part in _parts(keys):
                 query = {KEY: {"$in": part}, FENCE: {"$lte": writer.token}}
-                self._collection.update_many(query, [{"$set": change}])
+                self.samples.update_many(query, [{"$set": change}])
         for part in _parts(list(states)):
             late = {KEY: {"$in": part}, FENCE: {"$not": {"$lte": writer.token}}}
-            if self._collection.find_one(late, {"_id": 1}) is not None:
+            if self.samples.find_one(late, {"_id": 1}) is not None:
                 self._overtaken(writer, "tags")
 
     def differences(self, states: Mapping[str, SceneState]) -> list[Difference]:
@@ -381,7 +382,7 @@ class Scenes:
         found: list[Difference] = []
         unnamed = self._unnamed()
         key_of = self.keys_of(sorted(set(unnamed.values())))
-        for doc in self._collection.find({}, {"tags": 1, status: 1, group: 1, KEY: 1}):
+        for doc in self.samples.find({}, {"tags": 1, status: 1, group: 1, KEY: 1}):
             name = doc[group]["name"] if self.grouped else self.slices[0]
             key = str(doc.get(KEY) or key_of.get(unnamed.get(doc["_id"], "")))
             state = states.get(key)
@@ -419,7 +420,7 @@ class Scenes:
         matched = 0
         for start in range(0, len(changes), 2_000):
             part = changes[start : start + 2_000]
-            matched += self._collection.bulk_write(part, ordered=False).matched_count
+            matched += self.samples.bulk_write(part, ordered=False).matched_count
         if matched != len(changes):
             self._overtaken(writer, f"values of {channel!r}")
             raise IntegrityError(
@@ -471,7 +472,7 @@ class Scenes:
         """One channel of these scenes as an ungrouped FiftyOne view."""
         found: list[str] = []
         for part in _parts(sorted(keys)):
-            docs = self._collection.find({KEY: {"$in": part}, **self._slice(channel)}, {"_id": 1, KEY: 1})
+            docs = self.samples.find({KEY: {"$in": part}, **self._slice(channel)}, {"_id": 1, KEY: 1})
             found += [str(doc["_id"]) for doc in sorted(docs, key=lambda doc: str(doc[KEY]))]
         whole = self.dataset.select_group_slices([channel]) if self.grouped else self.dataset
         return whole.select(found)
@@ -488,7 +489,7 @@ class Scenes:
         """Keys of a saved view that selects scenes as swath's do, sorted; None when there is none, or it selects otherwise."""
         tag = self.views.tag(name)
         if tag is not None:
-            found = self._collection.find({"tags": tag}, {KEY: 1})
+            found = self.samples.find({"tags": tag}, {KEY: 1})
             return sorted({str(doc.get(KEY)) for doc in found})
         ids = self.views.ids(name)
         if ids is None:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
+from swath import database
 from swath.errors import FencedError
 from swath.store.journal.lease import Writer
 
@@ -28,11 +29,9 @@ class Views:
     """The saved views and the info of one FiftyOne dataset. Reads and writes; keeps nothing."""
 
     def __init__(self, dataset: Any) -> None:
-        import fiftyone.core.odm as foo
-
         self._dataset = dataset
-        database = foo.get_db_conn()
-        self._views, self._datasets, self._runs = database.views, database.datasets, database.runs
+        db = database.connected()
+        self._views, self._datasets, self._runs = db.views, db.datasets, db.runs
 
     @property
     def _id(self) -> Any:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from swath.trainers.fitting import begin_at
+
 STRIDE = 4
 DEEPEST = 16  # the input's width and height are multiples of it
 
@@ -43,8 +45,8 @@ class CenterNet(nn.Module):
         self.mix4 = _conv(32, 48)
         self.heat = nn.Conv2d(48, classes, 1)
         self.sides = nn.Conv2d(48, 4, 1)
-        nn.init.constant_(self.heat.bias, -4.0)  # objects are rare: begin by expecting none
-        nn.init.constant_(self.sides.bias, np.log(16.0))
+        begin_at(self.heat, -4.0)  # objects are rare: begin by expecting none
+        begin_at(self.sides, np.log(16.0))
         nn.init.normal_(self.sides.weight, std=0.01)
 
     def pooled(self, images: Tensor) -> Tensor:

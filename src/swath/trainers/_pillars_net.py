@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from swath.kernels.cuboids import bev_iou, from_yawed
 from swath.trainers._pillars_clouds import Grid
+from swath.trainers.fitting import begin_at
 
 STRIDE = 2
 NUMBERS = 10
@@ -50,8 +51,8 @@ class PillarNet(nn.Module):
         self.mix2 = _conv(24, 32)
         self.heat = nn.Conv2d(32, classes, 1)
         self.numbers = nn.Conv2d(32, NUMBERS, 1)
-        nn.init.constant_(self.heat.bias, -4.0)  # objects are rare: begin by expecting none
-        nn.init.zeros_(self.numbers.bias)
+        begin_at(self.heat, -4.0)  # objects are rare: begin by expecting none
+        begin_at(self.numbers, 0.0)
         nn.init.normal_(self.numbers.weight, std=0.01)
 
     def pooled(self, seen: Tensor) -> Tensor:

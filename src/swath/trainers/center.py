@@ -7,8 +7,7 @@ thread the same images, settings and seed give the same weights, bit for bit, on
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from swath.errors import ConfigError, SwathError
 from swath.labels.shapes import Modality
 from swath.trainers._center_images import Samples, Shrunk, as_input, height_for, in_image, read_image
 from swath.trainers.base import Model, Predictions, Progress, TrainingSet
+from swath.trainers.fitting import channels_last, follow, hold_out, steady_torch
 from swath.trainers.model_file import read_model, write_model
 
 if TYPE_CHECKING:
@@ -87,9 +87,9 @@ class CenterTrainer:
             list(data.labels),
         )
         rng = np.random.default_rng(seed)
-        held = _hold_out(data.groups, self.holdout, rng)
+        held = hold_out(data.groups, self.holdout, rng)
         apart = np.array([group in held for group in data.groups], dtype=bool)
-        with _torch(self.threads, seed):
+        with steady_torch(self.threads, seed):
             state, info = _train(self, samples, apart, len(data.classes), rng, progress)
         header = {"format": _FORMAT, "classes": list(data.classes), "width": self.width, "height": height}
         digest = write_model(out, header, state)
@@ -138,14 +138,14 @@ class CenterTrainer:
     ) -> None:
         """Hands the loaded network and the images to `collect`, batch by batch, in order."""
         header, state = read_model(model)
-        with _torch(self.threads, seed=0):
+        with steady_torch(self.threads, seed=0):
             import torch
 
             from swath.trainers._center_net import CenterNet
 
             net = CenterNet(len(model.classes))
             net.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
-            net.eval().to(memory_format=torch.channels_last)
+            channels_last(net.eval())
             with torch.no_grad():
                 for start in range(0, len(images), self.batch):
                     paths = images[start : start + self.batch]
@@ -153,15 +153,6 @@ class CenterTrainer:
                     collect(net, as_input(np.stack([one.pixels for one in shrunk])), shrunk)
                     if progress:
                         progress(start + len(paths), len(images))
-
-
-def _hold_out(groups: Sequence[str], share: float, rng: np.random.Generator) -> frozenset[str]:
-    """The drives to keep apart: `share` of them, at least one, and at least one is left; of one drive none."""
-    names = sorted(set(groups))
-    if share == 0 or len(names) < 2:
-        return frozenset()
-    count = min(max(1, round(share * len(names))), len(names) - 1)
-    return frozenset(names[i] for i in rng.permutation(len(names))[:count])
 
 
 def _train(
@@ -178,8 +169,8 @@ def _train(
     from swath.trainers._center_net import CenterNet, loss, targets
 
     height, width = samples.pixels.shape[1:3]
-    net = CenterNet(classes).to(memory_format=torch.channels_last)
-    smooth = CenterNet(classes).to(memory_format=torch.channels_last).eval()
+    net = channels_last(CenterNet(classes))
+    smooth = channels_last(CenterNet(classes)).eval()
     smooth.load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -202,7 +193,7 @@ def _train(
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimizer.step()
         schedule.step()
-        _follow(smooth, net, keep=min(0.98, step / (step + 10)))
+        follow(smooth, net, keep=min(0.98, step / (step + 10)))
         left = settings.steps - step
         if len(held) and left % every == 0 and left // every < settings.checks:
             with torch.no_grad():
@@ -221,34 +212,3 @@ def _train(
         "held_out_loss": curve,
     }
     return {name: v.contiguous().numpy() for name, v in chosen.items()}, info
-
-
-def _follow(smooth: CenterNet, net: CenterNet, keep: float) -> None:
-    """Moves the smoothed weights towards the current ones: `keep` of the old stays."""
-    import torch
-
-    with torch.no_grad():
-        for mine, new in zip(smooth.state_dict().values(), net.state_dict().values(), strict=True):
-            if mine.dtype.is_floating_point:
-                mine.lerp_(new, 1 - keep)
-            else:
-                mine.copy_(new)
-
-
-@contextmanager
-def _torch(threads: int, seed: int) -> Iterator[None]:
-    """torch with so many threads, seeded and held to deterministic ways; all as before afterwards."""
-    try:
-        import torch
-    except ImportError as error:
-        raise SwathError("the center trainer needs torch: pip install 'swath[train]'") from error
-    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before[0])
-            torch.use_deterministic_algorithms(before[1])

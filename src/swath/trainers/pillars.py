@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -35,7 +36,7 @@ from swath.trainers._pillars_clouds import (
     set_in,
 )
 from swath.trainers.base import Model, Progress
-from swath.trainers.center import _follow, _hold_out, _torch
+from swath.trainers.fitting import channels_last, follow, hold_out, steady_torch
 from swath.trainers.model_file import read_model, write_model
 
 if TYPE_CHECKING:
@@ -161,7 +162,7 @@ class PillarTrainer:
             raise SwathError("training: expected labelled clouds, got none; label a batch first")
         started = time.process_time()
         rng = np.random.default_rng(seed)
-        held = _hold_out(data.groups, self.holdout, rng)
+        held = hold_out(data.groups, self.holdout, rng)
         apart = np.array([group in held for group in data.groups], dtype=bool)
         upright = [yawed(cuboids) for cuboids in data.shapes]
         rows = np.flatnonzero(~apart)
@@ -248,7 +249,7 @@ class PillarTrainer:
 
             net = PillarNet(grid.channels, len(model.classes))
             net.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
-            net.eval().to(memory_format=torch.channels_last)
+            channels_last(net.eval())
             with torch.no_grad():
                 for start in range(0, len(clouds), self.batch):
                     paths = clouds[start : start + self.batch]
@@ -260,10 +261,10 @@ class PillarTrainer:
 
 @contextmanager
 def _steady(threads: int, seed: int) -> Iterator[None]:
-    """As `_torch`, but new memory is not filled before it is written to: nothing here reads it, and it is slow."""
-    with _torch(threads, seed):
-        from torch.utils import deterministic
-
+    """As `steady_torch`, but new memory is not filled before it is written to: nothing here reads it, and it is slow."""
+    with steady_torch(threads, seed):
+        # A property of the module, which type checkers do not see.
+        deterministic: Any = import_module("torch.utils.deterministic")
         before = deterministic.fill_uninitialized_memory
         deterministic.fill_uninitialized_memory = False
         try:
@@ -348,10 +349,7 @@ def _train(
 
     from swath.trainers._pillars_net import PillarNet, loss
 
-    net, smooth = (
-        PillarNet(scans.grid.channels, len(scans.usual)).to(memory_format=torch.channels_last)
-        for _ in range(2)
-    )
+    net, smooth = (channels_last(PillarNet(scans.grid.channels, len(scans.usual))) for _ in range(2))
     smooth.eval().load_state_dict(net.state_dict())
     optimizer = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -375,7 +373,7 @@ def _train(
         torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
         optimizer.step()
         schedule.step()
-        _follow(smooth, net, keep=min(0.98, step / (step + 10)))
+        follow(smooth, net, keep=min(0.98, step / (step + 10)))
         left = settings.steps - step
         if len(held) and left % every == 0 and left // every < settings.checks:
             on_held = _held_out_loss(smooth, scans, held, settings.batch)

@@ -121,11 +121,11 @@ def sweep(
 
 def _solids(street: Street, frame: int) -> tuple[list[Solid], list[Actor]]:
     """Everything as solids in the camera frame, first the things with a label: these are listed."""
-    placed = sorted(_place(street, frame), key=lambda one: one[0].label is None)
+    placed = sorted(placed_in(street, frame), key=lambda one: one[0].label is None)
     return [solid for _, solid in placed], [actor for actor, _ in placed if actor.label is not None]
 
 
-def _place(street: Street, frame: int) -> list[tuple[Actor, Solid]]:
+def placed_in(street: Street, frame: int) -> list[tuple[Actor, Solid]]:
     """Everything within reach as solids in the camera frame."""
     seconds = frame * SECONDS_PER_FRAME
     ego_x, ego_y, ego_yaw = street.ego(frame)

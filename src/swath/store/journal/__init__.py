@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bson import ObjectId
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
@@ -41,7 +42,7 @@ class Journal:
     def __init__(self, database: Database[Document], dataset_id: ObjectId, name: str) -> None:
         concern = WriteConcern(w=1, j=True)
 
-        def collection(part: str) -> Any:
+        def collection(part: str) -> Collection[Document]:
             return database.get_collection(f"swath.{part}", write_concern=concern)
 
         self.dataset_id, self.name = dataset_id, name
@@ -94,7 +95,7 @@ class Journal:
         return found is not None and codec.schema_of(found) < SCHEMA
 
     def _document(self) -> Document:
-        found: Document | None = self._loops.find_one({"_id": self.dataset_id})
+        found = self._loops.find_one({"_id": self.dataset_id})
         if found is None:
             raise UnknownNameError(
                 f"dataset {self.name!r} has no loop yet; run `swath init {self.name} --kitti DIR` "

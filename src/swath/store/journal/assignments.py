@@ -117,15 +117,15 @@ class Assignments:
             self._rows.insert_many(batch, ordered=False)
         except BulkWriteError as error:
             for failure in error.details["writeErrors"]:
-                row = failure["op"]
+                row = codec.assignment(failure["op"], None)
                 open_elsewhere = ONE_OPEN in failure["errmsg"]
                 if failure["code"] != 11000 or (open_elsewhere and not self._is_ours(row)):
                     raise ConflictError(
-                        f"{row['round']}: scene {row['key']} is in another open batch already; see `{command('explain', self._lease.name, row['key'])}`"
+                        f"{row.round}: scene {row.key} is in another open batch already; see `{command('explain', self._lease.name, row.key)}`"
                     ) from None
 
-    def _is_ours(self, row: Document) -> bool:
-        same = {name: row[name] for name in ("round", "key", "role", "channel", "slot")}
+    def _is_ours(self, row: Assignment) -> bool:
+        same = row.model_dump(include={"round", "key", "role", "channel", "slot"})
         return self._rows.find_one({"dataset": self._dataset, **same}) is not None
 
     def answer(self, writer: Writer, name: str, said: Iterable[Said]) -> None:

@@ -16,12 +16,13 @@ from swath.records import migrate
 from swath.records.assignment import Assignment
 from swath.records.base import SCHEMA, Blob, Document
 from swath.records.batch import Batch
-from swath.records.loop import LoopRecord
+from swath.records.loop import Held, LoopRecord
 from swath.store.journal.blobs import PIECE, pack
 
 NOT_BATCH: Final = ("_id", "dataset", "schema")
 NOT_ASSIGNMENT: Final = ("_id", "dataset", "fence")
 NOT_LOOP: Final = ("_id", "writer", "barrier", "schema")
+NOT_HELD: Final = ("expires",)  # the server's clock, and compared there
 
 
 class Old(NamedTuple):
@@ -59,6 +60,12 @@ def blob_of(value: Any) -> Blob:
 def loop(document: Mapping[str, Any]) -> LoopRecord:
     rest = {name: value for name, value in document.items() if name not in NOT_LOOP}
     return LoopRecord.model_validate({**rest, "schema_": schema_of(document)})
+
+
+def held(document: Mapping[str, Any]) -> Held:
+    """The part of a loop's document that says who writes."""
+    writer = document.get("writer", {})
+    return Held.model_validate({name: value for name, value in writer.items() if name not in NOT_HELD})
 
 
 def old_loop(document: Mapping[str, Any]) -> tuple[Document, Apart | None]:

@@ -26,6 +26,8 @@ from pymongo.errors import AutoReconnect, PyMongoError
 
 from swath.errors import ConflictError, DatabaseError, FencedError, StateError
 from swath.records.base import Document
+from swath.records.loop import Held
+from swath.store.journal import codec
 
 LEASE_SECONDS: Final = 30
 ROOM: Final = 256 * 2**20  # bytes that must be free on the database's disk before a step writes
@@ -122,28 +124,27 @@ class Lease:
 
     def fenced(self, writer: Writer) -> bool:
         """Whether another writer has taken over since."""
-        return int(self._state().get("token", 0)) != writer.token
+        return self._state().token != writer.token
 
     def unclean(self) -> bool:
         """Whether the last writer did not end cleanly, and no live process holds the dataset."""
         held = self._state()
-        if held.get("mark") is not None:
+        if held.mark is not None:
             return self._is_dead(held) or self._has_expired()
-        return bool(held.get("unclean"))
+        return held.unclean
 
     def holder(self) -> str | None:
         """Who holds the dataset now, in words; None where nobody does, or who did has ended on this host."""
         held = self._state()
-        if held.get("mark") is None or self._is_dead(held):
+        if held.mark is None or self._is_dead(held):
             return None
-        return f"process {held['pid']} on {held['host']} ({held['operation']})"
+        return f"process {held.pid} on {held.host} ({held.operation})"
 
-    def _state(self) -> Document:
+    def _state(self) -> Held:
         found = self._loops.find_one({"_id": self.dataset_id}, {"writer": 1})
         if found is None:
             raise StateError(f"the loop of {self.name} is gone: it was removed meanwhile")
-        state: Document = found.get("writer", {})
-        return state
+        return codec.held(found)
 
     def _has_expired(self) -> bool:
         late = {"$expr": {"$lt": ["$writer.expires", "$$NOW"]}}
@@ -162,15 +163,15 @@ class Lease:
         _HELD.add(mark)
         while True:
             held = self._state()
-            dead = held.get("mark") is not None and self._is_dead(held)
+            dead = held.mark is not None and self._is_dead(held)
             with suppress(AutoReconnect):  # the read below tells whether it landed
                 self._loops.update_one(
-                    {"_id": self.dataset_id, "$expr": {"$or": _free(held["mark"] if dead else None)}},
+                    {"_id": self.dataset_id, "$expr": {"$or": _free(held.mark if dead else None)}},
                     [{"$set": {"writer": _claim(mark, operation)}}],
                 )
             now = self._state()
-            if now.get("mark") == mark:
-                return Writer(int(now["token"]), mark, operation, bool(now["unclean"]) or unfinished())
+            if now.mark == mark:
+                return Writer(now.token, mark, operation, now.unclean or unfinished())
             if time.monotonic() >= deadline:
                 _HELD.discard(mark)
                 raise ConflictError(
@@ -192,16 +193,16 @@ class Lease:
                 "writes; make room and run the same command again"
             )
 
-    def _is_dead(self, held: Mapping[str, Any]) -> bool:
+    def _is_dead(self, held: Held) -> bool:
         """Whether the holder ran on this host and has ended. Other hosts: the lease must run out."""
-        if held.get("host") != socket.gethostname():
+        if held.host != socket.gethostname():
             return False
-        if held["pid"] == os.getpid() and held["mark"] in _HELD:
+        if held.pid == os.getpid() and held.mark in _HELD:
             return False
         try:
-            process = psutil.Process(held["pid"])
-            other = abs(process.create_time() - held["born"]) > 1 or process.status() == psutil.STATUS_ZOMBIE
-            return other or held["pid"] == os.getpid()
+            process = psutil.Process(held.pid)
+            other = abs(process.create_time() - held.born) > 1 or process.status() == psutil.STATUS_ZOMBIE
+            return other or held.pid == os.getpid()
         except psutil.NoSuchProcess:
             return True
 
