@@ -139,6 +139,23 @@ def test_what_is_looked_for(journal: Journal) -> None:
     assert [row.place for row in journal.assignments.labelled()] == [("a", "left", 0), ("g", "left", 0)]
 
 
+def test_a_batch_is_found_by_one_index(journal: Journal) -> None:
+    """For the rows of a batch the server has a single index to go by, so no plan that it remembers goes through all rows; and
+    for scenes by name one that begins with the name."""
+
+    def plan(query: dict[str, Any]) -> tuple[list[str], int]:
+        told = journal.assignments._rows.find({"dataset": journal.assignments._dataset, **query}).explain()
+        chosen = told["queryPlanner"]
+        stage = chosen["winningPlan"].get("queryPlan", chosen["winningPlan"])
+        while "inputStage" in stage:
+            stage = stage["inputStage"]
+        return list(stage["keyPattern"]), len(chosen["rejectedPlans"])
+
+    assert plan({"round": "v0"}) == (["dataset", "round", "active"], 0)
+    assert plan({"round": "v0", "active": True}) == (["dataset", "round", "active"], 0)
+    assert plan({"key": {"$in": ["a", "b"]}})[0] == ["key", "dataset"]
+
+
 def test_scenes_that_wait(journal: Journal) -> None:
     """Scenes of which somebody has yet to look at something; not those that are done, returned, or let go."""
     assign(journal, *ROWS)
@@ -283,7 +300,10 @@ def test_rows_of_0_1_0_get_a_channel_and_a_split(journal: Journal) -> None:
     with journal.lease.writer("migrate") as writer:
         for _ in range(2):
             journal.assignments.migrate(writer, OLD)
-            assert raw.count_documents({"dataset": journal.dataset_id, "modality": {"$exists": True}}) == 0
+            assert (
+                raw.count_documents({"dataset": journal.assignments._dataset, "modality": {"$exists": True}})
+                == 0
+            )
             found = journal.assignments.find()
             order = sorted(read, key=lambda row: (row.round, row.key, row.role, row.channel, row.slot))
             assert found == order
@@ -297,9 +317,9 @@ def test_a_migration_that_was_overtaken_changes_nothing(journal: Journal) -> Non
     raw.insert_many([{**row, "fence": 99} for row in old_rows(journal)])
     with journal.lease.writer("migrate") as writer:
         journal.assignments.migrate(writer, OLD)
-    assert raw.count_documents({"dataset": journal.dataset_id, "modality": {"$exists": True}}) == len(
-        old_rows(journal)
-    )
+    assert raw.count_documents(
+        {"dataset": journal.assignments._dataset, "modality": {"$exists": True}}
+    ) == len(old_rows(journal))
 
 
 def test_a_row_without_a_channel_in_a_journal_of_today(journal: Journal) -> None:

@@ -24,6 +24,7 @@ NEW: Final = {"channel": {"$exists": True}}
 OF_0_1: Final = (
     "dataset_1_round_1_key_1_role_1_modality_1_slot_1",
     "one_open_batch_per_scene",
+    "dataset_1_key_1",
 )
 
 
@@ -41,7 +42,8 @@ class Assignments:
         self._lease, self._old = lease, old
 
     def create(self) -> None:
-        """Makes the indexes. Those of 0.1.0 go: they would take two channels of a scene for the same assignment."""
+        """Makes the indexes. Those of 0.1.0 go: they would take two channels of a scene for the same assignment, or be chosen where
+        they don't help."""
         for name in OF_0_1:
             with suppress(OperationFailure):  # not there
                 self._rows.drop_index(name)
@@ -53,7 +55,8 @@ class Assignments:
             partialFilterExpression={"role": "pool", "active": True, **NEW},
             name=ONE_OPEN,
         )
-        self._rows.create_index([("dataset", 1), ("key", 1)])
+        # The key first: for one batch's rows the server has one index to choose, not two of which one goes through all.
+        self._rows.create_index([("key", 1), ("dataset", 1)])
         self._rows.create_index([("dataset", 1), ("round", 1), ("active", 1)])
 
     # ------------------------------------------------------------------ reading
