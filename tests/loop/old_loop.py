@@ -187,7 +187,7 @@ def labels(loop: Any) -> Json:
                 drawn = stored_labels.detections(doc[field])
                 name = f"{doc['scene_key']} {doc['group']['name']} {field}"
                 out[name] = [
-                    [one["label"], *(one.get(part) for part in stored_labels.SHAPES)] for one in drawn
+                    [one["label"], *(one.get(part) or None for part in stored_labels.SHAPES)] for one in drawn
                 ]
     return out
 

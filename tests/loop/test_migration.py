@@ -113,8 +113,8 @@ def test_a_migration_that_was_killed(run: Json) -> None:
 
 
 def test_fetch_goes_on_with_the_open_round(run: Json) -> None:
-    """The batch that 0.1.0 sent is fetched: what is missing comes, labels that were there stay bit for bit, and nothing differs from
-    the journal; the loop that was not migrated before comes out the same."""
+    """The batch that 0.1.0 sent is fetched: what is missing comes, classes and shapes that were there stay bit for bit, and nothing
+    differs from the journal; the loop that was not migrated before comes out the same."""
     one, two = run["one"], run["two"]
     name = {"open": "v2", "cancelled": "v3"}[run["state"]]
     assert (one["fetch"]["batch"], one["fetch"]["state"], one["fetch"]["waiting"]) == (name, "labeled", 0)
