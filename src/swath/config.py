@@ -21,6 +21,9 @@ from swath.errors import ConfigError
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 
+LARGEST = 1_000_000  # bytes of a file of settings
+DEEPEST = 20  # levels of its nesting
+
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
 
 
@@ -114,6 +117,12 @@ class Select(_Section):
     zcore_overlap: Share = 0.8
     zcore_max_draws: int | None = Field(None, ge=2)
     workers: int = Field(1, ge=1)
+
+    @field_validator("coverage_share", mode="before")
+    @classmethod
+    def _spelled(cls, value: Any) -> Any:
+        """0.3 and "3/10" are shares as well as "0.30"."""
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("coverage_share")
     @classmethod
@@ -227,10 +236,14 @@ class Stop(_Section):
 class LoopConfig(_Section):
     """The configuration of one loop. `classes` is the frozen class map; its order is the model's."""
 
-    seed: int = Field(51, ge=0)
+    seed: int = Field(51, ge=0, lt=2**63)
     classes: tuple[str, ...] = KITTI_CLASSES
     channels: dict[str, Channel] = Field(
         default_factory=lambda: dict(CHANNELS), description="slice -> what is done with it"
+    )
+    modalities: tuple[Literal["2d", "3d"], ...] = Field(
+        ("2d", "3d"),
+        description="what is labelled: boxes in images, cuboids in clouds; [2d] leaves clouds alone",
     )
     primary: str = Field(
         "left", description="the channel that is shown, and that carries the scene's embedding"
@@ -279,8 +292,11 @@ class LoopConfig(_Section):
             raise ValueError(
                 f"primary: no channel {self.primary!r}; there are: {', '.join(self.channels) or 'none'}"
             )
-        if not any(one.labelled for one in self.channels.values()):
-            raise ValueError("channels: nothing is labelled; say `labelled: true` of one at least")
+        kinds = {"2d" if one.kind == "image" else "3d" for one in self.channels.values() if one.labelled}
+        if not kinds & set(self.modalities):
+            raise ValueError(
+                "channels: nothing is labelled; say `labelled: true` of one at least, of a kind that `modalities` has"
+            )
         return self
 
     def hash(self) -> str:
@@ -333,7 +349,13 @@ def read(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        data = yaml.safe_load(path.read_text())
+        if path.stat().st_size > LARGEST:
+            raise ConfigError(
+                f"{path}: expected settings, got {path.stat().st_size:,} bytes (at most {LARGEST:,})"
+            )
+        text = path.read_text()
+        _plain_yaml(path, text)
+        data = yaml.safe_load(text)
     except OSError as error:
         raise ConfigError(
             f"{path}: cannot be read ({error.strerror}); give --config an existing YAML file"
@@ -341,9 +363,33 @@ def read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigError(f"{path}: expected YAML in UTF-8, got other bytes") from None
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{path}{where}: not YAML: {problem}") from None
+    except (ValueError, RecursionError) as error:  # a date or a number that cannot be
+        raise ConfigError(f"{path}: not YAML that can be read: {error}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of settings, got {type(data).__name__}")
     return data
+
+
+def _plain_yaml(path: Path, text: str) -> None:
+    """Refuses YAML that is deeper than any settings are, or refers to itself: a few lines of that fill the memory."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = event.start_mark.line + 1 if event.start_mark else 0
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(
+                f"{path}, line {line}: references (*{event.anchor}) are not for settings; write it out"
+            )
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        if isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise ConfigError(f"{path}, line {line}: nested deeper than any setting is ({DEEPEST} levels)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from swath import config as configuration
 from swath import life
@@ -15,9 +15,10 @@ from swath.life import STEPS
 from swath.records.loop import Configured
 from swath.records.results import FetchResult, RunResult, StepResult
 from swath.records.shown import Next
+from swath.store.journal import Journal
 from swath.store.scenes import Scenes, load_dataset, open_journal
 from swath.suggest import command
-from swath.workspace import Progress, Workspace, default_home, silent
+from swath.workspace import Progress, Workspace, checked_name, default_home, silent
 
 if TYPE_CHECKING:
     from swath.annotators.base import Annotator
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     )
 
 Result = TypeVar("Result")
-FROZEN: Final = ("classes", "channels", "primary", "fields", "splits")  # settings that a split dataset keeps
+FROZEN: Final = ("channels", "primary", "fields", "splits")  # settings that a split dataset keeps
 
 
 @dataclass
@@ -90,13 +91,7 @@ class Loop:
         before = self.workspace.config
         if config == before:
             return
-        if self.workspace.is_split():
-            for name in FROZEN:
-                if getattr(config, name) != getattr(before, name):
-                    raise ConfigError(
-                        f"{name}: cannot change once the dataset is split (it is {getattr(before, name)!r}); "
-                        "start another dataset for that"
-                    )
+        _may_change(self.workspace.journal, before, config)
         self.workspace.config = config
         self.workspace.scenes = Scenes(self.workspace.scenes.dataset, config)
         self._changed = True
@@ -267,11 +262,14 @@ class Loop:
 
         return self._done(send(self.workspace, self.annotator))
 
-    def fetch(self) -> FetchResult:
-        """Takes in what the annotator answered so far."""
+    def fetch(
+        self, *, accept_partial: bool = False, edits: Literal["mine", "theirs"] | None = None
+    ) -> FetchResult:
+        """Takes in what the annotator answered so far. `accept_partial`: without the labels that are in quarantine; `edits`: whose
+        labels hold where a scene was edited by hand and changed by the annotator too."""
         from swath.steps.annotate import fetch
 
-        return self._done(fetch(self.workspace, self.annotator))
+        return self._done(fetch(self.workspace, self.annotator, accept_partial=accept_partial, edits=edits))
 
     def check(self) -> Checked:
         """Looks for labels of the last round that cannot be right."""
@@ -467,15 +465,28 @@ def _config_of(name: str, changes: Mapping[str, Any] | None, home: Path | None) 
     import fiftyone as fo
 
     base = LoopConfig()
+    checked_name(name)
     if fo.dataset_exists(name):
         journal = open_journal(fo.load_dataset(name))
         if journal.exists():
             stored = journal.loop()
             base = configuration.parse(stored.config, "the journal")
             home = home or (Path(stored.home) if stored.home else None)
-            changed = configuration.merged(base, dict(changes or {}), "config")
-            if stored.membership is not None and any(
-                getattr(changed, one) != getattr(base, one) for one in FROZEN
-            ):
-                raise ConfigError(f"{', '.join(FROZEN)} cannot change once the dataset is split")
+            _may_change(journal, base, configuration.merged(base, dict(changes or {}), "config"))
     return configuration.merged(base, dict(changes or {}), "config"), home or default_home(name)
+
+
+def _may_change(journal: Journal, before: LoopConfig, after: LoopConfig) -> None:
+    """`ConfigError` for settings that can no longer change: those of the rig and the splits once the dataset is split, the class
+    map once a label has come."""
+    if journal.loop().membership is not None:
+        for name in FROZEN:
+            if getattr(after, name) != getattr(before, name):
+                raise ConfigError(
+                    f"{name}: cannot change once the dataset is split (it is {getattr(before, name)!r}); "
+                    "start another dataset for that"
+                )
+    if after.classes != before.classes and journal.assignments.any_labelled():
+        raise ConfigError(
+            f"classes: cannot change once labels have come (they are {', '.join(before.classes)}); start another dataset for that"
+        )

@@ -145,8 +145,9 @@ class SendResult(Record):
 
 
 class FetchResult(Record):
-    """`states`: answers by state, over channels; `waiting`: scenes that somebody has yet to label (`waits_for`: the first of
-    them); `rejected`: labels in quarantine."""
+    """`states`: answers by state, over channels; `waiting`: scenes that somebody has yet to label, to mend or to decide about
+    (`waits_for`: the first of them); `rejected`: labels in quarantine; `edited`: scenes whose labels were changed by hand since
+    they were fetched, and were kept; `disputed`: those of them that the annotators changed as well, and nobody has decided."""
 
     dataset: str
     batch: str
@@ -157,6 +158,8 @@ class FetchResult(Record):
     waiting: int
     waits_for: tuple[str, ...] = ()
     rejected: tuple[Left, ...] = ()
+    edited: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -104,7 +104,9 @@ def learning_curve(
             key,
             title,
             tuple(
-                mark for point in points if (mark := _mark(frame, point, point.estimates[key], 5 * nth)) is not None
+                mark
+                for point in points
+                if (mark := _mark(frame, point, point.estimates[key], 5 * nth)) is not None
             ),
         )
         for nth, (key, title) in enumerate(series)

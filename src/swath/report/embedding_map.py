@@ -137,9 +137,7 @@ def _failures(workspace: Workspace, evaluated: Batch | None) -> dict[str, Failur
     return {failure.key: failure for failure in listed[: workspace.config.select.failures]}
 
 
-def _place(
-    key: str, val: bool, chosen: Chosen | None, wrong: Failure | None, status: str
-) -> tuple[str, str]:
+def _place(key: str, val: bool, chosen: Chosen | None, wrong: Failure | None, status: str) -> tuple[str, str]:
     """(layer, tooltip) of one scene."""
     if wrong is not None:
         return "failure", f"{key} (val): {wrong.fn} missed, {wrong.fp} false"

@@ -67,9 +67,7 @@ class Overlay:
     note: str = ""
 
 
-def overlay(
-    workspace: Workspace, record: Evaluated, pictures: Mapping[str, Picture]
-) -> dict[str, Overlay]:
+def overlay(workspace: Workspace, record: Evaluated, pictures: Mapping[str, Picture]) -> dict[str, Overlay]:
     """What to draw over each of `pictures` (val scene -> picture).
 
     Predictions of another round than that of `record` are left out: the field holds those of the last evaluation only.
@@ -165,9 +163,7 @@ def _texts(references: Sequence[Box], predictions: Sequence[Box], picture: Pictu
             x = max(min(box.x, picture.width - wide), 0.0)
             above, below = max(box.y - 3, LETTER), min(box.y + box.h + LETTER, picture.height - 3)
             y = above if what == "reference" else below
-            free = all(
-                x > one.x + one.wide or one.x > x + wide or abs(y - one.y) > LETTER for one in placed
-            )
+            free = all(x > one.x + one.wide or one.x > x + wide or abs(y - one.y) > LETTER for one in placed)
             if box.wrong and free:
                 placed.append(Text(what, words, round(x, 1), round(y, 1), wide))
     return tuple(placed)

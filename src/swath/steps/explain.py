@@ -6,7 +6,7 @@ from collections import Counter
 
 from swath import life, projection
 from swath.errors import UnknownNameError, some
-from swath.records.batch import REFERENCE, Batch
+from swath.records.batch import Batch
 from swath.records.results import (
     BatchResult,
     BatchScene,
@@ -132,7 +132,7 @@ def status(workspace: Workspace, plan: Next) -> Status:
     pool = Counter(states[key].status for key, split in members.items() if split == "pool" and key in there)
     sizes = Counter(members.values())
     embedded = loop.steps.embed
-    reference = next((batch for batch in batches if batch.round == REFERENCE), None)
+    reference = next((one for one in life.references(batches) if not one.cancelled), None)
     annotated = Counter(
         tag.removeprefix("annotated:")
         for state in states.values()

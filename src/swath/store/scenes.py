@@ -235,6 +235,10 @@ class Scenes:
                 out[str(found)] = str(doc.get(KEY))
         return out
 
+    def label_names(self, field: str) -> set[str]:
+        """Class names in a field of labels, on any channel."""
+        return {str(one) for one in self._collection.distinct(f"{field}.detections.label")}
+
     def all_keys(self) -> set[str]:
         """The keys of all scenes, from their index alone."""
         found = self._collection.find({KEY: {"$gt": ""}}, {"_id": 0, KEY: 1})
@@ -314,6 +318,18 @@ class Scenes:
         self._collection.update_many({FENCE: None}, {"$set": {FENCE: 0}})
         self.refresh()
         return len(new)
+
+    def relocate(self, paths: Mapping[str, Mapping[str, str]]) -> None:
+        """Gives scenes new media paths: key -> channel -> path."""
+        import pymongo
+
+        changes = [
+            pymongo.UpdateOne({KEY: key, **self._slice(channel)}, {"$set": {"filepath": path}})
+            for key, of_scene in paths.items()
+            for channel, path in of_scene.items()
+        ]
+        self._collection.bulk_write(changes, ordered=False)
+        self.refresh()
 
     def raise_fence(self, writer: Writer) -> None:
         """Shuts out every earlier writer: its late writes match nothing from here on."""
