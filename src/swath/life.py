@@ -64,6 +64,9 @@ MOVES: Final = {
     )
 }
 
+NAME: Final = "NAME"
+"""Stands for the dataset in a message, where nobody says which it is."""
+
 OPEN: Final[tuple[State, ...]] = ("planned", "committed", "annotating")
 """Its scenes are with annotators, or about to be."""
 ENDED: Final[tuple[State, ...]] = ("closed", "cancelled")
@@ -98,38 +101,40 @@ def next_number(batches: Iterable[Batch]) -> int:
     return max((batch.number for batch in rounds(batches) if batch.number is not None), default=-1) + 1
 
 
-def latest(batches: Iterable[Batch], *steps: str) -> Batch:
+def latest(batches: Iterable[Batch], *steps: str, dataset: str = NAME) -> Batch:
     """The last round, where one of `steps` may be done on it; else an error that says where it stands."""
     states = tuple(state for step in steps for state in MOVES[step].before)
     there = standing(batches)
     if not there:
-        raise StateError("there is no round yet; `swath next` says what is next")
+        raise StateError(f"there is no round yet; `{command('next', dataset)}` says what is next")
     last = there[-1]
     if last.state not in states:
         held = last.state == "labeled" and last.steps.golden is not None
         raise (WaitingError if held else StateError)(
             f"{last.round} is {last.state}{', its golden check blocks' if held else ''}; "
-            f"this step needs it to be {' or '.join(dict.fromkeys(states))}; `swath next` says what is next"
+            f"this step needs it to be {' or '.join(dict.fromkeys(states))}; `{command('next', dataset)}` says what is next"
         )
     return last
 
 
-def open_batch(batches: Iterable[Batch]) -> Batch:
+def open_batch(batches: Iterable[Batch], dataset: str = NAME) -> Batch:
     """The batch that is with annotators, or waits to be sent; `StateError` when there is none."""
     for batch in batches:
         if batch.state in MOVES["send"].before + MOVES["fetch"].before:
             return batch
-    raise StateError("no batch is open; choose one first: `swath select`, or `swath next` says what is next")
+    raise StateError(
+        f"no batch is open; choose one first: `{command('select', dataset)}`, or `{command('next', dataset)}` says what is next"
+    )
 
 
-def to_fetch(batches: Sequence[Batch]) -> Batch:
+def to_fetch(batches: Sequence[Batch], dataset: str = NAME) -> Batch:
     """The batch whose labels may come in: the open one, or the last round, as long as no model has learned from it."""
     there = standing(batches)
     if not any(batch.state in OPEN for batch in batches) and there:
         last = there[-1]
         if last.state in MOVES["fetch again"].before and last.steps.send:
             return last
-    return open_batch(batches)
+    return open_batch(batches, dataset)
 
 
 def references(batches: Iterable[Batch], *, final: bool = False) -> list[Batch]:
@@ -143,7 +148,9 @@ def reference_done(batches: Iterable[Batch], *, final: bool = False) -> bool:
     return any(batch.state == "closed" for batch in references(batches, final=final))
 
 
-def may_select(batches: Sequence[Batch], *, anyway: bool = False) -> Batch | None:
+def may_select(
+    batches: Sequence[Batch], *, anyway: bool = False, dataset: str = NAME
+) -> Batch | None:
     """The round whose failures the next one answers (None: the next is the first); `WaitingError` while one is open, or
     after a decision to stop that `anyway` does not pass over."""
     there = standing(batches)
@@ -152,12 +159,12 @@ def may_select(batches: Sequence[Batch], *, anyway: bool = False) -> Batch | Non
     last = there[-1]
     if last.state != "closed":
         raise WaitingError(
-            f"{last.round} is {last.state}: finish or cancel it before the next batch; see `swath next`"
+            f"{last.round} is {last.state}: finish or cancel it before the next batch; see `{command('next', dataset)}`"
         )
     if last.steps.stop is not None and last.steps.stop.decision == "stop" and not anyway:
         raise WaitingError(
             f"{last.round} ended with the decision to stop ({last.steps.stop.why}); "
-            "to go on all the same: `swath select --anyway`"
+            f"to go on all the same: `{command('select', dataset, '--anyway')}`"
         )
     return last
 

@@ -76,7 +76,7 @@ class Loop:
         stored = journal.loop()
         if stored.steps.init is None or stored.home is None:
             raise StateError(
-                f"{name}: taking its scenes in was interrupted; run the same `swath init` again, it goes on where it was"
+                f"{name}: taking its scenes in was interrupted; run the same init command again, it goes on where it was"
             )
         config = configuration.parse(stored.config, "the journal")
         workspace = Workspace(

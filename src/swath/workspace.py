@@ -96,7 +96,7 @@ class Workspace:
         if test:
             raise FrozenSplitError(
                 f"{operation} would read {len(test)} test scenes ({some(test)}); test is frozen: "
-                "only the leak audit and `swath evaluate --final` read it"
+                "only the leak audit and the final evaluation read it"
             )
         return keys
 

@@ -87,10 +87,10 @@ def send(workspace: Workspace, annotator: Annotator) -> SendResult:
     A batch that asks for more labellings of a scene than one annotator can give goes to several, each with slots of its own.
     """
     with workspace.writer("send") as writer:
-        batch = life.open_batch(workspace.journal.batches.all())
+        batch = life.open_batch(workspace.journal.batches.all(), workspace.name)
         name, sends = batch.round, batch.steps.send
         before = next((one for one in sends if one.annotator == annotator.name), None)
-        slots = before.slots if before else _free_slots(workspace, batch, annotator)
+        slots = before.slots if before else _free_slots(batch, annotator)
         work = work_of(workspace, batch, slots)
         receipt = dict(annotator.send(work))
         now = Sent(
@@ -114,11 +114,10 @@ def send(workspace: Workspace, annotator: Annotator) -> SendResult:
         )
 
 
-def _free_slots(workspace: Workspace, batch: Batch, annotator: Annotator) -> tuple[int, ...]:
+def _free_slots(batch: Batch, annotator: Annotator) -> tuple[int, ...]:
     """The slots of a batch that nobody has, as many as the annotator can fill; `StateError` when there is none."""
-    slots = workspace.journal.batches.manifest(batch).slots
     taken = {slot for one in batch.steps.send for slot in one.slots}
-    free = [slot for slot in range(slots) if slot not in taken]
+    free = [slot for slot in range(batch.slots) if slot not in taken]
     if not free:
         holders = ", ".join(repr(one.annotator) for one in batch.steps.send)
         raise StateError(f"{batch.round} is with {holders}; it cannot be sent to {annotator.name!r} as well")
@@ -183,7 +182,7 @@ def fetch(
     """
     with workspace.writer("fetch") as writer:
         journal = workspace.journal
-        batch = life.to_fetch(journal.batches.all())
+        batch = life.to_fetch(journal.batches.all(), workspace.name)
         name = batch.round
         sent = _sent(workspace, batch, annotator)
         work = work_of(workspace, batch, sent.slots)
@@ -214,7 +213,7 @@ def _moved(
 ) -> FetchResult:
     """Moves the batch on, where nobody is waited for; back to `labeled`, where labels changed after it was checked."""
     batches = workspace.journal.batches
-    if result.waiting or not _all_sent(workspace, batch):
+    if result.waiting or not _all_sent(batch):
         return result
     entry = FetchedRecord(
         states=result.states, labels=result.labels, notes=result.notes, rejected=len(result.rejected)
@@ -328,9 +327,9 @@ def _sent(workspace: Workspace, batch: Batch, annotator: Annotator) -> Sent:
     raise StateError(f"{batch.round} was sent to {holders}, not to {annotator.name!r}")
 
 
-def _all_sent(workspace: Workspace, batch: Batch) -> bool:
+def _all_sent(batch: Batch) -> bool:
     taken = {slot for one in batch.steps.send for slot in one.slots}
-    return len(taken) >= workspace.journal.batches.manifest(batch).slots
+    return len(taken) >= batch.slots
 
 
 def _places(

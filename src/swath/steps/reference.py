@@ -35,7 +35,7 @@ def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = 
         with workspace.writer("reference") as writer:
             manifest = _manifest(workspace, final, slots=annotator.opinions)
             there = commit.plan(workspace, writer, manifest)
-    open_ = life.open_batch(workspace.journal.batches.all()).round
+    open_ = life.open_batch(workspace.journal.batches.all(), workspace.name).round
     if open_ != there.round:
         raise StateError(f"{open_} is open; fetch it before the {there.round} batch")
     return there.round

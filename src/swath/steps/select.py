@@ -155,7 +155,7 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
     """What the next round is chosen from, as the journal stands."""
     journal, config = workspace.journal, workspace.config
     batches = journal.batches.all()
-    last = life.may_select(batches, anyway=anyway)
+    last = life.may_select(batches, anyway=anyway, dataset=workspace.name)
     number = life.next_number(batches)
     found = _candidates(workspace, exclude)
     done = last.steps.evaluate if last else None

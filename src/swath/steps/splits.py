@@ -23,6 +23,7 @@ from swath.kernels.subsets import choose, spread
 from swath.projection import SPLITS
 from swath.records.loop import Pair, SplitDone
 from swath.records.results import SplitResult
+from swath.suggest import command
 from swath.workspace import Workspace
 
 Unit = tuple[str, ...]  # keys that stay together, sorted
@@ -75,7 +76,7 @@ def _result(workspace: Workspace) -> SplitResult:
     loop, membership = workspace.journal.loop(), workspace.membership()
     record, told = loop.steps.split, loop.membership
     if record is None or told is None:
-        raise StateError(f"{workspace.name}: the split has no record; run `swath repair`")
+        raise StateError(f"{workspace.name}: the split has no record; run `{command('repair', workspace.name)}`")
     found = list(membership.values())
     return SplitResult(
         splits={name: found.count(name) for name in SPLITS},

@@ -32,6 +32,7 @@ from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.table import SceneTable, Strings, names
 from swath.store.views import Views
+from swath.suggest import command
 
 CHUNK: Final = 20_000  # keys per query: far below the 16 MB that one query may have
 LARGE: Final = 100_000  # scenes of a saved view from which it goes by tag: ids would outgrow a document
@@ -417,7 +418,7 @@ class Scenes:
             self._overtaken(writer, f"values of {channel!r}")
             raise IntegrityError(
                 f"{self.dataset.name}: values of {channel!r} were written to {matched} of {len(changes)} samples; "
-                "samples were removed by hand? run `swath repair`"
+                f"samples were removed by hand? run `{command('repair', self.dataset.name)}`"
             )
 
     def write_vectors(

@@ -16,6 +16,7 @@ from swath.records.assignment import DONE, LABELLED, AnswerState, Assignment, Ro
 from swath.records.base import Document
 from swath.store.journal import codec
 from swath.store.journal.lease import Lease, Writer
+from swath.suggest import command
 
 CHUNK: Final = 20_000
 ONE_OPEN: Final = "one_open_batch_per_channel"
@@ -125,7 +126,7 @@ class Assignments:
                 open_elsewhere = ONE_OPEN in failure["errmsg"]
                 if failure["code"] != 11000 or (open_elsewhere and not self._is_ours(row)):
                     raise ConflictError(
-                        f"{row['round']}: scene {row['key']} is in another open batch already; see `swath explain`"
+                        f"{row['round']}: scene {row['key']} is in another open batch already; see `{command('explain', self._lease.name, row['key'])}`"
                     ) from None
 
     def _is_ours(self, row: Document) -> bool:

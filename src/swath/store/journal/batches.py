@@ -19,6 +19,7 @@ from swath.records.manifest import Manifest
 from swath.store.journal import codec
 from swath.store.journal.blobs import Blobs
 from swath.store.journal.lease import Lease, Writer
+from swath.suggest import command
 
 
 class Batches:
@@ -107,7 +108,7 @@ class Batches:
         found = self._find(batch.round)
         if found is None or found.mark != writer.mark:
             raise ConflictError(
-                f"{batch.round} exists already: another process was first; see `swath status`"
+                f"{batch.round} exists already: another process was first; see `{command('status', self._lease.name)}`"
             )
         self._lease.barrier(writer)  # from here on it is known to be planned by whoever held the dataset
         return found
@@ -149,7 +150,7 @@ class Batches:
             if self._lease.fenced(writer):
                 raise self._lease.lost(writer)
             raise ConflictError(
-                f"{name} was changed by another process (now {after.state}); see `swath status`"
+                f"{name} was changed by another process (now {after.state}); see `{command('status', self._lease.name)}`"
             )
         return after
 
