@@ -7,7 +7,7 @@ READY := .venv/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full check format bench bench-long clean
+.PHONY: help setup demo test test-full mutants check format bench bench-long clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ test: $(READY)  ## the tests, slow proofs left out
 
 test-full: $(READY)  ## all tests
 	$(BIN)/python -m pytest
+
+mutants: $(READY)  ## plants bugs in the decisions: do the quick tests notice? (minutes)
+	$(BIN)/python tests/mutants.py --keep
 
 check: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -110,7 +110,9 @@ def golden(name: str = "v0", verdict: Any = "pass", **more: Any) -> GoldenChecke
     """A golden check of one axis, 1 missed of 40."""
     given: dict[str, Any] = {
         "reasons": (f"because it is {verdict}",),
-        "axes": {"2d miss": Axis(errors=1, trials=40, accepted=0.05, rate=0.025, low=0, high=0.13, p_value=0.9)},
+        "axes": {
+            "2d miss": Axis(errors=1, trials=40, accepted=0.05, rate=0.025, low=0, high=0.13, p_value=0.9)
+        },
         "scenes": 5,
         "blind": BlindCounts(samples_with_labels=4, total_detections=39, top_classes={"car": 39}),
         **more,

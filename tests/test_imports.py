@@ -18,9 +18,9 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "records",
         "life words",
         "projection policies",
-        "database formats media models",
-        "store annotators encoders sources trainers worlds",
-        "workspace commit evaluations",
+        "database formats media",
+        "store annotators encoders models sources trainers worlds",
+        "workspace commit evaluations appearance",
         "steps report",
         "loop",
         "show measure demo",
@@ -30,11 +30,11 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 """From the ground up. A room imports rooms below it, and itself; of rooms on one line none imports another, but for those
 of `TOGETHER`."""
 TOGETHER = (
-    {"workspace", "commit", "evaluations"},  # one protocol: guards, commit, what is shown of an evaluation
+    {"workspace", "commit", "evaluations", "appearance"},  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
-    {"formats", "media", "models", "database"},
+    {"formats", "media", "database"},
     {"errors", "config", "suggest"},
-    {"store", "annotators", "encoders", "sources", "trainers", "worlds"} - {"store", "annotators"},
+    {"encoders", "models", "sources", "trainers", "worlds"},
 )
 STORE = ("blobs", "lease", "codec", "batches", "assignments", "journal")
 """Inside `store/journal`, from the ground up; `journal` is the door that puts them together."""

@@ -137,7 +137,7 @@ def test_latest_is_the_last_round_where_the_step_may_be_done(step: str, state: S
         life.latest(batches, step)
     wanted = " or ".join(TABLE[step])
     assert str(error.value) == (
-        f"{last.round} is {last.state}; this step needs it to be {wanted}; `swath next` says what is next"
+        f"{last.round} is {last.state}; this step needs it to be {wanted}; `swath next --dataset NAME` says what is next"
     )
 
 

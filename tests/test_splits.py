@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from swath.config import LoopConfig, Splits
-from swath.errors import FrozenSplitError, IntegrityError, StateError
-from swath.journal import digest, pack
-from swath.scenes import SceneTable
+from swath.errors import FrozenSplitError, StateError
+from swath.labels.channels import rig_of
+from swath.records.loop import Pair
 from swath.steps import splits
-from swath.steps.workspace import Workspace, silent
+from swath.steps.init import placed
+from swath.store.table import SceneTable
+from swath.workspace import Workspace, silent
 
 SHARES = st.tuples(*[st.floats(0, 0.3)] * 3).map(
     lambda three: Splits(test=three[0], val=three[1], golden=three[2])
@@ -67,35 +69,6 @@ def test_equal_remainders_go_to_the_more_protected_split() -> None:
     }
 
 
-# ---------------------------------------------------------------------- choosing units
-
-
-@given(lengths=LENGTHS, target=st.integers(0, 60))
-def test_choose_is_as_near_as_any_subset(lengths: list[int], target: int) -> None:
-    """The chosen lengths are as near to the target as the nearest of all subsets; of two equally near, the smaller sum."""
-    taken = splits.choose(lengths, target)
-    sums = {sum(some) for size in range(len(lengths) + 1) for some in combinations(lengths, size)}
-    assert sum(lengths[i] for i in taken) == min(sums, key=lambda one: (abs(one - target), one))
-
-
-@pytest.mark.parametrize(
-    ("lengths", "target"),
-    [
-        ([1] * 5_000 + [1_000], 900),  # a giant among singles must not hide them
-        ([1] + [2] * 1_000, 100),  # an odd first one must not make an even target odd
-        ([7] * 300 + [1], 701),
-    ],
-)
-def test_choose_hits_large_targets(lengths: list[int], target: int) -> None:
-    """Where a subset adds up exactly, it is found, however far apart its members are."""
-    assert sum(lengths[i] for i in splits.choose(lengths, target)) == target
-
-
-def test_choose_is_quick_for_half_a_million_scenes() -> None:
-    """75,000 of 500,000 scenes without drives: the first ones, in their order."""
-    assert splits.choose([1] * 500_000, 75_000) == set(range(75_000))
-
-
 # ---------------------------------------------------------------------- assigning
 
 
@@ -126,15 +99,6 @@ def test_golden_takes_one_frame_per_drive_first(lengths: list[int], seed: int) -
             per_drive[drive] = per_drive.get(drive, 0) + (split == "golden")
     assert sum(per_drive.values()) == splits.sizes(sum(lengths), Splits(golden=0.1))["golden"]
     assert max(per_drive.values()) <= 1 or min(per_drive.values()) >= 1
-
-
-def test_golden_goes_round_again_when_drives_run_out() -> None:
-    """Nine golden frames of four drives of 5, 5, 5 and 2: two each, and one more."""
-    units = world([5, 5, 5, 2])
-    golden = splits.spread(units, 9, np.random.default_rng(0))
-    per_unit = [len(golden & set(unit)) for unit in units]
-    assert sum(per_unit) == 9
-    assert sorted(per_unit) == [2, 2, 2, 3]
 
 
 @given(
@@ -182,7 +146,56 @@ def test_sizes_that_drives_cannot_meet_are_noted() -> None:
     assert splits.assign(world([], alone=200), Splits(), 0)[1] == []
 
 
-# ---------------------------------------------------------------------- near-duplicates and leaks
+# ---------------------------------------------------------------------- leaks
+
+
+def pointing(*degrees: float) -> npt.NDArray[np.float32]:
+    """(n, 2) vectors in these directions."""
+    angle = np.radians(degrees)
+    return np.c_[np.cos(angle), np.sin(angle)].astype(np.float32)
+
+
+def leaks(directions: dict[str, float], membership: dict[str, str], pairs: int) -> tuple[Pair, ...]:
+    return splits.leaks(list(directions), pointing(*directions.values()), membership, pairs)
+
+
+MADE = {"t1": 0.0, "t2": 90.0, "v1": 40.0, "p1": 91.0, "p2": 50.0, "g1": 0.5}
+WHERE = {"t1": "test", "t2": "test", "v1": "val", "p1": "pool", "p2": "pool", "g1": "golden"}
+
+
+def test_the_pairs_that_look_most_alike() -> None:
+    """Each scene of test and val with the nearest of another split, most alike first; golden is no part of it."""
+    found = leaks(MADE, WHERE, 10)
+    assert [(one.scenes, one.splits) for one in found] == [
+        (("t2", "p1"), ("test", "pool")),
+        (("v1", "p2"), ("val", "pool")),
+        (("t1", "v1"), ("test", "val")),
+        (("t1", "p2"), ("test", "pool")),
+        (("t2", "v1"), ("test", "val")),
+    ]
+    away = [1, 10, 40, 50, 50]
+    assert [one.similarity for one in found] == pytest.approx(np.cos(np.radians(away)), abs=1e-6)
+
+
+def test_as_many_pairs_as_were_asked_for() -> None:
+    """The first of them; none for 0, none where a split is empty, none for scenes without a split."""
+    every = leaks(MADE, WHERE, 10)
+    assert leaks(MADE, WHERE, 2) == every[:2]
+    assert leaks(MADE, WHERE, 0) == ()
+    assert leaks(MADE, dict.fromkeys(WHERE, "pool"), 5) == ()
+    assert leaks(MADE, {}, 5) == ()
+
+
+def test_equal_pairs_by_name() -> None:
+    """Of equally similar pairs the first by their keys, whatever the order of the scenes."""
+    directions = {"t1": 0.0, "t2": 10.0, "p1": 0.0, "p2": 10.0}
+    where = {"t1": "test", "t2": "test", "p1": "pool", "p2": "pool"}
+    for order in (["t1", "t2", "p1", "p2"], ["t2", "p2", "p1", "t1"]):
+        found = leaks({key: directions[key] for key in order}, where, 5)
+        assert [one.scenes for one in found] == [("t1", "p1"), ("t2", "p2")]
+
+
+# ---------------------------------------------------------------------- looking at the scenes
 
 
 def pictures(folder: Path, count: int, twins: Sequence[tuple[int, int]]) -> Workspace:
@@ -196,24 +209,23 @@ def pictures(folder: Path, count: int, twins: Sequence[tuple[int, int]]) -> Work
         Image.fromarray(np.clip(blocks + grain, 0, 255).astype(np.uint8)).save(folder / f"{i:03d}.png")
     keys = np.array([f"{i:03d}" for i in range(count)])
     paths = np.array([str(folder / f"{key}.png") for key in keys])
-    blank = np.full(count, "")
-    table = SceneTable(keys, keys, {"left": keys}, {"left": paths}, blank, np.ones((count, 2), np.int64))
-    scenes: Any = SimpleNamespace(table=table, dataset=SimpleNamespace(name="made"))
-    journal: Any = SimpleNamespace()
-    return Workspace(scenes, journal, LoopConfig(), folder / "home", silent)
+    table = SceneTable(keys, keys, {"left": paths}, {}, np.full(count, ""))
+    config = LoopConfig()
+    scenes: Any = SimpleNamespace(
+        table=table, rig=rig_of(config, ["left"]), dataset=SimpleNamespace(name="made")
+    )
+    return Workspace(scenes, SimpleNamespace(), config, folder / "home", silent)  # type: ignore[arg-type]
 
 
 def test_the_audit_finds_a_planted_duplicate_first(tmp_path: Path) -> None:
     """A test scene whose twin is in the pool leads the list, with both names and both splits."""
-    workspace = pictures(tmp_path, 40, [(3, 31)])
+    keys, vectors = splits.looks(pictures(tmp_path, 40, [(3, 31)]))
     membership = {f"{i:03d}": "test" if i < 8 else "val" if i < 16 else "pool" for i in range(40)}
-    found = splits.leaks(workspace, membership, 5)
+    found = splits.leaks(keys, vectors, membership, 5)
     assert len(found) == 5
-    assert found[0]["scenes"] == ["003", "031"]
-    assert found[0]["splits"] == ["test", "pool"]
-    assert found[0]["similarity"] > 0.99 > found[1]["similarity"]
-    assert splits.leaks(workspace, membership, 0) == []
-    assert splits.leaks(workspace, dict.fromkeys(membership, "pool"), 5) == []
+    assert found[0].scenes == ("003", "031")
+    assert found[0].splits == ("test", "pool")
+    assert found[0].similarity > 0.99 > found[1].similarity
 
 
 def test_the_audit_reads_test_scenes_once(tmp_path: Path) -> None:
@@ -229,69 +241,126 @@ def test_the_audit_reads_test_scenes_once(tmp_path: Path) -> None:
     assert len(splits.looks(other)[0]) == 13
 
 
+def test_scenes_that_cannot_be_read_are_not_audited(tmp_path: Path) -> None:
+    """A file that is no image, and one that is not there: their scenes are left out, the others are looked at."""
+    workspace = pictures(tmp_path, 6, [])
+    (tmp_path / "001.png").write_text("no image")
+    (tmp_path / "004.png").unlink()
+    keys, vectors = splits.looks(workspace)
+    assert keys == ["000", "002", "003", "005"]
+    assert len(vectors) == 4
+
+
+# ---------------------------------------------------------------------- near-duplicates
+
+
 def test_near_duplicates_are_joined(tmp_path: Path) -> None:
     """Twins without a common drive become one unit, twins of twins too; strangers stay apart."""
-    workspace = pictures(tmp_path, 30, [(2, 9), (2, 20), (11, 12)])
+    seen = splits.looks(pictures(tmp_path, 30, [(2, 9), (2, 20), (11, 12)]))
     units = [(f"{i:03d}",) for i in range(30)]
-    joined, count = splits._join(workspace, units, 0.99)
+    joined, count = splits._join(seen, units, 0.99)
     assert [unit for unit in joined if len(unit) > 1] == [("002", "009", "020"), ("011", "012")]
     assert count == 3
     assert sorted(key for unit in joined for key in unit) == [f"{i:03d}" for i in range(30)]
 
 
-def test_large_families_are_joined_whole(tmp_path: Path) -> None:
+def test_units_are_joined_whole() -> None:
+    """One frame of a drive that looks like one of another drive joins both drives; scenes without a vector stay where they are."""
+    units = [("a1", "a2"), ("b1", "b2"), ("c1", "x")]
+    keys = ["a1", "a2", "b1", "b2", "c1"]
+    joined, count = splits._join((keys, pointing(0, 30, 60, 31, 120)), units, 0.999)
+    assert joined == [("a1", "a2", "b1", "b2"), ("c1", "x")]
+    assert count == 2
+
+
+def test_large_families_are_joined_whole() -> None:
     """Sixty near-equal frames are one unit, however few neighbours one look returns."""
-    workspace = pictures(tmp_path, 70, [(0, i) for i in range(1, 60)])
-    joined, count = splits._join(workspace, [(f"{i:03d}",) for i in range(70)], 0.99)
+    directions = np.r_[np.linspace(0, 1, 60), np.linspace(90, 180, 10)]
+    keys = [f"{i:03d}" for i in range(70)]
+    joined, count = splits._join((keys, pointing(*directions)), [(key,) for key in keys], 0.9997)
     assert count == 59
     assert max(len(unit) for unit in joined) == 60
 
 
-def test_two_chained_families_are_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_two_chained_families_are_one() -> None:
     """Two families of thirty, each closer to its own than to the other, both above the bar: one unit."""
     angles = np.r_[np.linspace(0, 0.02, 30), np.linspace(0.10, 0.12, 30), np.linspace(2, 3, 10)]
     vectors = np.c_[np.cos(angles), np.sin(angles)].astype(np.float32)
     keys = [f"{i:03d}" for i in range(70)]
-    monkeypatch.setattr(splits, "looks", lambda workspace: (keys, vectors))
-    workspace: Any = SimpleNamespace()
-    joined, _ = splits._join(workspace, [(key,) for key in keys], 0.9955)  # within about 0.095 rad
+    joined, _ = splits._join((keys, vectors), [(key,) for key in keys], 0.9955)  # within about 0.095 rad
     assert tuple(keys[:60]) in joined
 
 
-# ---------------------------------------------------------------------- frozen
+# ---------------------------------------------------------------------- scenes that come in later
+
+
+BEFORE = {
+    "a1": "test",
+    "b1": "val",
+    "c1": "pool",
+    "c2": "golden",
+    "d1": "val",
+    "d2": "pool",
+    "e1": "",
+    "f1": "pool",
+}
+DRIVES = {key: key[0] for key in BEFORE}
+
+
+def test_new_scenes_follow_their_drive() -> None:
+    """New frames of test drives are set aside; of val drives they are val; all others, of new drives too, are pool."""
+    new = {"a2": "a", "b2": "b", "c3": "c", "d3": "d", "e2": "e", "g1": "g", "alone": ""}
+    after, aside = placed(BEFORE, {**DRIVES, **new})
+    assert aside == 1
+    assert {key: after[key] for key in BEFORE} == BEFORE
+    assert {key: after[key] for key in new} == {
+        "a2": "",
+        "b2": "val",
+        "c3": "pool",
+        "d3": "val",
+        "e2": "pool",
+        "g1": "pool",
+        "alone": "pool",
+    }
+
+
+def test_scenes_without_a_drive_have_none_in_common() -> None:
+    """A test scene without a drive holds nothing back from another one without."""
+    after, aside = placed({"t": "test", "v": "val"}, {"t": "", "v": "", "n": ""})
+    assert (after["n"], aside) == ("pool", 0)
+
+
+@given(
+    before=st.dictionaries(
+        st.sampled_from("abcdefgh"), st.sampled_from(["test", "val", "golden", "pool", ""])
+    ),
+    drives=st.fixed_dictionaries({key: st.sampled_from(["x", "y", "z", ""]) for key in "abcdefghijkl"}),
+)
+def test_test_never_grows(before: dict[str, str], drives: dict[str, str]) -> None:
+    """Whoever has a split keeps it; test and golden get nobody; nobody new comes from a drive of test; doing it again changes
+    nothing."""
+    after, aside = placed(before, drives)
+    assert set(after) == set(before) | set(drives)
+    assert {key: after[key] for key in before} == before
+    new = set(after) - set(before)
+    assert {after[key] for key in new} <= {"val", "pool", ""}
+    assert aside == sum(after[key] == "" for key in new)
+    test = {drives[key] for key, split in before.items() if split == "test" and drives[key]}
+    assert {key for key in new if after[key] == ""} == {key for key in new if drives[key] in test}
+    assert placed(after, drives) == (after, 0)
+
+
+# ---------------------------------------------------------------------- guards
 
 
 MEMBERS = {"a": "test", "b": "test", "c": "val", "d": "pool"}
 
 
-def frozen(**changes: Any) -> Workspace:
-    """A workspace whose journal holds the split of MEMBERS, with some of its record changed by a hostile hand."""
-    record = {
-        "membership": pack(MEMBERS),
-        "membership_sha256": digest(MEMBERS),
-        "test_sha256": digest(["a", "b"]),
-    } | changes
-    scenes: Any = SimpleNamespace(dataset=SimpleNamespace(name="made"))
-    journal: Any = SimpleNamespace(loop=lambda: record)
-    return Workspace(scenes, journal, LoopConfig(), Path("nowhere"))
-
-
-def test_the_membership_is_frozen_by_its_hashes() -> None:
-    """Changing the members, or members and their hash, or dropping a test scene: an integrity error each time."""
-    assert frozen().membership() == MEMBERS
-    thawed = {**MEMBERS, "b": "pool"}
-    for changes in (
-        {"membership": pack(thawed)},
-        {"membership": pack(thawed), "membership_sha256": digest(thawed)},
-        {"test_sha256": digest(["a"])},
-    ):
-        with pytest.raises(IntegrityError, match="frozen"):
-            frozen(**changes).membership()
-
-
 def test_guards() -> None:
     """A test scene is refused by name, another split's scene as well; the right ones pass unchanged."""
-    workspace = frozen()
+    scenes: Any = SimpleNamespace(dataset=SimpleNamespace(name="made"))
+    journal: Any = SimpleNamespace(members=lambda: MEMBERS)
+    workspace = Workspace(scenes, journal, LoopConfig(), Path("nowhere"))
     with pytest.raises(FrozenSplitError, match=r"select.*b.*frozen"):
         workspace.only("pool", ["d", "b"], "select")
     with pytest.raises(StateError, match=r"pool; 1 scenes are not in it: c") as error:

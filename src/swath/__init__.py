@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from swath.config import LoopConfig
     from swath.loop import Loop
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "ConfigError",

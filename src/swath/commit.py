@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swath import life, projection
-from swath.records.assignment import Assignment
+from swath import evaluations, life, projection
+from swath.records.assignment import Assignment, Said
 from swath.records.batch import Batch
 from swath.records.manifest import Manifest
 from swath.records.shown import SceneState
@@ -34,7 +34,8 @@ def commit(workspace: Workspace, writer: Writer, name: str) -> Batch:
     """What is left of committing a planned batch, from its manifest; doing it again changes nothing."""
     manifest = workspace.journal.batches.manifest(workspace.journal.batches.get(name))
     workspace.journal.assignments.assign(writer, assignments_of(manifest))
-    project(workspace, writer, [scene.key for scene in manifest.scenes], views=[f"batch_{name}"])
+    views = [f"batch_{name}"] if manifest.role == "pool" else []
+    project(workspace, writer, [scene.key for scene in manifest.scenes], views)
     return workspace.journal.batches.advance(writer, name, "commit")
 
 
@@ -71,10 +72,26 @@ def settle(workspace: Workspace, writer: Writer) -> None:
     for batch in workspace.journal.batches.all():
         if batch.state == "planned":
             batch = commit(workspace, writer, batch.round)
-        if batch.cancelled or batch.steps.close is not None:
+        if batch.state == "annotating":
+            ask_again(workspace, writer, batch)
+        elif batch.cancelled or batch.steps.close is not None:
             assignments.release(writer, batch.round, "unreviewed", "returned")
         if batch.state in life.ENDED:
             assignments.release(writer, batch.round)
+
+
+def ask_again(workspace: Workspace, writer: Writer, batch: Batch) -> None:
+    """What annotators said of a batch that was reopened, and not sent to them again, is as if nobody had looked."""
+    sends, times = batch.steps.send, len(batch.steps.reopen)
+    slots = {slot for one in sends if one.reopened < times for slot in one.slots}
+    if slots:
+        rows = workspace.journal.assignments.find(round=batch.round, active=True)
+        again = [
+            Said(key=row.key, role=row.role, channel=row.channel, slot=row.slot, state="unreviewed")
+            for row in rows
+            if row.slot in slots
+        ]
+        workspace.journal.assignments.answer(writer, batch.round, again)
 
 
 def recover(workspace: Workspace, writer: Writer) -> None:
@@ -87,6 +104,7 @@ def recover(workspace: Workspace, writer: Writer) -> None:
     if workspace.is_split():
         settle(workspace, writer)
         project_all(workspace, writer)
+        show_evaluations(workspace, writer)
 
 
 def raise_fence(workspace: Workspace, writer: Writer) -> None:
@@ -112,6 +130,7 @@ def project_all(workspace: Workspace, writer: Writer) -> None:
     """Writes tags and status of every scene that differs, all saved views and `dataset.info`; views of rounds that are no more
     are deleted."""
     states = workspace.states()
+    workspace.scenes.name_slices(writer)
     differ = {one.scene for one in workspace.scenes.differences(states)}
     workspace.scenes.project({key: states[key] for key in sorted(differ)}, writer)
     wanted = projection.view_names(workspace.journal.batches.all())
@@ -122,6 +141,12 @@ def project_all(workspace: Workspace, writer: Writer) -> None:
     workspace.scenes.set_info(info(workspace), writer)
     workspace.journal.lease.barrier(writer)
     workspace.scenes.refresh()
+
+
+def show_evaluations(workspace: Workspace, writer: Writer) -> None:
+    """Makes the evaluations that FiftyOne lacks, round by round."""
+    for batch in life.evaluated(workspace.journal.batches.all()):
+        evaluations.show(workspace, writer, batch)
 
 
 def _states_of(workspace: Workspace, keys: Collection[str]) -> dict[str, SceneState]:

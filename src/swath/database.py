@@ -137,11 +137,9 @@ def _of_database(error: BaseException) -> str | None:
 
     codes = {getattr(error, "code", None)}
     if isinstance(error, errors.BulkWriteError):
-        details = error.details
-        codes |= {
-            one.get("code") for part in ("writeErrors", "writeConcernErrors") for one in details.get(part, ())
-        }
-        reason = str(next(iter(details.get("writeErrors", ())), {}).get("errmsg", reason))[:200]
+        failed = [*error.details.get("writeErrors", ()), *error.details.get("writeConcernErrors", ())]
+        codes |= {one.get("code") for one in failed}
+        reason = str(failed[0].get("errmsg", reason))[:200] if failed else reason
     if FULL in codes or "no space left" in f"{error} {reason}".lower():
         return f"the database's disk is full ({reason}); make room there and {AGAIN}"
     if codes & set(LOG_IN):

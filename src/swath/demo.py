@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from swath.errors import StateError
-from swath.life import Next
 from swath.measure import Targeted, targeting
 from swath.records.base import Estimate, Record
 from swath.records.batch import Batch
 from swath.records.results import StepResult
+from swath.records.shown import Next
 from swath.suggest import command
 from swath.workspace import Progress, Workspace, silent
 

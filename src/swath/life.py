@@ -148,9 +148,7 @@ def reference_done(batches: Iterable[Batch], *, final: bool = False) -> bool:
     return any(batch.state == "closed" for batch in references(batches, final=final))
 
 
-def may_select(
-    batches: Sequence[Batch], *, anyway: bool = False, dataset: str = NAME
-) -> Batch | None:
+def may_select(batches: Sequence[Batch], *, anyway: bool = False, dataset: str = NAME) -> Batch | None:
     """The round whose failures the next one answers (None: the next is the first); `WaitingError` while one is open, or
     after a decision to stop that `anyway` does not pass over."""
     there = standing(batches)

@@ -74,7 +74,7 @@ def _measured(
     manifest: Manifest, kinds: Mapping[str, str], held: Mapping[str, set[str]], free: Sequence[set[str]]
 ) -> Targeted:
     """`free`: what the scenes hold that could have been chosen."""
-    asked = [(scene.key, kinds[scene.failure]) for scene in manifest.scenes if scene.failure in kinds]
+    asked = [(one.key, kinds[one.failure]) for one in manifest.scenes if one.failure and one.failure in kinds]
     hits = sum(kind in held.get(key, ()) for key, kind in asked)
     rates = [sum(kind in one for one in free) / len(free) for _, kind in asked]
     share = hits / len(asked) if asked else 0.0

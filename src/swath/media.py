@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 CHUNK: Final = 10_000  # scenes per write
+UNREADABLE: Final = "unreadable"
 Stamp = tuple[int, int]  # bytes, nanoseconds of the last change
 
 
@@ -47,7 +48,8 @@ def _files(home: Path, paths: Sequence[str], workers: int) -> dict[str, str]:
             new = [path for path in part if path not in known or known[path][0] != stamps[path]]
             with ThreadPoolExecutor(workers) as pool:
                 fresh = dict(zip(new, pool.map(_hash, new), strict=True))
-            rows = [(path, *stamp, fresh[path]) for path in new if (stamp := stamps[path]) is not None]
+            read = (path for path in new if fresh[path] != UNREADABLE)  # tomorrow it may be readable
+            rows = [(path, *stamp, fresh[path]) for path in read if (stamp := stamps[path]) is not None]
             with cache:
                 cache.executemany("INSERT OR REPLACE INTO media VALUES (?, ?, ?, ?)", rows)
             out |= {path: fresh[path] if path in fresh else known[path][1] for path in part}
@@ -69,5 +71,5 @@ def _hash(path: str) -> str:
             while block := file.read(1 << 20):
                 sha.update(block)
     except OSError:
-        return "unreadable"
+        return UNREADABLE
     return sha.hexdigest()

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from pydantic import ValidationError
 
 from swath.config import canonical, digest
 from swath.errors import IntegrityError
@@ -60,15 +59,26 @@ def _digest(values: np.ndarray[Any, Any]) -> str:
 
 
 def find(home: Path, name: str, modality: str, key: str) -> TrainedModel | None:
-    """The model of round `name` that learned from `key`, where it is on the shelf and whole."""
-    path = folder(home) / f"{name}-{modality}-{key[:SHORT]}.json"
+    """The model that learned from `key`, where it is on the shelf and whole: that of round `name`, or of an earlier one that
+    learned from the same (a round can bring nothing new)."""
+    ending = f"-{modality}-{key[:SHORT]}.json"
+    mine = folder(home) / f"{name}{ending}"
+    for path in (mine, *sorted(folder(home).glob(f"v*{ending}"))):
+        found = _whole(path)
+        if found is not None and found.data == key:
+            return found
+    return None
+
+
+def _whole(path: Path) -> TrainedModel | None:
+    """What a note on the shelf says, if the model is the one that it speaks of."""
     try:
         note: Document = json.loads(path.read_bytes())
         found = TrainedModel.model_validate(note["trained"])
-        whole = note["file_sha256"] == _file_digest(folder(home) / found.model)
-    except (OSError, ValueError, KeyError, TypeError, ValidationError):
+        whole = note["file_sha256"] == _file_digest(path.with_name(found.model))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if whole and found.data == key else None
+    return found if whole else None
 
 
 def fit(

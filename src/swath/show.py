@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import singledispatch
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +22,6 @@ from rich.table import Table
 
 from swath.demo import DemoResult
 from swath.errors import some
-from swath.life import Next
 from swath.records.base import Document, Record
 from swath.records.batch import Checked, Failure, Figures, GoldenChecked, Left, Stopped, Trained
 from swath.records.results import (
@@ -45,12 +45,14 @@ from swath.records.results import (
     SplitResult,
     Status,
 )
+from swath.records.shown import Next
 from swath.suggest import command, init, ways_on
 from swath.words import UNKNOWN, counts, estimated, number, percent, printable, ranked
 
 PATIENCE: Final = 1.0  # seconds before a bar shows: short work stays quiet
 EVERY: Final = 5.0  # seconds between lines where no bar can be drawn
 FEW, SOME, MANY = 5, 10, 20  # lines of a list that are shown
+NARROW: Final = 100  # columns of a terminal below which tables are packed
 Tick = Callable[[int, int], None]
 
 
@@ -115,13 +117,18 @@ class Bars:
         print(f"swath: {printable(text)}", file=sys.stderr, flush=True)
 
 
+_OPEN: Final[list[Bars]] = []
+
+
 @contextmanager
 def progress() -> Iterator[Bars]:
     """Bars for as long as it lasts; none is left, whatever it ends with."""
     bars = Bars()
+    _OPEN.append(bars)
     try:
         yield bars
     finally:
+        _OPEN.remove(bars)
         bars.clear()
 
 
@@ -129,17 +136,32 @@ def progress() -> Iterator[Bars]:
 
 
 def console() -> Console:
-    """Writes to whatever standard output is now (with `--json`, that is standard error)."""
+    """Writes to whatever standard output is now (with `--json`, that is standard error), where no bar is in the way."""
+    for bars in _OPEN:
+        bars.clear()
     wide = None if sys.stdout.isatty() else 140
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=wide)
 
 
 def line(text: str) -> None:
-    console().print(escape(printable(text)))
+    """One line; in a terminal that is too narrow its rest is indented, but a command stays in one piece, to be copied."""
+    to, text = console(), printable(text)
+    if to.soft_wrap or "`" in text:
+        to.print(escape(text), soft_wrap=True)
+        return
+    start = " " * (len(text) - len(text.lstrip()))
+    wrapped = textwrap.wrap(
+        text,
+        max(to.width, 40),
+        subsequent_indent=f"{start}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    to.print(escape("\n".join(wrapped)), soft_wrap=True)
 
 
 def note(text: str) -> None:
-    console().print(f"  [yellow]note:[/yellow] {escape(printable(text))}")
+    console().print(f"  [yellow]note:[/yellow] {escape(printable(text))}", soft_wrap=True)
 
 
 def notes(lines: Iterable[str]) -> None:
@@ -157,12 +179,15 @@ def first(lines: Sequence[str], most: int, indent: str = "    ") -> None:
 
 def table(titles: Mapping[str, str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
     """`titles`: column -> "left" or "right". Cells hold markup of their own: `_cell` escapes them."""
+    to = console()
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    made.collapse_padding = to.width < NARROW
     for name, side in titles.items():
-        made.add_column(name, justify="right" if side == "right" else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if side == "right" else "left"
+        made.add_column(name, justify=justify, overflow="fold", min_width=len(name))
     for row in rows:
         made.add_row(*row)
-    console().print(made)
+    to.print(made)
 
 
 def _cell(value: object) -> str:
@@ -372,7 +397,8 @@ def batch(value: BatchResult) -> None:
 
 def _batch_row(one: BatchScene, picture: str) -> tuple[str, ...]:
     choice = one.choice
-    told = ", ".join(f"{channel} {state}" for channel, state in sorted(one.answers.items()))
+    came = {channel: state for channel, state in sorted(one.answers.items()) if state != "unreviewed"}
+    told = ", ".join(f"{channel} {state}" for channel, state in came.items())
     state = f"{one.status} ({told})" if told else one.status
     return (
         _cell(choice.key),
@@ -386,13 +412,17 @@ def _batch_row(one: BatchScene, picture: str) -> tuple[str, ...]:
 
 @result.register
 def sent(value: SendResult) -> None:
+    _work(value)
+    line(f"  next: `{command('fetch', value.dataset)}`, as often as labels come")
+
+
+def _work(value: SendResult) -> None:
     again = " (the same work as before)" if value.sent_before else ""
     line(f"{value.batch}: {value.tasks} tasks are with {value.annotator}{again}")
     if folder := value.receipt.get("folder"):
         line(f"  the work is in {folder}")
     if without := value.receipt.get("without_calibration"):
         note(f"{without} scenes have no calibration: nobody can place cuboids in them")
-    line(f"  next: `{command('fetch', value.dataset)}`, as often as labels come")
 
 
 @result.register
@@ -491,7 +521,10 @@ def stopped(value: Stopped) -> None:
 def step(plan: Next, came: Record) -> None:
     """What `swath next` and `swath run` say after a step."""
     console().print(f"[bold]{plan.step}[/bold]  [dim]{escape(printable(plan.why))}[/dim]")
-    result(came)
+    if isinstance(came, SendResult):
+        _work(came)  # what is next comes by itself, or is said where it ends
+    else:
+        result(came)
 
 
 @result.register
@@ -618,7 +651,10 @@ def repaired(value: RepairResult) -> None:
         )
     first(lines, MANY, indent="  ")
     for keys, what in (
-        (value.strangers, f"scenes are not in the journal; `{init('NAME', '...')}` takes them in"),
+        (
+            value.strangers,
+            f"scenes are not in the journal; `{init(value.dataset, '--fiftyone', value.dataset)}` takes them in",
+        ),
         (value.gone, "scenes of the journal are not in the dataset any more"),
         (value.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),
     ):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,9 +16,12 @@ import pytest
 
 import durable
 import small_scenes
+import swath
+from quick_loop import at
 from run_cli import run_cli
 from support import remove
 from swath.loop import Loop
+from swath.records.manifest import Manifest
 
 CLASSES = ("Car", "Pedestrian", "Cyclist")
 SCENES = 48
@@ -83,15 +88,20 @@ def text(*arguments: str) -> str:
     return said
 
 
-def as_json(*arguments: str, code: int = 0) -> dict[str, Any]:
+def as_json(*arguments: str, code: int = 0, traceback: bool = False) -> dict[str, Any]:
     """The one JSON object that a command prints."""
     ended, said, errors = run_cli(*arguments, "--json")
     assert ended == code, errors
-    assert "Traceback" not in errors
+    assert ("Traceback" in errors) == traceback
     assert said.count("\n") == 1, said
     result: dict[str, Any] = json.loads(said)
     assert isinstance(result, dict)
     return result
+
+
+def manifest(loop: Loop, name: str = "v0") -> Manifest:
+    batches = loop.workspace.journal.batches
+    return batches.manifest(batches.get(name))
 
 
 # ---------------------------------------------------------------------- the whole way
@@ -99,64 +109,171 @@ def as_json(*arguments: str, code: int = 0) -> dict[str, Any]:
 
 def test_a_round_by_commands(own: str) -> None:
     """Every step as a command, alternately for people and as JSON; what they say agrees with the status."""
-    at = ("--dataset", own)
-    assert as_json("status", *at)["next"]["step"] == "reference"
-    assert as_json("reference", "--from", "ground_truth", *at)["state"] == "closed"
-    dry = as_json("select", "--dry-run", *at)
+    here = ("--dataset", own)
+    assert as_json("status", *here)["next"]["step"] == "reference"
+    assert as_json("reference", "--from", "ground_truth", *here)["state"] == "closed"
+    dry = as_json("select", "--dry-run", *here)
     assert dry["dry_run"] is True
-    assert as_json("status", *at)["rounds"] == []
-    chosen = as_json("select", "--explain", *at)
+    assert as_json("status", *here)["rounds"] == []
+    chosen = as_json("select", "--explain", *here)
     assert [scene["key"] for scene in chosen["scenes"]] == [scene["key"] for scene in dry["scenes"]]
     assert len(chosen["scenes"]) == chosen["size"] == chosen["budget"] == 8
     assert all(Path(picture).is_file() for picture in chosen["pictures"].values())
-    assert own in text("status", *at)
-    assert as_json("send", "--annotator", "simulated", *at)["tasks"] == 8 + 5
-    text("fetch", *at)
-    assert as_json("check", *at)["scenes"] == 8
-    text("golden", *at)
-    assert as_json("train", *at)["images"] == 8
-    evaluated = as_json("evaluate", *at)
+    assert own in text("status", *here)
+    assert as_json("send", "--annotator", "simulated", *here)["tasks"] == 8 + 5
+    text("fetch", *here)
+    assert as_json("check", *here)["scenes"] == 8
+    text("golden", *here)
+    assert as_json("train", *here)["images"] == 8
+    evaluated = as_json("evaluate", *here)
     assert evaluated["scenes"] == 7
-    assert "v0" in text("stop", *at)
-    status = as_json("status", *at)
+    assert "v0" in text("stop", *here)
+    status = as_json("status", *here)
     assert [row["state"] for row in status["rounds"]] == ["closed"]
     assert status["rounds"][0]["map"] == evaluated["map"]["value"]
-    step = as_json("next", *at)
+    step = as_json("next", *here)
     assert step["step"] == "select"
     assert len(step["why"]) > 10
     assert step["result"]["round"] == "v1"
-    explained = as_json("explain", chosen["scenes"][0]["key"], *at)
+    explained = as_json("explain", chosen["scenes"][0]["key"], *here)
     assert explained["rounds"][0]["reason"] == chosen["scenes"][0]["reason"]
-    assert as_json("replay", "v0", *at)["equal"] is True
-    assert as_json("round", "cancel", "v1", "--reason", "another idea", *at)["state"] == "cancelled"
-    ran = as_json("run", "--rounds", "2", *at)
+    assert as_json("replay", "v0", *here)["equal"] is True
+    assert as_json("round", "cancel", "v1", "--reason", "another idea", *here)["state"] == "cancelled"
+    ran = as_json("run", "--rounds", "2", *here)
     assert ran["waits"] is None
     assert [row["state"] for row in ran["status"]["rounds"]][-1] == "closed"
-    assert as_json("repair", "--check", *at)["differences"] == []
+    assert as_json("repair", "--check", *here)["differences"] == []
 
 
 def test_people_are_waited_for_with_exit_code_3(own: str) -> None:
     """Without an annotator the loop waits at the reference, and says how to go on; `run` reports where it stands."""
-    at = ("--dataset", own)
-    code, said, errors = run_cli("next", *at)
+    here = ("--dataset", own)
+    code, said, errors = run_cli("next", *here)
     assert (code, said) == (3, "")
-    assert "swath reference --from FIELD" in errors
+    assert f"swath reference --from FIELD --dataset {own}" in errors
     assert errors.count("\n") == 1
-    ran = as_json("run", *at, code=3)
+    ran = as_json("run", *here, code=3)
     assert "reference" in ran["waits"]
     assert ran["status"]["next"]["step"] == "reference"
 
 
 def test_a_difference_is_exit_code_3(own: str) -> None:
     """A tag that was removed by hand: `repair --check` names it and ends with 3, `repair` puts it back."""
-    at = ("--dataset", own)
+    here = ("--dataset", own)
     loop = Loop.open(own)
     key = loop.workspace.members("val")[0]
     loop.workspace.scenes._collection.update_many({"scene_key": key}, {"$pull": {"tags": "split:val"}})
-    found = as_json("repair", "--check", *at, code=3)
+    found = as_json("repair", "--check", *here, code=3)
     assert [one["scene"] for one in found["differences"]] == [key]
-    assert as_json("repair", *at)["differences"]
-    assert as_json("repair", "--check", *at)["differences"] == []
+    assert as_json("repair", *here)["differences"]
+    assert as_json("repair", "--check", *here)["differences"] == []
+
+
+def test_a_batch_is_listed(mongod: str, dataset_name: str) -> None:
+    """`select` says how to list its batch; the command, as it is said, lists every scene with stream, rank, reason, state and
+    picture; once labelled, with what came."""
+    loop = at("ready", dataset_name)
+    said = text("select", "--budget", "7", "-d", dataset_name)
+    listing = f"swath batch v0 --dataset {dataset_name}"
+    assert f"`{listing}`" in said
+    listed = as_json(*shlex.split(listing)[1:])
+    chosen = {scene.key: scene for scene in manifest(loop).scenes}
+    assert (listed["round"], listed["state"], listed["size"], len(chosen)) == ("v0", "committed", 7, 7)
+    assert [one["key"] for one in listed["scenes"]] == list(chosen)
+    for one in listed["scenes"]:
+        scene = chosen[one["key"]]
+        assert (one["stream"], one["rank"], one["reason"]) == (scene.stream, scene.rank, scene.reason)
+        assert one["status"] == "selected"
+        assert set(one["answers"].values()) == {"unreviewed"}
+        assert Path(one["picture"]).stem == one["key"]
+    table = text("batch", "v0", "-d", dataset_name)
+    for key, scene in chosen.items():
+        assert re.search(rf"{key} +coverage +{scene.rank} ", table)
+    text("send", "-d", dataset_name)
+    text("fetch", "-d", dataset_name)
+    after = as_json("batch", "v0", "-d", dataset_name)["scenes"]
+    assert {one["status"] for one in after} == {"annotated"}
+    assert not any(state == "unreviewed" for one in after for state in one["answers"].values())
+
+
+def test_who_is_waited_for(mongod: str, dataset_name: str, tmp_path: Path) -> None:
+    """`send` says where the work is and what comes next; `fetch` names the first of the scenes that wait, and ends with 3; that
+    the annotator is kept for later rounds is said once, when it changes."""
+    loop = at("ready", dataset_name)
+    text("select", "--budget", "8", "-d", dataset_name)
+    folder = tmp_path / "work"
+    said = text("send", "--folder", str(folder), "-d", dataset_name)
+    assert f"the work is in {folder / 'v0'}" in said
+    assert f"`swath fetch --dataset {dataset_name}`" in said
+    kept = said.splitlines()[-1]
+    assert "kept for the rounds that follow: " in kept
+    assert "annotate.annotator = files" in kept
+    assert f"annotate.folder = {folder}" in kept
+    again = text("send", "--folder", str(folder), "-d", dataset_name)
+    assert "kept for" not in again
+    keys = sorted(scene.key for scene in manifest(loop).scenes)
+    found = as_json("fetch", "-d", dataset_name, code=3)
+    assert found["waiting"] >= 8
+    assert set(found["waits_for"][:5]) <= {*keys, *loop.workspace.members("golden")}
+    code, said, errors = run_cli("fetch", "-d", dataset_name)
+    assert (code, errors) == (3, "")
+    assert f"{found['waiting']} scenes wait for labels: {', '.join(found['waits_for'][:5])} (+" in said
+    text("round", "cancel", "v0", "--reason", "over", "-d", dataset_name)
+    back = as_json("next", "--annotator", "simulated", "-d", dataset_name)
+    assert back["kept"] == {"annotate.annotator": "simulated"}
+
+
+def test_the_status_says_what_to_type(mongod: str, dataset_name: str) -> None:
+    """Wherever the loop stands, the commands that `status` ends with are commands of this dataset; typed, the first is done."""
+    at("new", dataset_name)
+    for step in ("split", "embed", "reference", "select", "send", "fetch", "check", "golden"):
+        said = text("status", "-d", dataset_name).splitlines()
+        ways = [line.strip().strip("`") for line in said if line.strip().startswith("`swath ")]
+        assert ways == [f"swath {step} --dataset {dataset_name}"]
+        text(*shlex.split(ways[0])[1:])
+
+
+def test_looking_writes_nothing(mongod: str, dataset_name: str, tmp_path: Path) -> None:
+    """After a writer that was killed, the commands that only look change no document of the journal and of the dataset; the
+    next step puts things right."""
+    loop = at("sent", dataset_name)
+    database = loop.workspace.journal._loops.database
+    mine = {"_id": loop.workspace.journal.dataset_id}
+    database["swath.loops"].update_one(mine, {"$set": {"writer.unclean": True}})
+    key = loop.workspace.members("val")[0]
+    loop.workspace.scenes._collection.update_many({"scene_key": key}, {"$pull": {"tags": "split:val"}})
+
+    def everything() -> list[Any]:
+        of = {"dataset": loop.workspace.journal.dataset_id}
+        parts = [list(database[f"swath.{part}"].find(of)) for part in ("rounds", "assignments", "pieces")]
+        return [*parts, database["swath.loops"].find_one(mine), durable.samples(loop)]
+
+    before = everything()
+    for arguments in (
+        ("status",),
+        ("explain", key),
+        ("report", "--to", str(tmp_path / "report.html")),
+        ("batch", "v0"),
+        ("replay", "v0"),
+        ("repair", "--check"),
+    ):
+        code, _, errors = run_cli(*arguments, "-d", dataset_name)
+        assert code == (3 if arguments[0] == "repair" else 0), errors
+        assert everything() == before, arguments
+    text("round", "cancel", "v0", "--reason", "over", "-d", dataset_name)
+    as_json("select", "--dry-run", "-d", dataset_name)
+    assert as_json("repair", "--check", "-d", dataset_name)["differences"] == []
+
+
+def test_a_dry_run_writes_nothing(mongod: str, dataset_name: str) -> None:
+    """`select --dry-run` after a writer that was killed leaves that to the next step too."""
+    loop = at("ready", dataset_name)
+    loops = loop.workspace.journal._loops
+    mine = {"_id": loop.workspace.journal.dataset_id}
+    loops.update_one(mine, {"$set": {"writer.unclean": True}})
+    before = loops.find_one(mine)
+    assert as_json("select", "--dry-run", "--budget", "5", "-d", dataset_name)["size"] == 5
+    assert loops.find_one(mine) == before
 
 
 # ---------------------------------------------------------------------- mistakes
@@ -214,6 +331,22 @@ def test_a_mistake_is_one_line(begun: str, tmp_path: Path, mistake: str) -> None
     assert durable.journal(Loop.open(begun)) == before
 
 
+@pytest.mark.parametrize("mistake", ["unknown dataset", "unknown round", "no KITTI folder"])
+def test_a_mistake_as_json(begun: str, tmp_path: Path, mistake: str) -> None:
+    """With `--json` the line on stderr comes with one object on stdout, which says the same, and the exit code."""
+    arguments, _ = MISTAKES[mistake]
+    filled = [one.replace(HERE, begun).replace("{tmp}", str(tmp_path)) for one in arguments]
+    _, _, line = run_cli(*filled)
+    assert as_json(*filled, code=1) == {"error": line.strip().removeprefix("swath: "), "exit": 1}
+
+
+def test_waiting_as_json(own: str) -> None:
+    """What waits for people is an error object with exit 3, where there is nothing else to say."""
+    found = as_json("next", "-d", own, code=3)
+    assert set(found) == {"error", "exit"}
+    assert found["exit"] == 3
+
+
 def test_an_unknown_field_of_vectors(own: str) -> None:
     """`embed --encoder field:NAME` with a field that is not there names those that are, and keeps the vectors."""
     before = durable.samples(Loop.open(own))
@@ -249,6 +382,46 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
     assert (code, said) == (2, "")
     assert "Traceback" not in errors
     assert errors.strip()
+    if arguments[-1] != "--dataset":  # whose value `--json` would be
+        found = as_json(*arguments, code=2)
+        assert found["exit"] == 2
+        assert found["error"] in " ".join(errors.split())
+
+
+@pytest.mark.parametrize("arguments", [("-h",), ("--help",), ("select", "-h"), ("round", "close", "-h")])
+def test_help_has_a_short_name(arguments: tuple[str, ...]) -> None:
+    """`-h` is `--help`, everywhere."""
+    code, said, errors = run_cli(*arguments)
+    assert (code, errors) == (0, "")
+    assert "Usage:" in said
+
+
+def test_the_version() -> None:
+    """`--version` prints it and nothing else."""
+    assert run_cli("--version") == (0, f"swath {swath.__version__}\n", "")
+
+
+STOPPED = """
+import os, signal, sys
+import swath.loop
+from swath.cli import main
+
+def interrupted(self):
+    os.kill(os.getpid(), signal.SIGINT)
+    raise AssertionError("it went on")
+
+swath.loop.Loop.status = interrupted
+main(["status", "--dataset", sys.argv[1], *sys.argv[2:]])
+"""
+
+
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_an_interruption_is_one_line(begun: str, more: tuple[str, ...]) -> None:
+    """Ctrl-C: exit code 130, and a line that says how to go on."""
+    done = shell(STOPPED, begun, *more)
+    assert done.returncode == 130, done.stderr
+    assert done.stderr.strip() == "swath: interrupted; run the same command again to go on"
+    assert (json.loads(done.stdout)["exit"] == 130) if more else (done.stdout == "")
 
 
 def test_a_defect_is_exit_code_4(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,11 +431,15 @@ def test_a_defect_is_exit_code_4(monkeypatch: pytest.MonkeyPatch) -> None:
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr("swath.loop.Loop.open", broken)
-    code, said, errors = run_cli("status", "--dataset", "any", "--json")
+    code, said, errors = run_cli("status", "--dataset", "any")
     assert (code, said) == (4, "")
     assert "ZeroDivisionError: planted" in errors
     assert "Traceback" in errors
     assert "defect" in errors.splitlines()[-1]
+    assert as_json("status", "--dataset", "any", code=4, traceback=True) == {
+        "error": "ZeroDivisionError: planted",
+        "exit": 4,
+    }
 
 
 # ---------------------------------------------------------------------- in processes of their own
@@ -338,9 +515,11 @@ def test_help_is_light_and_lists_all_commands() -> None:
         "demo",
         "world",
         "init",
+        "adopt",
         "next",
         "run",
         "status",
+        "batch",
         "explain",
         "report",
         "app",

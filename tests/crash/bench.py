@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import harness
+import load_fixture
 import pymongo
 from forks import End, Forks
 from shelf import Prepared, clear, differences, put_back, say, take
@@ -18,6 +19,13 @@ ORDER = (
     *("init", "split", "embed", "reference", "select", "send", "fetch_half", "fetch"),
     *("check", "golden", "train", "evaluate", "stop"),
 )
+OLD = "of 0.1.0"
+ASIDE = {
+    "reopened": ("check", "reopen"),
+    "sent again": ("reopened", "send"),
+    "closed early": ("fetch_half", "close"),
+}
+"""Prepared states beside the straight way: what each is made of."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +57,22 @@ CASES = {
     "cancel": Case("fetch_half", "cancel", ("select",)),
     "cancel late": Case("golden", "cancel", ("select",)),
     "close": Case("fetch_half", "close", ("check",)),
+    "reopen": Case("check", "reopen", ("send",)),
+    "reopen late": Case("golden", "reopen", ("send", "fetch")),
+    "reopen closed": Case("closed early", "reopen", ("send",)),
+    "send again": Case("reopened", "send", ("fetch",)),
+    "fetch again": Case("sent again", "fetch", ("cancel",)),
     "repair": Case("tampered", "repair", ("stop",)),
+    "migrate": Case(OLD, "migrate", ("cancel",)),
 }
 
 
-def fenced(state: dict[str, Any]) -> dict[str, Any]:
-    """A state without what FiftyOne writes itself and cannot be fenced: its evaluation runs; and without views and runs that
-    nothing lists: nobody can see them, and the next repair clears them."""
-    left_out = ("nothing lists", "runs", "evaluations")
-    return {name: value for name, value in state.items() if name not in left_out}
+def visible(state: dict[str, Any]) -> dict[str, Any]:
+    """A state without views, runs and files that nothing lists: nobody can see them, and the next repair clears them."""
+    return {name: value for name, value in state.items() if name not in UNSEEN}
+
+
+UNSEEN = ("nothing lists", "files of nothing")
 
 
 def make_worlds(folder: Path, world: Path) -> dict[str, Path]:
@@ -88,9 +103,16 @@ class Bench:
         for name in ORDER:
             self.check(self.forks.call("operate", **self.about(Case("", name)), names=[name]))
             self.prepared[name] = take(self.db, self.home)
+        for name, (before, operation) in ASIDE.items():
+            put_back(self.db, self.home, self.prepared[before])
+            self.check(self.forks.call("operate", **self.about(Case("", name)), names=[operation]))
+            self.prepared[name] = take(self.db, self.home)
         put_back(self.db, self.home, self.prepared["evaluate"])
         self.check(self.forks.call("tamper", **self.where))
         self.prepared["tampered"] = take(self.db, self.home)
+        put_back(self.db, self.home, self.prepared[""])
+        load_fixture.load(uri, harness.DATASET, folder, database=DB)
+        self.prepared[OLD] = take(self.db, self.home)
 
     def close(self) -> None:
         self.forks.close()
@@ -126,15 +148,18 @@ class Bench:
             self.points[case], self.after[case] = log, self.say()
         return self.points[case]
 
-    def killed(self, case: str, n: int, when: str, plant: str = "") -> list[str]:
-        """Dies at write `n`; a new process recovers and goes on. Returns what is wrong then: nothing."""
+    def killed(self, case: str, n: int, when: str, plant: str = "", alone: bool = False) -> list[str]:
+        """Dies at write `n`; a new process recovers and goes on. Returns what is wrong then: nothing.
+
+        `alone`: that process recovers only as far as the operation itself does.
+        """
         self.unbroken(case)
         it = CASES[case]
         put_back(self.db, self.home, self.prepared[it.prepared])
         end = self.forks.call("operate", **self.about(it), names=[it.name], kill=(n, when), plant=plant)
         assert end.signal == 9, f"{case} {n} {when}: did not die there: {end}"
         wrong: list[str] = self.check(
-            self.forks.call("finish", **self.about(it), names=[it.name], plant=plant)
+            self.forks.call("finish", **self.about(it), names=[it.name], plant=plant, alone=alone)
         )
         return [f"after recovery: {one}" for one in wrong] + differences(self.say(), self.after[case])
 
@@ -170,16 +195,38 @@ class Bench:
         first.go_on()
         end = first.wait()
         self.check(second)
-        changed = differences(fenced(self.say()), fenced(without))
+        changed = differences(visible(self.say()), visible(without))
         self.check(self.forks.call("finish", **self.about(it), names=["repair"]))
         after = self.say()
         changed += [f"never cleared: {name}" for name in after["nothing lists"]]
-        changed += (
-            []
-            if after["runs"] == after["evaluations"]
-            else [f"an evaluation is gone: {after['evaluations']}"]
-        )
+        if sorted(after["runs"]) != after["evaluations"]:
+            changed.append(f"listed are {after['evaluations']}, there are {sorted(after['runs'])}")
         return changed, f"{end.error}: {end.text}" if end.error else ""
+
+    def beside(self, names: list[str]) -> tuple[list[str], str]:
+        """Stops while it trains, which holds nothing; another process does `names` at its ease; then the first goes on.
+
+        Returns what that changed, compared with a first that was killed there: nothing; and the error that it ended with.
+        """
+        it = CASES["train"]
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        end = self.forks.call("operate", **self.about(it), names=["train"], plant="killed in the fit")
+        assert end.signal == 9, end
+        self.check(self.forks.call("finish", **self.about(it), names=names))
+        without = self.say()
+        put_back(self.db, self.home, self.prepared[it.prepared])
+        first = self.forks.start("operate", **self.about(it), names=["train"], plant="stopped in the fit")
+        assert first.wait_stopped(), first.wait()
+        self.check(self.forks.call("finish", **self.about(it), names=names))
+        first.go_on()
+        end = first.wait()
+        shelf = ("models", "about models")  # a model that nothing refers to may lie there
+        changed = [
+            one
+            for one in differences(self.say(), without)
+            if not one.startswith(tuple(f"/{part}" for part in shelf))
+        ]
+        return changed, end.error
 
     def expire(self) -> None:
         """The lease of whoever holds the dataset runs out."""

@@ -17,6 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,7 @@ os.environ["FIFTYONE_SHOW_PROGRESS_BARS"] = "false"
 import numpy as np
 import pymongo.monitoring
 
-import swath.journal
+import swath.store.journal.lease as lease_of
 
 WRITES = frozenset(
     [
@@ -99,7 +100,8 @@ class Counter(pymongo.monitoring.CommandListener):
             self.act(n, "after", self.log[n - 1])
 
     def failed(self, event: Any) -> None:
-        self._sent.pop(event.request_id, None)
+        """A refusal is a reply too: an index that was to be dropped was not there."""
+        self.succeeded(event)
 
 
 COUNTER = Counter()
@@ -151,8 +153,9 @@ def warm() -> None:
     import swath.steps
     from swath.kernels import neighbors, zcore
 
-    for module in ("swath.loop", "swath.trainers.center", "swath.encoders.descriptor"):
-        importlib.import_module(module)
+    later = ("annotators", "encoders.descriptor", "sources.kitti", "sources.rig", "trainers.center")
+    for module in ("loop", "evaluations", *later):
+        importlib.import_module(f"swath.{module}")
     for found in pkgutil.iter_modules(swath.steps.__path__):
         importlib.import_module(f"swath.steps.{found.name}")
     torch.set_num_threads(1)
@@ -177,17 +180,23 @@ class HalfBusy:
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
-        self.name, self.opinions, self.notes = inner.name, inner.opinions, inner.notes
+        self.name, self.opinions = inner.name, inner.opinions
 
-    def send(self, work: Any) -> None:
-        self._inner.send(work)
+    def send(self, work: Any) -> Any:
+        return self._inner.send(work)
 
-    def fetch(self, work: Any) -> Any:
-        from swath.annotators.base import Answer
+    def fetch(self, work: Any, receipt: Any) -> Any:
+        from swath.annotators.base import Answer, Fetched
 
         done = {task.task for task in work.tasks[::2]}
-        for one in self._inner.fetch(work):
-            yield one if one.task in done else Answer(one.task, one.modality, "unreviewed")
+        found = self._inner.fetch(work, receipt)
+        return Fetched(
+            tuple(
+                one if one.task in done else Answer(one.task, one.channel, "unreviewed")
+                for one in found.answers
+            ),
+            found.notes,
+        )
 
 
 def predict(self: Any, model: Any, images: Any, *, progress: Any = None) -> Any:
@@ -204,6 +213,7 @@ def predict(self: Any, model: Any, images: Any, *, progress: Any = None) -> Any:
 
 
 def open_loop(uri: str, db: str, half: bool = False, wait: float = 5) -> Any:
+    """The loop, as any command opens it: nothing is written or recovered yet."""
     from swath.loop import Loop
     from swath.trainers.center import CenterTrainer
 
@@ -216,25 +226,37 @@ def open_loop(uri: str, db: str, half: bool = False, wait: float = 5) -> Any:
     return loop
 
 
+def last_round(loop: Any) -> Any:
+    from swath import life
+
+    return life.rounds(loop.workspace.journal.batches.all())[-1]
+
+
 def once(loop: Any, name: str) -> None:
     """One operation, as a user would ask for it."""
     if name == "cancel":
-        loop.cancel(loop.workspace.journal.rounds()[-1]["round"], "the light was bad")
+        loop.cancel(last_round(loop).round, "the light was bad")
     elif name == "close":
-        loop.close_round(loop.workspace.journal.rounds()[-1]["round"], "no time")
+        loop.close_round(last_round(loop).round, "no time")
+    elif name == "reopen":
+        loop.reopen(last_round(loop).round, "the boxes are loose")
+    elif name == "migrate":
+        loop.recover()
     elif name == "fetch_half":
         loop.fetch()
     else:
         getattr(loop, name)()
 
 
+DONE_BY = {"cancel": ("cancelled",), "close": ("labeled",), "reopen": ("annotating",)}
+
+
 def to_its_end(loop: Any, name: str) -> None:
     """An operation that may have been interrupted anywhere, to its end: as a user would who asks what is next."""
-    rounds = loop.workspace.journal.rounds()
-    if name in ("repair", "fetch_half"):
+    if name in ("repair", "fetch_half", "migrate"):
         once(loop, name)
-    elif name in ("cancel", "close"):
-        if rounds[-1]["state"] != ("cancelled" if name == "cancel" else "labeled"):
+    elif name in DONE_BY:
+        if last_round(loop).state not in DONE_BY[name]:
             once(loop, name)
     elif name == "reference":
         for _ in range(3):
@@ -242,6 +264,22 @@ def to_its_end(loop: Any, name: str) -> None:
                 loop.next()
     elif loop.plan().step == name:
         loop.next()
+
+
+def by_itself(loop: Any, name: str) -> None:
+    """The same operation once more, with nothing done before it: it says that it is done, or does it."""
+    from swath.errors import StateError, WaitingError
+
+    with suppress(StateError, WaitingError):
+        once(loop, name)
+
+
+def not_replayed(loop: Any) -> list[str]:
+    """Rounds that would be chosen otherwise today."""
+    from swath import life
+
+    again = [loop.replay(one.round) for one in life.rounds(loop.workspace.journal.batches.all())]
+    return [f"replay of {one.round}: {one.differs}" for one in again if not one.equal]
 
 
 def init(uri: str, db: str, world: str, home: str) -> None:
@@ -267,7 +305,7 @@ def operate(
 ) -> list[str]:
     """Does operations; dies at a write, or stops before one. Returns the log of writes."""
     planted(plant)
-    swath.journal.LEASE_SECONDS = lease  # type: ignore[misc]
+    lease_of.LEASE_SECONDS = lease  # type: ignore[misc]
     loop = None if names == ["init"] else open_loop(uri, db, half="fetch_half" in names)
     if kill is not None:
         COUNTER.act = at(*kill, how=signal.SIGKILL)
@@ -282,17 +320,27 @@ def operate(
     return COUNTER.log
 
 
-def finish(uri: str, db: str, names: list[str], world: str, home: str, plant: str = "") -> list[str]:
-    """Opens the loop, which recovers; returns where dataset and journal contradict each other; does `names`."""
+def finish(
+    uri: str, db: str, names: list[str], world: str, home: str, plant: str = "", alone: bool = False
+) -> list[str]:
+    """Opens the loop and recovers; returns where dataset and journal contradict each other; does `names`.
+
+    `alone`: nobody recovers first, the operations are asked for at once.
+    """
     planted(plant)
     if names == ["init"]:
         init(uri, db, world, home)
         return []
     loop = open_loop(uri, db, half="fetch_half" in names)
+    if alone:
+        for name in names:
+            by_itself(loop, name)
+        return [str(one) for one in loop.repair(check=True).differences]
+    loop.recover()
     wrong = [] if "repair" in names else [str(one) for one in loop.repair(check=True).differences]
     for name in names:
         to_its_end(loop, name)
-    return wrong
+    return wrong + (not_replayed(loop) if "migrate" in names else [])
 
 
 def race(uri: str, db: str, what: str, at: float, wait: float = 30) -> None:
@@ -308,8 +356,10 @@ def acknowledge(path: str) -> None:
     A line holds the labels (by scene, slice and field) that were written before a barrier returned, and the state that a
     round was moved to. What is in the file must be in the database, whatever happens to the server.
     """
-    from swath.journal import Journal
-    from swath.scenes import Scenes
+    from swath.store.journal.assignments import Assignments
+    from swath.store.journal.batches import Batches
+    from swath.store.journal.lease import Lease
+    from swath.store.scenes import Scenes
 
     pending: list[tuple[str, str, str, list[str]]] = []
     file = open(path, "a")  # noqa: SIM115  # open for as long as the process lives
@@ -338,9 +388,9 @@ def acknowledge(path: str) -> None:
         pending.clear()
 
     after(Scenes, "write", written)
-    after(Journal, "barrier", barrier)
-    after(Journal, "advance", lambda result, *args: keep("round", [result["round"], result["revision"]]))
-    after(Journal, "answer", lambda result, writer, name, rows: keep("answers", name))
+    after(Lease, "barrier", barrier)
+    after(Batches, "advance", lambda result, *args: keep("round", [result.round, result.revision]))
+    after(Assignments, "answer", lambda result, writer, name, said: keep("answers", name))
 
 
 def _ids(value: Any) -> Iterator[str]:
@@ -358,7 +408,7 @@ def with_server_killed(
     uri: str, db: str, names: list[str], n: int, server: int, record: str, room: int = 0
 ) -> list[str]:
     """Does operations; before write `n` the process `server` is killed (0: this one stops), and it goes on as it can."""
-    swath.journal.ROOM = room  # type: ignore[misc]
+    lease_of.ROOM = room  # type: ignore[misc]
     loop = open_loop(uri, db)
 
     def act(number: int, phase: str, what: str) -> None:
@@ -380,10 +430,10 @@ def with_server_killed(
 
 
 def recover(uri: str, db: str, kill: tuple[int, str]) -> None:
-    """Opens the loop and dies at a write of its recovery."""
+    """Opens the loop, recovers, and dies at a write of that."""
     COUNTER.act = at(*kill, how=signal.SIGKILL)
     COUNTER.armed = True
-    open_loop(uri, db)
+    open_loop(uri, db).recover()
 
 
 def tamper(uri: str, db: str) -> None:
@@ -400,59 +450,48 @@ def tamper(uri: str, db: str) -> None:
     dataset.save()
 
 
-# ---------------------------------------------------------------------- planted bugs
+# ---------------------------------------------------------------------- planted bugs, and what else is made to happen
 
 
 def planted(name: str) -> None:
-    """Puts a bug in, for this process: the proof must find it."""
+    """Puts something in, for this process: of a bug, the proof must find it."""
     if name:
         PLANTS[name]()
 
 
 def _tags_before_journal() -> None:
     """The batch is tagged, and then written to the journal."""
-    from swath.scenes import SceneState
+    from swath import commit
     from swath.steps import select
 
-    decide = select.decide
-
-    def tag_first(workspace: Any, *args: Any) -> Any:
-        manifest, scores = decide(workspace, *args)
-        for row in manifest["scenes"]:
+    def early(workspace: Any, **options: Any) -> Any:
+        manifest = select._decide(workspace, (), False, None).manifest
+        for row in manifest.scenes:
             workspace.scenes._collection.update_many(
-                {"scene_key": row["key"]}, {"$addToSet": {"tags": f"batch:{manifest['round']}"}}
+                {"scene_key": row.key}, {"$addToSet": {"tags": f"batch:{manifest.round}"}}
             )
-        return manifest, scores
-
-    def unheld(workspace: Any, **options: Any) -> Any:
-        manifest, _ = tag_first(workspace)
         with workspace.writer("select") as writer:
-            workspace.journal.plan(writer, manifest["round"], manifest["number"], manifest)
-            select.commit(workspace, writer, manifest["round"])
-        return select.result_of(manifest, dry_run=False)
+            commit.plan(workspace, writer, manifest)
+        return select.result_of(workspace.name, manifest, dry_run=False)
 
-    assert SceneState
-    select.select = unheld
+    select.select = early  # type: ignore[assignment]
 
 
 def _labeled_before_labels() -> None:
     """The journal says that labels came before they are written."""
+    from swath.records.batch import Fetched
     from swath.steps import annotate
 
-    def early(workspace: Any, annotator: Any) -> Any:
-        batch = annotate.open_batch(workspace)
-        with workspace.writer("fetch") as writer:
-            workspace.journal.advance(writer, batch["round"], "annotating", "labeled", {"fetch": {}})
-            annotate.open_batch = lambda workspace: batch
-            journal = workspace.journal
-            advance, journal.advance = journal.advance, lambda *args: None
-            try:
-                return fetch(workspace, annotator)
-            finally:
-                journal.advance = advance
+    write = annotate._write
 
-    fetch = annotate.fetch
-    annotate.fetch = early
+    def late(workspace: Any, writer: Any, batch: Any, *args: Any) -> None:
+        batches = workspace.journal.batches
+        if batches.get(batch.round).state == "annotating":
+            after = batches.advance(writer, batch.round, "fetch", {"fetch": Fetched()})
+            batches.advance = lambda *args: after
+        write(workspace, writer, batch, *args)
+
+    annotate._write = late
 
 
 class _Unfenced:
@@ -475,16 +514,55 @@ class _Unfenced:
 
 def _no_fence() -> None:
     """Sample writes are not filtered."""
-    from swath.scenes import Scenes
+    from swath.store.scenes import Scenes
 
     Scenes._collection = property(lambda self: _Unfenced(self.dataset._sample_collection))  # type: ignore[assignment]
 
 
 def _fence_not_raised() -> None:
     """Who takes over does not raise the fence of samples."""
-    from swath.scenes import Scenes
+    from swath.store.scenes import Scenes
 
     Scenes.raise_fence = lambda self, writer: None  # type: ignore[method-assign]
+
+
+def _evaluations_not_fenced() -> None:
+    """FiftyOne's list of evaluations is written by whoever comes late, too."""
+    from swath import evaluations
+
+    def change(workspace: Any, writer: Any, change: Any) -> None:
+        evaluations._database().datasets.update_one({"_id": workspace.scenes.dataset._doc.id}, change)
+
+    evaluations._change_dataset = change
+
+
+def _in_the_fit(how: int) -> None:
+    """A signal for this process while it trains."""
+    from swath.trainers.center import CenterTrainer
+
+    fit = CenterTrainer.fit
+
+    def interrupted(self: Any, data: Any, out: Path, *, seed: int, progress: Any = None) -> Any:
+        sent: list[int] = []
+
+        def tick(done: int, of: int) -> None:
+            if not sent:
+                sent.append(done)
+                os.kill(os.getpid(), how)
+
+        return fit(self, data, out, seed=seed, progress=tick)
+
+    CenterTrainer.fit = interrupted  # type: ignore[method-assign]
+
+
+def _no_fit() -> None:
+    """Training is not possible."""
+    from swath.trainers.center import CenterTrainer
+
+    def fit(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise AssertionError("it trains again")
+
+    CenterTrainer.fit = fit  # type: ignore[method-assign]
 
 
 PLANTS: Mapping[str, Callable[[], None]] = {
@@ -492,4 +570,8 @@ PLANTS: Mapping[str, Callable[[], None]] = {
     "labeled before labels": _labeled_before_labels,
     "no fence": _no_fence,
     "fence not raised": _fence_not_raised,
+    "evaluations not fenced": _evaluations_not_fenced,
+    "killed in the fit": lambda: _in_the_fit(signal.SIGKILL),
+    "stopped in the fit": lambda: _in_the_fit(signal.SIGSTOP),
+    "no fit": _no_fit,
 }

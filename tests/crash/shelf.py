@@ -30,7 +30,8 @@ TIMES = {
     "cpu_seconds",
 }
 WRITERS = {"swath_fence", "mark", "token", "fence", "floor", "revision", "writer", "barrier", "home"}
-UNSAID = TIMES | WRITERS | {"_id", "id", "_dataset_id", "_rand", "manifest_sha256"}
+UNSAID = TIMES | WRITERS | {"_id", "id", "_dataset_id", "_rand", "secret"}
+BLOB = {"sha256", "size", "pieces"}
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ def put_back(db: Database[Any], folder: Path, prepared: Prepared) -> None:
         if name not in prepared.documents:
             db.drop_collection(name)
     for name, documents in prepared.documents.items():
-        for extra in set(db[name].index_information()) - set(prepared.indexes[name]):
-            db[name].drop_index(extra)
+        for index, how in db[name].index_information().items():
+            if prepared.indexes[name].get(index) != how:
+                db[name].drop_index(index)
         there = {bson.decode(one)["_id"]: one for one in _documents(db, name)}
         wanted = {bson.decode(one)["_id"]: one for one in documents}
         wrong = [key for key, one in there.items() if wanted.get(key) != one]
@@ -106,18 +108,17 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
         key_of |= {str(group["_id"]): key, str(one["_id"]): key}
         samples[f"{key} {group['name']}"] = {**_plain(one), "tags": sorted(one.get("tags") or [])}
     own = {"dataset": doc["_id"]}
-    loop = db["swath.loops"].find_one({"_id": doc["_id"]}) or {}
-    rounds = [
-        {**_plain(one), "manifest": _plain(json.loads(gzip.decompress(one["manifest"])))}
-        for one in db["swath.rounds"].find(own)
-    ]
+    loop = _whole(db, doc["_id"], db["swath.loops"].find_one({"_id": doc["_id"]}) or {})
+    rounds = [_plain(_whole(db, doc["_id"], one)) for one in db["swath.rounds"].find(own)]
     views = list(db.views.find({"_dataset_id": doc["_id"]}))
     runs = list(db.runs.find({"_dataset_id": doc["_id"]}))
     listed = {str(getattr(one, "id", one)) for one in doc.get("saved_views", [])}
     evaluations = {str(getattr(one, "id", one)) for one in (doc.get("evaluations") or {}).values()}
+    results = {one.get("results") for one in runs if str(one["_id"]) in evaluations}
     return {
         "samples": samples,
         "fields": sorted(field["name"] for field in doc["sample_fields"]),
+        "sidebar": [one for one in _sidebar(doc) if str(one["name"]).startswith("eval_")],
         "slices": sorted((doc.get("group_media_types") or {}).items()),
         "info": _plain(doc.get("info") or {}),
         "views": sorted(
@@ -127,18 +128,59 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
             [one["name"] for one in views if str(one["_id"]) not in listed]
             + [one["key"] for one in runs if str(one["_id"]) not in evaluations]
         ),
+        "files of nothing": sum(one["_id"] not in results for one in db["fs.files"].find({}, {"_id": 1})),
         "views that are gone": len(listed - {str(one["_id"]) for one in views}),
         "evaluations": sorted(doc.get("evaluations") or {}),
-        "runs": sorted(one["key"] for one in runs if str(one["_id"]) in evaluations),
+        "runs": {one["key"]: _run(db, one) for one in runs if str(one["_id"]) in evaluations},
         "loop": {**_plain({key: one for key, one in loop.items() if key != "steps"}), "steps": _steps(loop)},
         "rounds": sorted(rounds, key=lambda one: str(one["round"])),
         "assignments": sorted(
             (_plain(one) for one in db["swath.assignments"].find(own)),
             key=lambda one: json.dumps(one, sort_keys=True, default=str),
         ),
+        "indexes": {name: _indexes(db, name) for name in ("loops", "rounds", "assignments", "pieces")},
         "models": sorted(path.name for path in folder.rglob("*.pt")),
+        "about models": {
+            path.name: _plain(json.loads(path.read_bytes())["trained"])
+            for path in sorted((folder / "models").glob("[!.]*.json"))
+        },
         "clouds": sorted((path.name, _hash(path.read_bytes())) for path in folder.rglob("*.pcd")),
     }
+
+
+def _whole(db: Database[Any], dataset: Any, value: Any) -> Any:
+    """`value`, with the content of what is kept apart in pieces in its place; `ValueError` where it is not what it must be."""
+    if isinstance(value, Mapping) and set(value) == BLOB:
+        of = {"dataset": dataset, "sha256": value["sha256"]}
+        data = b"".join(one["data"] for one in db["swath.pieces"].find(of).sort("n", 1))
+        if _hash(data) != value["sha256"]:
+            raise ValueError(
+                f"{len(data)} bytes in pieces are not the {value['size']} that {value} refers to"
+            )
+        return json.loads(gzip.decompress(data))
+    if isinstance(value, Mapping):
+        return {name: _whole(db, dataset, one) for name, one in value.items()}
+    return [_whole(db, dataset, one) for one in value] if isinstance(value, list) else value
+
+
+def _run(db: Database[Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    """An evaluation run of FiftyOne's, with its results."""
+    results = "".join(
+        one["data"].decode() for one in db["fs.chunks"].find({"files_id": run["results"]}).sort("n", 1)
+    )
+    is_whole = db["fs.files"].find_one({"_id": run["results"]}) is not None
+    told = {name: _plain(run[name]) for name in ("key", "config", "view_stages", "results_meta")}
+    return {**told, "results": json.loads(results) if is_whole else None}
+
+
+def _sidebar(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Groups of fields in the App's sidebar."""
+    return list((dataset.get("app_config") or {}).get("sidebar_groups") or [])
+
+
+def _indexes(db: Database[Any], part: str) -> list[str]:
+    name = f"swath.{part}"
+    return sorted(db[name].index_information()) if name in db.list_collection_names() else []
 
 
 def _steps(loop: Mapping[str, Any]) -> dict[str, Any]:

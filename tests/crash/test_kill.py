@@ -7,12 +7,16 @@ import random
 import pytest
 from bench import CASES, Bench
 from harness import FENCED_OUT, PLANTS
+from shelf import differences, put_back
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(1200)]
 PHASES = ("before", "after")
-SAMPLE = dict.fromkeys(CASES, 2) | dict.fromkeys(
-    ("select", "fetch", "cancel", "repair"), 3
-)  # writes, in the quick run
+SAMPLE = {
+    **dict.fromkeys(CASES, 2),
+    **dict.fromkeys(("select", "fetch", "cancel", "repair"), 3),
+    **dict.fromkeys(("reopen late", "reopen closed", "send again", "fetch again"), 1),
+}
+"""Writes per case, in the quick run."""
 
 
 def some_points(bench: Bench, case: str) -> list[tuple[int, str]]:
@@ -23,8 +27,11 @@ def some_points(bench: Bench, case: str) -> list[tuple[int, str]]:
 
 
 def own_writes(bench: Bench, case: str) -> list[int]:
-    """Writes that are done while the dataset is held: one who stops before taking it is nobody's predecessor."""
+    """Writes that are done while the dataset is held: one who stops before taking it is nobody's predecessor. A training is:
+    it goes by what it read before."""
     log = bench.unbroken(case)
+    if case == "train":
+        return [n for n, what in enumerate(log, 1) if what != "takes the dataset"]
     first = log.index("takes the dataset") if "takes the dataset" in log else len(log)
     return [n for n, what in enumerate(log, 1) if n > first + 1 and what != "takes the dataset"]
 
@@ -54,6 +61,14 @@ def test_killed_at_every_write(bench: Bench, case: str) -> None:
             assert bench.killed(case, n, when) == [], f"{when} write {n}: {what}"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("case", [case for case in CASES if case not in ("init", "init again", "migrate")])
+def test_killed_and_asked_for_again_at_every_write(bench: Bench, case: str) -> None:
+    """The same, when nobody recovers, and the same operation is simply asked for once more."""
+    for n, what in enumerate(bench.unbroken(case), 1):
+        assert bench.killed(case, n, "after", alone=True) == [], f"after write {n}: {what}"
+
+
 @pytest.mark.parametrize("case", ["select", "fetch"])
 def test_killed_while_recovering(bench: Bench, case: str) -> None:
     """A recovery that is killed is recovered from as well."""
@@ -63,7 +78,7 @@ def test_killed_while_recovering(bench: Bench, case: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", ["select", "fetch", "evaluate", "cancel", "repair"])
+@pytest.mark.parametrize("case", ["select", "fetch", "evaluate", "cancel", "reopen", "repair", "migrate"])
 def test_killed_while_recovering_at_every_write(bench: Bench, case: str) -> None:
     """When an operation was killed halfway, its recovery may be killed at any of its writes."""
     n = len(bench.unbroken(case)) // 2
@@ -84,6 +99,21 @@ def test_an_overtaken_writer_at_a_sample_of_writes(bench: Bench, case: str) -> N
         assert error.split(":")[0] in FENCED_OUT, error
 
 
+def test_an_overtaken_evaluation_is_whole(bench: Bench) -> None:
+    """Of an evaluation that was overtaken, what FiftyOne shows is what the successor made: each run, with its results; and it is
+    found when a late writer can take one off the list."""
+    log = bench.unbroken("evaluate")
+    forgets = log.index("update datasets") + 1
+    for n in (forgets, log.index("update runs") + 1):
+        assert bench.overtaken("evaluate", n, successor=["evaluate"])[0] == [], f"write {n}: {log[n - 1]}"
+        runs = bench.say()["runs"]
+        assert list(runs) == ["eval_v0"]
+        assert runs == bench.after["evaluate"]["runs"]
+        assert runs["eval_v0"]["results"]["ytrue"], "no object was compared"
+    changed, _ = bench.overtaken("evaluate", forgets, successor=["evaluate"], plant="evaluations not fenced")
+    assert any(one.startswith("/runs") for one in changed), changed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if not case.startswith("init")])
 def test_an_overtaken_writer_at_every_write(bench: Bench, case: str) -> None:
@@ -92,6 +122,41 @@ def test_an_overtaken_writer_at_every_write(bench: Bench, case: str) -> None:
         changed, error = bench.overtaken(case, n)
         assert changed == [], f"{case}, write {n}: {bench.unbroken(case)[n - 1]}"
         assert error.split(":")[0] in FENCED_OUT, error
+
+
+def test_killed_while_it_trains(bench: Bench) -> None:
+    """Training holds nothing: killed in the middle of it, a process leaves nothing to recover, and training again gives what it
+    would have given; a model that was on the shelf when its process died is taken from there."""
+    log = bench.unbroken("train")
+    it = CASES["train"]
+    put_back(bench.db, bench.home, bench.prepared[it.prepared])
+    before = bench.say()
+    end = bench.forks.call("operate", **bench.about(it), names=["train"], plant="killed in the fit")
+    assert end.signal == 9
+    assert differences(bench.say(), before) == []
+    assert bench.check(bench.forks.call("finish", **bench.about(it), names=["train"])) == []
+    assert differences(bench.say(), bench.after["train"]) == []
+    put_back(bench.db, bench.home, bench.prepared[it.prepared])
+    taken = log.index("takes the dataset") + 1
+    end = bench.forks.call("operate", **bench.about(it), names=["train"], kill=(taken, "before"))
+    assert end.signal == 9
+    assert bench.check(bench.forks.call("finish", **bench.about(it), names=["train"], plant="no fit")) == []
+    assert differences(bench.say(), bench.after["train"]) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "error"),
+    [(["train", "evaluate"], "ConflictError"), (["cancel"], "ConflictError"), (["repair"], "")],
+)
+def test_others_work_while_one_trains(bench: Bench, names: list[str], error: str) -> None:
+    """Who trains keeps nobody waiting, and changes nothing when its round was changed meanwhile; else its model is recorded."""
+    changed, ended = bench.beside(names)
+    assert ended == error
+    if error:
+        assert changed == []
+    else:
+        bench.unbroken("train")
+        assert differences(bench.say()["rounds"], bench.after["train"]["rounds"]) == []
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 import time
-from typing import Any
+from typing import Any, get_args
 
 import harness
 import pytest
 from bench import CASES, Bench
 from shelf import differences, put_back
 
-from swath.journal import STATES
+from swath.records.batch import State
 
 pytestmark = [pytest.mark.database, pytest.mark.timeout(1200)]
 RACERS = 4
+STATES = get_args(State)  # in the order of a round's life
 
 
 def history_check(bench: Bench, before: dict[str, Any], after: dict[str, Any]) -> None:
@@ -56,13 +55,13 @@ def race(bench: Bench, case: str) -> list[str]:
 
 def check_selection(bench: Bench, case: str) -> None:
     """Batches hold what their manifests say, exactly to budget, and no pool scene is in two."""
-    manifests = [json.loads(gzip.decompress(one["manifest"])) for one in rounds_of(bench).values()]
+    manifests = [one["manifest"] for one in bench.say()["rounds"]]
     chosen = [scene["key"] for one in manifests if one["role"] == "pool" for scene in one["scenes"]]
     assert len(chosen) == len(set(chosen)), "a scene was chosen twice"
     for one in manifests:
-        assert len(one["scenes"]) == one["batch"]["budget"] == one["batch"]["size"]
+        assert len(one["scenes"]) == one["size"]["budget"] == one["size"]["size"]
     active = [
-        (row["key"], row["modality"])
+        (row["key"], row["channel"])
         for row in bench.db["swath.assignments"].find({"role": "pool", "active": True})
     ]
     assert len(active) == len(set(active)), "a scene is in two open batches"
@@ -90,6 +89,26 @@ def test_fifty_races(bench: Bench) -> None:
         ends = race(bench, case)
         assert ends.count("done") == 1, ends
         check_selection(bench, case)
+
+
+def test_processes_that_train_at_once(bench: Bench) -> None:
+    """Of four processes that train at once one records its model; the others are told, and nothing is there twice."""
+    bench.unbroken("train")
+    ends = race(bench, "train")
+    assert ends.count("done") == 1, ends
+    assert set(ends) <= {"done", "StateError", "ConflictError"}, ends
+    assert differences(bench.say(), bench.after["train"]) == []
+
+
+def test_processes_that_migrate_at_once(bench: Bench) -> None:
+    """Four processes that take up a loop of swath 0.1.0 at once bring it to where one alone would."""
+    bench.unbroken("migrate")
+    put_back(bench.db, bench.home, bench.prepared[CASES["migrate"].prepared])
+    at = time.time() + 0.6
+    racers = [bench.forks.start("race", **bench.where, what="migrate", at=at) for _ in range(RACERS)]
+    ends = [racer.wait() for racer in racers]
+    assert not any(end.error for end in ends), ends
+    assert differences(bench.say(), bench.after["migrate"]) == []
 
 
 def test_processes_that_fetch_and_repair_at_once(bench: Bench) -> None:

@@ -18,7 +18,8 @@ NOISE = np.random.default_rng(3).integers(0, 256, (24, 40, 3), np.uint8)
 
 
 def png16(path: Path, values: np.ndarray) -> None:
-    """A PNG of 16 bits per channel, grey (h, w) or RGB (h, w, 3), written by hand: Pillow writes no 16-bit colour."""
+    """A PNG of 16 bits per channel, grey (h, w) or RGB (h, w, 3), written by hand: Pillow writes no 16-bit
+    colour."""
     height, width = values.shape[:2]
     rows = values.astype(">u2").reshape(height, -1)
     raw = b"".join(b"\0" + row.tobytes() for row in rows)
@@ -45,7 +46,8 @@ def turned(path: Path, orientation: int, image: Image.Image | None = None) -> No
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK"])
 @pytest.mark.parametrize("ending", ["png", "jpeg", "tiff"])
 def test_eight_bits_are_as_pillow_has_them(tmp_path: Path, mode: str, ending: str) -> None:
-    """8-bit images of any mode have the pixels that Pillow converts to RGB, whole and shrunk by area; alpha is left out."""
+    """8-bit images of any mode have the pixels that Pillow converts to RGB, whole and shrunk by area; alpha
+    is left out."""
     path = tmp_path / f"a.{ending}"
     try:
         image = Image.fromarray(NOISE).convert(mode)
@@ -115,7 +117,8 @@ def test_thirty_two_bits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["jpeg", "png", "tiff", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation(tmp_path: Path, ending: str, orientation: int) -> None:
-    """Each of EXIF's eight orientations is applied as Pillow's own exif_transpose does; size and pixels agree."""
+    """Each of EXIF's eight orientations is applied as Pillow's own exif_transpose does; size and pixels
+    agree."""
     path = tmp_path / f"a.{ending}"
     turned(path, orientation)
     with Image.open(path) as image:
@@ -127,7 +130,8 @@ def test_orientation(tmp_path: Path, ending: str, orientation: int) -> None:
 
 
 def test_a_portrait_of_a_camera(tmp_path: Path) -> None:
-    """A camera turned by a quarter: what lies at the left of the file is on top of the image, in 8 and in 16 bits."""
+    """A camera turned by a quarter: what lies at the left of the file is on top of the image, in 8 and in 16
+    bits."""
     stored = np.zeros((64, 128, 3), np.uint8)
     stored[:, :32] = (255, 255, 255)
     turned(tmp_path / "a.jpeg", 6, Image.fromarray(stored))
@@ -167,7 +171,8 @@ READERS: list[Callable[[Path], object]] = [
 
 @pytest.mark.parametrize("read", READERS)
 def test_what_is_no_image(tmp_path: Path, read: Callable[[Path], object]) -> None:
-    """Missing files, folders, texts, cut and garbled images are FormatErrors that name the file and say why."""
+    """Missing files, folders, texts, cut and garbled images are FormatErrors that name the file and say
+    why."""
     path = tmp_path / "a.png"
     with pytest.raises(FormatError, match=r"a\.png: expected an image, but there is no such file"):
         read(path)

@@ -68,10 +68,33 @@ def test_fewer_than_three_rounds_fall_back() -> None:
     assert next_gain([32, 64, 70], [0.2, 0.3, 0.31], 70).gain == 0
 
 
+def test_rounds_without_growth_are_one_point() -> None:
+    """Rounds of one size count once, with the mean of their values: the gain is that of the curve through the sizes."""
+    grown = next_gain([20, 40, 60], [0.2, 0.4, 0.5], 80)
+    again = next_gain([20, 40, 40, 60], [0.2, 0.3, 0.5, 0.5], 80)
+    assert again.gain == pytest.approx(grown.gain)
+    assert again.reason.endswith("through 4 rounds; rounds without growth: 1")
+    two = next_gain([32, 32, 64], [0.1, 0.3, 0.3], 128)
+    assert (two.method, two.gain) == ("last gain", pytest.approx(0.1))
+    none = next_gain([32, 32, 32], [0.2, 0.3, 0.4], 64)
+    assert none.gain is None
+    assert "not enough rounds: 1 of 2" in none.reason
+
+
+def test_a_size_that_fell_is_a_point_too() -> None:
+    """The curve goes by size, whatever the order of the rounds; the forecast starts at the last size."""
+    law = [0.8 - 2.0 * n**-0.5 for n in (32, 51, 80, 67)]
+    found = next_gain([32, 51, 80, 67], law, 80)
+    assert found.gain == pytest.approx(2.0 * (67**-0.5 - 80**-0.5), rel=0.02)
+    assert next_gain([20, 10], [0.5, 0.4], 20).gain == pytest.approx(0.1)
+
+
 def test_sizes_that_cannot_be_are_refused() -> None:
-    """Sizes that do not grow, or a next size below the last, raise."""
-    for sizes, after in (([10, 10], 20), ([10, 20], 15), ([0, 5], 9)):
-        with pytest.raises(ValueError, match="strictly growing"):
+    """Sizes that are not positive, a next size below the last, or a size without a value, raise."""
+    for sizes, after in (([10, 20], 15), ([0, 5], 9)):
+        with pytest.raises(ValueError, match="positive sizes"):
             next_gain(sizes, [0.1] * len(sizes), after)
+    with pytest.raises(ValueError, match="one per value"):
+        next_gain([10], [0.1, 0.2], 20)
     with pytest.raises(ValueError, match="one low and high per value"):
         plateau([0.1], [], [0.2], 0.1, 1)

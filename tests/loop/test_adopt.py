@@ -10,10 +10,14 @@ import pytest
 import durable
 import quick_loop
 from quick_loop import Picky
+from support import samples_of
 from swath.errors import StateError
 from swath.loop import Loop
-from swath.scenes import load_dataset
-from swath.steps.adopt import AdoptResult
+from swath.records.batch import Batch
+from swath.records.results import AdoptResult
+from swath.store.scenes import load_dataset
+
+pytestmark = pytest.mark.database
 
 COUNT = 40
 SPLITS = {"test": range(6), "val": range(6, 12), "golden": range(12, 14), "pool": range(14, COUNT)}
@@ -23,6 +27,10 @@ V0, V1 = range(14, 22), range(22, 26)
 
 @pytest.fixture(scope="module", autouse=True)
 def _database(mongod: str) -> None: ...
+
+
+def batch_of(loop: Loop, name: str) -> Batch:
+    return loop.workspace.journal.batches.get(name)
 
 
 class Hand:
@@ -89,9 +97,7 @@ def seen(loop_or_name: Loop | str) -> dict[str, Any]:
     """What people see of a dataset: tags, status, labels, views by scenes."""
     dataset = load_dataset(loop_or_name if isinstance(loop_or_name, str) else loop_or_name.name)
     kept = ("tags", "annotation_status", "human_detections", "human_cuboids", "ground_truth")
-    docs = {
-        (doc["filepath"]): {name: doc.get(name) for name in kept} for doc in dataset._sample_collection.find()
-    }
+    docs = {doc["filepath"]: {name: doc.get(name) for name in kept} for doc in samples_of(dataset).find()}
     views = {name: sorted(dataset.load_saved_view(name).values("id")) for name in dataset.list_saved_views()}
     return {"docs": docs, "views": views}
 
@@ -121,7 +127,7 @@ def test_a_flawless_loop_is_taken_over(dataset_name: str) -> None:
     assert durable.differences(before, seen(dataset_name)) == []
     for name, scenes in SPLITS.items():
         assert numbers(loop.workspace.members(name)) == list(scenes)
-    assert loop.workspace.journal.round("v0")["state"] == "closed"
+    assert batch_of(loop, "v0").state == "closed"
     with pytest.raises(StateError, match="has a loop already"):
         hand.adopt()
 
@@ -143,13 +149,15 @@ def test_an_adopted_loop_goes_on(dataset_name: str) -> None:
     assert any("v0 has no failures" in note for note in batch.notes)
     loop.run(2)
     rounds = loop.status().rounds
-    assert [(one["round"], one["state"], one["annotated"]) for one in rounds] == [
+    assert [(one.round, one.state, one.annotated) for one in rounds] == [
         ("v0", "closed", 8),
         ("v1", "closed", 10),
     ]
-    assert loop.workspace.journal.round("v1")["steps"]["train"]["images"] == 18
+    trained = batch_of(loop, "v1").steps.train
+    assert trained is not None
+    assert (trained.scenes, trained.models[0].images) == (18, 18)
     right(loop)
-    assert loop.explain("0014").rounds[0]["round"] == "v0"
+    assert loop.explain("0014").rounds[0].round == "v0"
     with pytest.raises(StateError, match="v0 was not chosen by swath"):
         loop.replay("v0")
     assert loop.replay("v1").equal
@@ -187,7 +195,7 @@ def test_an_open_batch_stays_open(dataset_name: str) -> None:
     hand.label(V1[:1])
     loop, result = hand.adopt()
     assert result.problems == ("v1 is open: 3 of 4 scenes have no labels yet",)
-    assert loop.workspace.journal.round("v1")["batch"] == {
+    assert batch_of(loop, "v1").size.as_json() == {
         "budget": 4,
         "size": 4,
         "coverage": 0,
@@ -200,9 +208,9 @@ def test_an_open_batch_stays_open(dataset_name: str) -> None:
     loop.reference("human_detections")
     loop.send()
     assert loop.fetch().waiting == 0
-    assert loop.workspace.journal.round("v1")["state"] == "labeled"
-    labelled = loop.workspace.journal.assignments(round="v1", role="pool", state="labeled")
-    assert {row["annotator"] for row in labelled} == {"adopted", "simulated"}
+    assert batch_of(loop, "v1").state == "labeled"
+    labelled = loop.workspace.journal.assignments.find(round="v1", role="pool", state="labeled")
+    assert {row.annotator for row in labelled} == {"adopted", "simulated"}
     after = seen(loop)["docs"]
     path = next(path for path in kept if path.endswith(f"left/{V1[0]:04d}.png"))
     assert after[path]["human_detections"] == kept[path]["human_detections"]
@@ -358,4 +366,4 @@ def test_a_plain_dataset_is_adopted(dataset_name: str) -> None:
     assert dict(result.splits) == {"test": 3, "val": 3, "golden": 1, "pool": 13}
     assert dict(result.rounds) == {"v0": 3}
     right(loop)
-    assert loop.workspace.modalities == ("2d",)
+    assert loop.workspace.rig.modalities == ("2d",)

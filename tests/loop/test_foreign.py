@@ -16,6 +16,7 @@ from foreign_kitti import make_foreign
 from run_cli import run_cli
 from support import QUICK, remove
 from swath.loop import Loop
+from swath.steps.annotate import task_id
 
 FRAMES = 60
 SETTINGS = {**QUICK, "select": {**QUICK["select"], "first_min": 12, "min": 6}, "splits": {"golden": 0.15}}
@@ -141,20 +142,25 @@ def test_the_loop_closes_v0_in_2d_and_3d(own: Loop, folder: tuple[Path, dict[str
     result = loop.run(1)
     assert result.waits is None
     (row,) = loop.status().rounds
-    assert row["state"] == "closed"
-    chosen = {scene["key"] for scene in loop.workspace.journal.manifest("v0")["scenes"]}
-    assert row["batch"]["size"] == len(chosen) == 12
-    assert row["annotated"] == len(chosen)  # what cannot be labelled in 3D holds up nothing
-    steps = loop.workspace.journal.round("v0")["steps"]
-    assert len(steps["golden"]["axes"]) == 8
-    assert all(axis["trials"] > 0 for axis in steps["golden"]["axes"].values())
-    assert steps["fetch"]["labels"]["2d"] > 20
-    assert steps["fetch"]["labels"]["3d"] > 20
-    assert steps["train"]["images"] == 12
-    assert steps["evaluate"]["scenes"] >= 8
+    assert row.state == "closed"
+    chosen = {scene.choice.key for scene in loop.batch("v0").scenes}
+    assert row.batch.size == len(chosen) == 12
+    assert row.annotated == len(chosen)  # what cannot be labelled in 3D holds up nothing
+    steps = loop.workspace.journal.batches.get("v0").steps
+    assert steps.golden
+    assert len(steps.golden.axes) == 8
+    assert all(axis.trials > 0 for axis in steps.golden.axes.values())
+    assert steps.fetch
+    assert steps.fetch.labels["2d"] > 20
+    assert steps.fetch.labels["3d"] > 20
+    assert steps.train
+    assert steps.train.models[0].images == 12
+    assert steps.evaluate
+    assert steps.evaluate.scenes >= 8
+    assert steps.check
     # A cuboid and its box are of one object: projected with this folder's calibration, nearly all of them meet.
-    across = {rule: n for rule, n in steps["check"]["rules"].items() if rule in ("missing_2d", "missing_3d")}
-    assert sum(across.values()) < 0.25 * steps["fetch"]["labels"]["3d"]
+    across = {rule: n for rule, n in steps.check.rules.items() if rule in ("missing_2d", "missing_3d")}
+    assert sum(across.values()) < 0.25 * steps.fetch.labels["3d"]
 
 
 def test_scenes_without_an_image_are_named_and_left_out(
@@ -184,23 +190,33 @@ def labels(own: Loop, folder: tuple[Path, dict[str, Any]], tmp_path: Path) -> tu
     others = sorted(set(loop.workspace.members("pool")) - usable)
     loop.select(exclude=others)
     assert not loop.send().sent_before
-    keys = [scene["key"] for scene in loop.workspace.journal.manifest("v0")["scenes"]]
+    keys = [scene.choice.key for scene in loop.batch("v0").scenes]
     for key in [*keys, *loop.workspace.members("golden")]:
-        shutil.copy(folder[0] / "training" / "label_2" / f"{key}.txt", place / "v0" / "label_2")
+        source = folder[0] / "training" / "label_2" / f"{key}.txt"
+        (place / "v0" / "label_2" / f"{task_of(loop, key)}.txt").write_bytes(source.read_bytes())
     return loop, place / "v0", sorted(keys)
 
 
+def task_of(loop: Loop, key: str) -> str:
+    """The id under which annotators know a scene of v0."""
+    return task_id(loop.workspace.journal.loop().secret, "v0", key, 0)
+
+
 def test_files_say_what_to_label(labels: tuple[Loop, Path, list[str]]) -> None:
-    """The folder that is sent lists every scene once, golden ones among them, with media that exist and the class map."""
+    """The folder that is sent lists every task once, golden ones among them, with media that exist and the class map, and names
+    no scene."""
     loop, place, keys = labels
     rows = [line.split(",") for line in (place / "tasks.csv").read_text().splitlines()]
     listed = [row[0] for row in rows[1:]]
-    assert listed == sorted([*keys, *loop.workspace.members("golden")])
-    assert all(Path(row[rows[0].index("left")]).is_file() for row in rows[1:])
+    sent = [*keys, *loop.workspace.members("golden")]
+    assert listed == sorted(task_of(loop, key) for key in sent)
+    for row in rows[1:]:
+        assert any((place / cell).is_file() for cell in row), row
     assert (place / "classes.txt").read_text().split() == list(loop.workspace.config.classes)
     text = "".join(path.read_text() for path in place.glob("*.*"))
     assert "golden" not in text
     assert "split" not in text
+    assert not [key for key in sent if key in text]
 
 
 def test_labels_in_a_folder(
@@ -210,37 +226,36 @@ def test_labels_in_a_folder(
     skipped scene is none; files of other scenes are counted; 2D and 3D are what the folder says."""
     loop, place, keys = labels
     spoiled, empty, skipped, *rest = keys
-    path = place / "label_2" / f"{spoiled}.txt"
+    path = place / "label_2" / f"{task_of(loop, spoiled)}.txt"
     good = [line for line in path.read_text().splitlines() if not line.startswith("DontCare")]
     path.write_text("\n".join([good[0], "Car 0.00 0 nonsense", *good[1:]]) + "\n")
-    (place / "label_2" / f"{empty}.txt").write_text("")
-    (place / "label_2" / f"{skipped}.txt").unlink()
+    (place / "label_2" / f"{task_of(loop, empty)}.txt").write_text("")
+    (place / "label_2" / f"{task_of(loop, skipped)}.txt").unlink()
     with (place / "skipped.txt").open("a") as file:
-        file.write(f"{skipped}\n")
+        file.write(f"{task_of(loop, skipped)}\n")
     (place / "label_2" / "999999.txt").write_text(good[0] + "\n")
     (place / "label_2" / "notes.txt").write_text("remember the milk\n")
 
     result = loop.fetch()
     assert (result.state, result.waiting) == ("labeled", 0)
-    passed_over = set((place / "skipped.txt").read_text().split())
+    passed_over = {skipped}
     nothing = {key for key in folder[1]["frames"] if folder[1]["objects"][key] == 0} | {empty}
-    rows = loop.workspace.journal.assignments(round="v0")
+    rows = loop.workspace.journal.assignments.find(round="v0")
     kinds = kind_of(folder[1])
     unplaced = {
         kinds["missing calibration"],
         kinds["bad calibration row"],
     }  # no cuboid can be placed in these
-    unplaced &= {row["key"] for row in rows}
+    unplaced &= {row.key for row in rows}
     for row in rows:
-        key = row["key"]
-        never = key in passed_over or (key in unplaced and row["modality"] == "3d")
-        state = "skipped" if never else "reviewed_empty" if key in nothing else "labeled"
-        assert row["state"] == state, key
-    assert result.states == Counter(row["state"] for row in rows)
-    told = {(one["scene"], one["modality"]): one for one in result.rejected}
+        never = row.key in passed_over or (row.key in unplaced and row.channel == "pcd")
+        state = "skipped" if never else "reviewed_empty" if row.key in nothing else "labeled"
+        assert row.state == state, row.key
+    assert result.states == Counter(row.state for row in rows)
+    told = {(one.scene, one.modality): one for one in result.rejected}
     assert set(told) == {(spoiled, "2d"), (spoiled, "3d"), *((key, "3d") for key in unplaced)}
-    assert all(told[spoiled, one]["where"].endswith(f"{spoiled}.txt:2") for one in ("2d", "3d"))
-    assert all("no calibration" in told[key, "3d"]["reason"] for key in unplaced)
+    assert all(told[spoiled, one].where.endswith(f"{path.name}:2") for one in ("2d", "3d"))
+    assert all("no calibration" in told[key, "3d"].reason for key in unplaced)
     assert any("2 files" in note and "999999.txt" in note and "notes.txt" in note for note in result.notes)
 
     stored = durable.samples(loop)
@@ -263,15 +278,16 @@ def test_labels_in_a_folder(
     before = durable.everything(loop)
     loop.run(1)
     (row,) = loop.status().rounds
-    assert (row["state"], row["decision"]) == ("closed", "continue")
-    axes = loop.workspace.journal.round("v0")["steps"]["golden"]["axes"]
-    assert {axis: of["errors"] for axis, of in axes.items()} == dict.fromkeys(
-        axes, 0
-    )  # they are the reference's own lines
-    assert all(of["trials"] > 5 for of in axes.values())
-    train = loop.workspace.journal.round("v0")["steps"]["train"]
-    assert train["images"] == len(keys) - 1
-    assert train["negatives"] >= 1
+    assert (row.state, row.decision) == ("closed", "continue")
+    steps = loop.workspace.journal.batches.get("v0").steps
+    assert steps.golden
+    axes = steps.golden.axes
+    errors = {axis: of.errors for axis, of in axes.items()}
+    assert errors == dict.fromkeys(axes, 0)  # they are the reference's own lines
+    assert all(of.trials > 5 for of in axes.values())
+    assert steps.train
+    assert steps.train.models[0].images == len(keys) - 1
+    assert steps.train.models[0].negatives >= 1
     after = durable.samples(loop)
     for where, doc in before["samples"].items():
         if where[0] in keys:
@@ -283,7 +299,7 @@ def test_labels_in_a_folder(
 def test_files_may_come_in_parts(labels: tuple[Loop, Path, list[str]]) -> None:
     """What is there is taken in and the rest is waited for, with exit code 3; another fetch takes in the rest."""
     loop, place, keys = labels
-    late = place / "label_2" / f"{keys[0]}.txt"
+    late = place / "label_2" / f"{task_of(loop, keys[0])}.txt"
     text = late.read_text()
     late.unlink()
     code, said, errors = run_cli("fetch", "--dataset", loop.name, "--json")
@@ -292,10 +308,10 @@ def test_files_may_come_in_parts(labels: tuple[Loop, Path, list[str]]) -> None:
     result = json.loads(said)
     assert (result["state"], result["waiting"]) == ("annotating", 1)
     assert loop.status().next.step == "fetch"
-    assert loop.status().pool["selected"] == 1
+    assert loop.status().pool.selected == 1
     late.write_text(text)
     assert loop.fetch().waiting == 0
-    assert loop.status().pool["selected"] == 0
+    assert loop.status().pool.selected == 0
 
 
 def test_a_folder_that_is_not_there(labels: tuple[Loop, Path, list[str]], own: Callable[[str], Loop]) -> None:

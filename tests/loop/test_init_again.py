@@ -11,10 +11,14 @@ import pytest
 
 import durable
 import quick_loop
+from support import remove, samples_of
 from swath.errors import ConfigError
 from swath.loop import Loop
-from swath.scenes import load_dataset
+from swath.records.manifest import Question
 from swath.steps import init as module
+from swath.store.scenes import load_dataset
+
+pytestmark = pytest.mark.database
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -24,12 +28,19 @@ def _database(mongod: str) -> None: ...
 def add(loop: Loop, drives: dict[int, str]) -> None:
     """Adds scenes by hand, as a user does between two rounds: number -> drive ("" for none)."""
     made = quick_loop.dataset("t-more", quick_loop.SCENES + len(drives))
-    docs = list(made._sample_collection.find({"filepath": {"$regex": r"/00(6\d|7[01])\."}}))
+    docs = list(samples_of(made).find({"filepath": {"$regex": r"/00(6\d|7[01])\."}}))
     for doc in docs:
         doc["sequence"] = drives[int(Path(doc["filepath"]).stem)] or None
     assert len(docs) == 3 * len(drives)
-    load_dataset(loop.name)._sample_collection.insert_many(docs)
-    quick_loop.remove("t-more")
+    samples_of(loop.name).insert_many(docs)
+    remove("t-more")
+
+
+def question_of(loop: Loop, name: str) -> Question:
+    batches = loop.workspace.journal.batches
+    question = batches.manifest(batches.get(name)).question
+    assert question is not None
+    return question
 
 
 def test_new_frames_go_by_their_drive(dataset_name: str) -> None:
@@ -51,7 +62,8 @@ def test_new_frames_go_by_their_drive(dataset_name: str) -> None:
         loop,
         {60: of["test"], 61: of["test"], 62: of["val"], 63: of["golden"], 64: of["pool"], 65: "new", 66: ""},
     )
-    hashes = loop.workspace.journal.loop()["test_sha256"]
+    frozen = loop.workspace.journal.loop().membership
+    assert frozen is not None
 
     loop, result = Loop.init_fiftyone(dataset_name)
     assert (result.added, result.scenes, result.set_aside) == (7, 67, 2)
@@ -60,7 +72,10 @@ def test_new_frames_go_by_their_drive(dataset_name: str) -> None:
     assert {key: after[key] for key in sorted(set(after) - set(before))} == {
         "0060": "", "0061": "", "0062": "val", "0063": "pool", "0064": "pool", "0065": "pool", "0066": "pool",
     }  # fmt: skip
-    assert loop.workspace.journal.loop()["test_sha256"] == hashes
+    grown = loop.workspace.journal.loop().membership
+    assert grown is not None
+    assert grown.test_sha256 == frozen.test_sha256
+    assert grown.sha256 != frozen.sha256
     assert loop.repair(check=True).differences == ()
     assert loop.status().set_aside == 2
     for stored in quick_loop.tags(loop, "0060").values():
@@ -73,10 +88,11 @@ def test_new_frames_go_by_their_drive(dataset_name: str) -> None:
     embedded = loop.embed()
     assert embedded.scenes == 52 + 5
     loop.select()
-    asked = {row["key"] for row in loop.workspace.journal.assignments()}
+    asked = {row.key for row in loop.workspace.journal.assignments.find()}
     assert not {"0060", "0061"} & asked
-    assert not {"0060", "0061"} & set(loop.workspace.journal.manifest("v0")["candidates"])
-    assert {"0063", "0064", "0065", "0066"} <= set(loop.workspace.journal.manifest("v0")["candidates"])
+    candidates = set(question_of(loop, "v0").candidates)
+    assert not {"0060", "0061"} & candidates
+    assert {"0063", "0064", "0065", "0066"} <= candidates
 
     again, result = Loop.init_fiftyone(dataset_name)
     assert (result.added, result.set_aside) == (0, 0)
@@ -94,9 +110,9 @@ def test_embed_computes_only_what_is_new(dataset_name: str) -> None:
     assert first.scenes < 40
     assert loop.embed().computed == 0
     more = quick_loop.dataset("t-more", 44)
-    docs = list(more._sample_collection.find({"filepath": {"$regex": r"/004[0-3]\."}}))
-    load_dataset(dataset_name)._sample_collection.insert_many(docs)
-    quick_loop.remove("t-more")
+    docs = list(samples_of(more).find({"filepath": {"$regex": r"/004[0-3]\."}}))
+    samples_of(dataset_name).insert_many(docs)
+    remove("t-more")
     loop, result = Loop.init_fiftyone(dataset_name)
     assert result.added == 4
     assert loop.embed().computed == 4
@@ -162,8 +178,7 @@ def test_an_import_that_lost_slices_is_completed(folder: Path, dataset_name: str
     whole, ids = durable.samples(loop), groups(loop)
     lost = [("000001", "right"), ("000004", "left"), ("000004", "pcd"), ("000009", "pcd")]
     for key, slice_name in lost:
-        collection = loop.workspace.scenes.dataset._sample_collection
-        assert collection.delete_one({"scene_key": key, "group.name": slice_name}).deleted_count == 1
+        assert samples_of(loop).delete_one({"scene_key": key, "group.name": slice_name}).deleted_count == 1
     again, result = Loop.init_kitti(dataset_name, folder)
     assert result.added == 0
     assert result.slices == {"left": 12, "right": 12, "pcd": 12}
@@ -176,7 +191,7 @@ def test_an_import_that_was_killed_goes_on(
 ) -> None:
     """Killed between two inserts: the frames that are there keep their groups, the rest comes, all get their place."""
     whole = durable.samples(begin(f"{dataset_name}-whole", folder))
-    quick_loop.remove(f"{dataset_name}-whole")
+    remove(f"{dataset_name}-whole")
     monkeypatch.setattr(module, "CHUNK", 5)
     calls: list[int] = []
     real = module._sample
@@ -191,10 +206,7 @@ def test_an_import_that_was_killed_goes_on(
     with pytest.raises(KeyboardInterrupt):
         begin(dataset_name, folder)
     assert len(load_dataset(dataset_name)) == 5
-    there = {
-        doc["scene_key"]: str(doc["group"]["_id"])
-        for doc in load_dataset(dataset_name)._sample_collection.find()
-    }
+    there = {doc["scene_key"]: str(doc["group"]["_id"]) for doc in samples_of(dataset_name).find()}
     loop, result = Loop.init_kitti(dataset_name, folder, home=quick_loop.homes() / dataset_name)
     assert (result.added, result.scenes) == (7, 12)
     assert {key: groups(loop)[key] for key in there} == there

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 
 import durable
 import quick_loop
-from quick_loop import Picky, tag_by_hand, tags
-from swath.annotators.base import Modality, Task
+from quick_loop import Picky, number_of, tag_by_hand, tags
+from support import journal_of, samples_of
+from swath.annotators.base import Task
 from swath.errors import StateError, UnknownNameError
-from swath.journal import pack
+from swath.labels.channels import Channel
 from swath.loop import Loop
-from swath.scenes import load_dataset
+from swath.records.batch import Batch
+from swath.records.manifest import Manifest, Question
+from swath.store.scenes import load_dataset
+
+pytestmark = pytest.mark.database
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _database(mongod: str) -> None: ...
 
 
+def batch_of(loop: Loop, name: str) -> Batch:
+    return loop.workspace.journal.batches.get(name)
+
+
+def manifest_of(loop: Loop, name: str) -> Manifest:
+    return loop.workspace.journal.batches.manifest(batch_of(loop, name))
+
+
+def question_of(loop: Loop, name: str) -> Question:
+    question = manifest_of(loop, name).question
+    assert question is not None
+    return question
+
+
 def chosen(loop: Loop, name: str) -> list[str]:
-    return [scene["key"] for scene in loop.workspace.journal.manifest(name)["scenes"]]
+    return [scene.key for scene in manifest_of(loop, name).scenes]
+
+
+def trained_on(loop: Loop, name: str) -> int:
+    """Images that the model of a round learned from."""
+    trained = batch_of(loop, name).steps.train
+    assert trained is not None
+    return trained.models[0].images
 
 
 def whole(loop: Loop) -> None:
@@ -75,19 +97,22 @@ def test_tags_changed_by_hand(dataset_name: str) -> None:
 
 
 def test_status_views_and_info_changed_by_hand(dataset_name: str) -> None:
-    """Status on one slice, a view that lost scenes, one redefined, one deleted, one too many, info: named, put right."""
+    """Status on one slice, a view that lost scenes, one redefined by tag, one by other means (those of 0.1.0 too: they crash the
+    App), one deleted, one too many, info: named, put right."""
     loop = quick_loop.at("closed", dataset_name)
     before = durable.samples(loop), durable.shown(loop)
     key = chosen(loop, "v0")[0]
     dataset = load_dataset(loop.name)
-    dataset._sample_collection.update_one(
+    samples_of(dataset).update_one(
         {"scene_key": key, "group.name": "pcd"}, {"$set": {"annotation_status": "unlabeled"}}
     )
     ids = [str(one) for one in loop.workspace.scenes.table.ids]
-    dataset.save_view("val_set", dataset.select_groups(ids[:3]), overwrite=True)
-    dataset.save_view("pool", dataset.match_tags("split:pool"), overwrite=True)
+    pool = [str(one) for one in loop.workspace.scenes.ids(loop.workspace.members("pool"))]
+    dataset.save_view("val_set", dataset.select_by("group.id", ids[:3]), overwrite=True)
+    dataset.save_view("pool", dataset.match_tags("split:test"), overwrite=True)
+    dataset.save_view("test_set", dataset.select_groups(pool), overwrite=True)
     dataset.save_view("batch_v3", dataset.select_groups(ids[:1]))
-    dataset.save_view("mine", dataset.select_groups(ids[:1]))
+    dataset.save_view("mine", dataset.select_by("group.id", ids[:1]))
     dataset.delete_saved_view("golden_qa")
     dataset.info["golden_qa_history"] = []
     dataset.info["mine"] = 1
@@ -96,12 +121,19 @@ def test_status_views_and_info_changed_by_hand(dataset_name: str) -> None:
     found = {(d.scene, d.slice, d.what): d.found for d in loop.repair(check=True).differences}
     assert set(found) == {
         (key, "pcd", "annotation_status"),
-        *((f"view {name}", "", "members") for name in ("val_set", "pool", "golden_qa", "batch_v3")),
+        *(
+            (f"view {name}", "", "members")
+            for name in ("val_set", "pool", "test_set", "golden_qa", "batch_v3")
+        ),
         ("info golden_qa_history", "", "value"),
     }
     assert found[key, "pcd", "annotation_status"] == "unlabeled"
-    assert "missing" in found["view golden_qa", "", "members"]
+    assert found["view golden_qa", "", "members"] == "missing, or not a selection of scenes"
+    assert found["view test_set", "", "members"] == "missing, or not a selection of scenes"
     assert found["view val_set", "", "members"].startswith("without ")
+    assert found["view pool", "", "members"].startswith("without ")
+    assert ", with " in found["view pool", "", "members"]
+    assert found["view batch_v3", "", "members"] == "there"
     loop.repair()
     whole(loop)
     after = durable.shown(loop)
@@ -122,8 +154,8 @@ def test_a_scene_moved_by_hand_from_test_to_the_pool(dataset_name: str) -> None:
     loop.run(1)
     doc = durable.samples(loop)[moved, "left"]
     assert not any(doc.get(field) for field in ("embeddings", "zcore", "human_detections", "predictions"))
-    assert moved not in {row["key"] for row in loop.workspace.journal.assignments()}
-    assert moved not in loop.workspace.journal.manifest("v0")["candidates"]
+    assert moved not in {row.key for row in loop.workspace.journal.assignments.find()}
+    assert moved not in question_of(loop, "v0").candidates
     assert loop.explain(moved).split == "test"
     loop.repair()
     assert all(stored == ["split:test"] for stored in tags(loop, moved).values())
@@ -132,7 +164,7 @@ def test_a_scene_moved_by_hand_from_test_to_the_pool(dataset_name: str) -> None:
 def test_labels_edited_by_hand_are_named(dataset_name: str) -> None:
     """A box moved, a class changed, a cuboid deleted: the scenes are named; labels are people's, repair leaves them."""
     loop = quick_loop.at("closed", dataset_name)
-    collection = loop.workspace.scenes.dataset._sample_collection
+    collection = samples_of(loop)
     full = [key for key in chosen(loop, "v0") if int(key) % 9 != 8]
     moved, renamed, emptied = full[:3]
     careful = next(key for key in loop.workspace.members("val") if int(key) % 9 != 8)
@@ -156,7 +188,7 @@ def test_scenes_deleted_by_hand_hold_up_nothing(dataset_name: str) -> None:
     open_keys = chosen(loop, "v0")
     gone = [open_keys[0], next(key for key in loop.workspace.members("pool") if key not in open_keys)]
     gone += [loop.workspace.members(split)[0] for split in ("val", "golden", "test")]
-    loop.workspace.scenes.dataset._sample_collection.delete_many({"scene_key": {"$in": gone}})
+    samples_of(loop).delete_many({"scene_key": {"$in": gone}})
     loop = Loop.open(dataset_name)
     assert loop.repair(check=True).gone == tuple(sorted(gone))
     loop.repair()
@@ -165,20 +197,47 @@ def test_scenes_deleted_by_hand_hold_up_nothing(dataset_name: str) -> None:
     loop.embed()
     loop.run(1)
     late = chosen(loop, "v0")[1]
-    loop.workspace.scenes.dataset._sample_collection.delete_many({"scene_key": late})
+    samples_of(loop).delete_many({"scene_key": late})
     loop = Loop.open(dataset_name)
     assert not {*gone, late} & {one.key for one in loop.select().scenes}
     result = loop.run(2)
     assert result.closed == 2
-    assert any(late in note for step, one in result.done if step == "train" for note in one.notes)
+    told = f"1 labelled scenes were deleted from the dataset: {late}"
+    assert [one.notes for step, one in result.done if step == "train"] == [(told,)]
     assert loop.status().scenes == quick_loop.SCENES - 6
+
+
+def test_a_slice_added_by_hand_is_put_right(dataset_name: str) -> None:
+    """An image that a scene did not have: its tags and status are named as missing; repair gives it the scene's key, and them."""
+    import fiftyone as fo
+
+    loop = quick_loop.at("sent", dataset_name)
+    key = chosen(loop, "v0")[0]
+    samples_of(loop).delete_one({"scene_key": key, "group.name": "right"})
+    before = tags(loop, key)["left"]
+    group = fo.Group(id=loop.workspace.scenes.ids([key])[0])
+    sample = fo.Sample(filepath=str(quick_loop.media() / f"right/{key}.png"), group=group.element("right"))
+    load_dataset(dataset_name).add_sample(sample)
+    loop = Loop.open(dataset_name)
+    found = loop.repair(check=True)
+    assert {(d.scene, d.slice, d.what) for d in found.differences} == {
+        (key, "right", "tags"),
+        (key, "right", "annotation_status"),
+    }
+    assert (found.strangers, found.gone) == ((), ())
+    assert loop.status().scenes == quick_loop.SCENES
+    loop.repair()
+    whole(loop)
+    assert tags(loop, key)["right"] == before
+    loop.run(1)
+    whole(loop)
 
 
 def test_a_slice_deleted_by_hand_is_no_difference(dataset_name: str) -> None:
     """One image fewer: the scene stays one, its other slices carry the tags."""
     loop = quick_loop.at("sent", dataset_name)
     key = chosen(loop, "v0")[0]
-    loop.workspace.scenes.dataset._sample_collection.delete_one({"scene_key": key, "group.name": "right"})
+    samples_of(loop).delete_one({"scene_key": key, "group.name": "right"})
     loop = Loop.open(dataset_name)
     whole(loop)
     loop.run(1)
@@ -193,7 +252,7 @@ def test_a_slice_deleted_by_hand_is_no_difference(dataset_name: str) -> None:
 def test_cancel_gives_scenes_back_and_keeps_labels(state: str, dataset_name: str) -> None:
     """In every state before training: scenes without labels return, labels stay, the reason is on record, v1 may choose."""
     loop = quick_loop.at("ready", dataset_name)
-    loop.annotator = Picky(lambda task, modality: int(task.key) % 2 == 0)
+    loop.annotator = Picky(lambda task, channel: number_of(task) % 2 == 0)
     loop.select()
     batch = chosen(loop, "v0")
     even = sorted(key for key in batch if int(key) % 2 == 0)
@@ -207,19 +266,25 @@ def test_cancel_gives_scenes_back_and_keeps_labels(state: str, dataset_name: str
         loop.annotator = Picky()
         loop.fetch()
         even, odd = sorted(batch), []
-        assert loop.workspace.journal.round("v0")["state"] == "labeled"
+        assert batch_of(loop, "v0").state == "labeled"
     if state == "checked":
         loop.check()
         loop.golden()
     if state == "committed":
         even, odd = [], sorted(batch)
-    assert loop.workspace.journal.round("v0")["state"] == state
+    assert batch_of(loop, "v0").state == state
     labels = {key: durable.samples(loop)[key, "left"].get("human_detections") for key in batch}
 
     result = loop.cancel("v0", "the lens was dirty")
     assert (result.state, result.returned, result.kept) == ("cancelled", len(odd), len(even))
-    record = loop.workspace.journal.round("v0")["steps"]["cancel"]
-    assert (record["reason"], record["was"]) == ("the lens was dirty", state)
+    record = batch_of(loop, "v0").steps.cancel
+    assert record is not None
+    assert record.as_json() == {
+        "reason": "the lens was dirty",
+        "was": state,
+        "returned": len(odd),
+        "kept": len(even),
+    }
     whole(loop)
     assert not any(
         "batch:v0" in stored or "to_annotate" in stored
@@ -236,24 +301,23 @@ def test_cancel_gives_scenes_back_and_keeps_labels(state: str, dataset_name: str
     }
     after = loop.select()
     assert after.round == "v1"
-    manifest = loop.workspace.journal.manifest("v1")
-    assert set(odd) <= set(manifest["candidates"])
-    assert not set(even) & set(manifest["candidates"])
-    assert manifest["answers"] is None  # nothing was evaluated: coverage alone
+    question = question_of(loop, "v1")
+    assert set(odd) <= set(question.candidates)
+    assert not set(even) & set(question.candidates)
+    assert question.answers is None  # nothing was evaluated: coverage alone
     whole(loop)
 
 
 def test_a_cancelled_loop_goes_on(dataset_name: str) -> None:
     """After a cancelled batch the next one is labelled, and its model is trained on the kept labels too."""
     loop = quick_loop.at("sent", dataset_name)
-    loop.annotator = Picky(lambda task, modality: int(task.key) % 2 == 0)
+    loop.annotator = Picky(lambda task, channel: number_of(task) % 2 == 0)
     loop.fetch()
     kept = loop.cancel("v0", "again").kept
     loop.annotator = Picky()
     result = loop.run(1)
     assert result.closed == 1
-    trained = loop.workspace.journal.round("v1")["steps"]["train"]["images"]
-    assert trained == kept + len(chosen(loop, "v1"))
+    assert trained_on(loop, "v1") == kept + len(chosen(loop, "v1"))
     whole(loop)
     assert loop.replay("v1").equal
 
@@ -282,10 +346,12 @@ def test_cancel_refuses(dataset_name: str) -> None:
 
 def partly(loop: Loop) -> tuple[list[str], list[str], list[str]]:
     """Fetches v0 with an annotator who does half, and of a quarter only 2D; the keys: done, 2D only, nothing."""
-    of: Callable[[str], int] = lambda key: int(key) % 4  # noqa: E731
 
-    def wants(task: Task, modality: Modality) -> bool:
-        return of(task.key) in (0, 1) or (of(task.key) == 2 and modality == "2d")
+    def of(key: str) -> int:
+        return int(key) % 4
+
+    def wants(task: Task, channel: Channel) -> bool:
+        return number_of(task) % 4 in (0, 1) or (number_of(task) % 4 == 2 and channel.modality == "2d")
 
     loop.annotator = Picky(wants)
     assert loop.fetch().waiting > 0
@@ -305,7 +371,9 @@ def test_close_returns_what_is_missing_and_the_loop_goes_on(dataset_name: str) -
     done, flat, nothing = partly(loop)
     result = loop.close_round("v0", "deadline")
     assert (result.state, result.returned, result.kept) == ("labeled", len(flat) + len(nothing), len(done))
-    assert loop.workspace.journal.round("v0")["steps"]["close"]["reason"] == "deadline"
+    record = batch_of(loop, "v0").steps.close
+    assert record is not None
+    assert (record.reason, record.returned, record.kept) == ("deadline", result.returned, result.kept)
     whole(loop)
     view = load_dataset(dataset_name).load_saved_view("batch_v0")
     tagged = sorted(key for key in chosen(loop, "v0") if "batch:v0" in tags(loop, key)["left"])
@@ -319,20 +387,19 @@ def test_close_returns_what_is_missing_and_the_loop_goes_on(dataset_name: str) -
 
     loop.annotator = Picky()
     assert loop.run(1).closed == 1
-    v0 = loop.workspace.journal.round("v0")["steps"]
-    assert v0["train"]["images"] == len(done) + len(flat)
+    assert trained_on(loop, "v0") == len(done) + len(flat)
     whole(loop)
     asked: dict[str, set[str]] = {}
     while flat_left := [key for key in flat if key not in asked]:
         name = loop.select(anyway=True).round
-        for row in loop.workspace.journal.assignments(round=name, role="pool"):
-            asked.setdefault(row["key"], set()).add(row["modality"])
+        for row in loop.workspace.journal.assignments.find(round=name, role="pool"):
+            asked.setdefault(row.key, set()).add(row.channel)
         before = {key: durable.samples(loop)[key, "left"]["human_detections"] for key in flat_left}
         loop.run(int(name[1:]) + 1)
         after = durable.samples(loop)
         assert {key: after[key, "left"]["human_detections"] for key in flat_left} == before
-    assert all(asked[key] == {"3d"} for key in flat)
-    assert all(asked[key] == {"2d", "3d"} for key in nothing if key in asked)
+    assert all(asked[key] == {"pcd"} for key in flat)
+    assert all(asked[key] == {"left", "pcd"} for key in nothing if key in asked)
     for key in flat:
         assert loop.workspace.states()[key].status == "annotated"
     whole(loop)
@@ -353,18 +420,17 @@ def test_close_refuses(dataset_name: str) -> None:
 # ---------------------------------------------------------------------- replay
 
 
-def replant(loop: Loop, name: str, change: Callable[[dict[str, Any]], None]) -> None:
-    """Rewrites a manifest as another time or code would have written it, its hash included."""
-    manifest = loop.workspace.journal.manifest(name)
-    change(manifest)
-    packed = pack(manifest)
-    sha = hashlib.sha256(packed).hexdigest()
-    query = {"dataset": loop.workspace.journal.dataset_id, "round": name}
-    loop.workspace.journal._rounds.update_one(query, {"$set": {"manifest": packed, "manifest_sha256": sha}})
+def replant(loop: Loop, name: str, manifest: Manifest) -> None:
+    """Rewrites the manifest of a round as another time or code would have written it, its hash included."""
+    journal = loop.workspace.journal
+    planted = journal.blobs.put(manifest.document()).document()
+    query = {"dataset": journal.dataset_id, "round": name}
+    assert journal_of(loop, "rounds").update_one(query, {"$set": {"manifest": planted}}).matched_count
 
 
 def test_replay_names_what_differs(dataset_name: str) -> None:
-    """One vector of a candidate, of a failure, another version, other settings: each is named, and which scenes changed."""
+    """Another version, another choice, one vector of a candidate, of a failure: each is named. Settings that changed since are
+    no difference: it is asked again with those of then."""
     loop = quick_loop.at("closed", dataset_name)
     loop.select()
     for name in ("v0", "v1"):
@@ -375,23 +441,33 @@ def test_replay_names_what_differs(dataset_name: str) -> None:
     assert other.workspace.config.seed == 9
     assert other.replay("v1").equal  # asked again with the settings of then
 
-    manifest = loop.workspace.journal.manifest("v1")
-    replant(loop, "v1", lambda one: one["versions"].update(swath="0.0.1"))
-    assert loop.replay("v1").differs == (f"code: swath {manifest['versions']['swath']} now, 0.0.1 then",)
-    replant(loop, "v1", lambda one: one.update(manifest))
-    replant(loop, "v1", lambda one: one.update(config_hash="f" * 16))
-    assert loop.replay("v1").differs == (f"config: hash {manifest['config_hash']} now, {'f' * 16} then",)
-    replant(loop, "v1", lambda one: one.update(manifest))
+    manifest, question = manifest_of(loop, "v1"), question_of(loop, "v1")
+    older = question.with_(versions={**question.versions, "swath": "0.0.1"})
+    for planted, differs in (
+        # What an older version chose likewise is equal: who chose it is part of the question, and stays.
+        (manifest.with_(question=older), ()),
+        (manifest.with_(question=question.with_(config_hash="f" * 16)), ()),
+        (
+            manifest.with_(question=older, notes=("of another time",)),
+            (f"code: swath {question.versions['swath']} now, 0.0.1 then", "notes: not the same"),
+        ),
+        (manifest.with_(size=manifest.size.with_(targeted=8)), ("size: not the same",)),
+    ):
+        replant(loop, "v1", planted)
+        result = Loop.open(dataset_name).replay("v1")
+        assert (result.equal, result.differs) == (not differs, differs)
+    replant(loop, "v1", manifest)
     assert loop.replay("v1").equal
 
-    failure = manifest["failures"][0]["key"]
+    failure = question.failures[0].key
     for key, whose in ((failure, "failures"), (chosen(loop, "v1")[0], "candidates")):
         old = loop.workspace.scenes.vectors([key], "embeddings")
         with loop.workspace.writer("test") as writer:
             loop.workspace.scenes.write_vectors("embeddings", [key], -old, ["hand"], writer)
         result = loop.replay("v1")
         assert not result.equal
-        assert any(line.startswith("embeddings:") and whose in line for line in result.differs)
+        said = f"embeddings: the vectors of the {whose} are not the ones it was chosen with"
+        assert [line for line in result.differs if line.startswith("embeddings:")] == [said]
         with loop.workspace.writer("test") as writer:
             loop.workspace.scenes.write_vectors("embeddings", [key], old, ["field:given"], writer)
         assert loop.replay("v1").equal

@@ -14,6 +14,8 @@ from run_cli import run_cli
 from support import QUICK, remove
 from swath.loop import Loop
 
+pytestmark = pytest.mark.database
+
 CLASSES = ("crate", "person, seated", "fork lift")
 SETTINGS: dict[str, Any] = {
     "classes": list(CLASSES),
@@ -67,14 +69,18 @@ def test_a_plain_dataset_goes_round_in_2d(plain: Loop) -> None:
     assert dict(status.slices) == {"image": SCENES}
     assert dict(status.splits) == {"test": 9, "val": 9, "golden": 3, "pool": 39}
     v0, v1 = status.rounds
-    assert (v0["state"], v0["annotated"], v0["decision"]) == ("closed", 10, "continue")
-    assert dict(v1["batch"]) == {"budget": 6, "size": 6, "coverage": 2, "targeted": 4}
-    steps = plain.workspace.journal.round("v0")["steps"]
-    assert set(steps["golden"]["axes"]) == {f"2d {axis}" for axis in ("miss", "extra", "swap", "shift")}
-    assert set(steps["fetch"]["labels"]) == {"2d"}
-    assert steps["train"]["classes"] == list(CLASSES)
-    assert set(steps["train"]["objects"]) <= set(CLASSES)
-    assert {row["modality"] for row in plain.workspace.journal.assignments()} == {"2d"}
+    assert (v0.state, v0.annotated, v0.decision) == ("closed", 10, "continue")
+    assert v1.batch.as_json() == {"budget": 6, "size": 6, "coverage": 2, "targeted": 4}
+    steps = plain.workspace.journal.batches.get("v0").steps
+    assert steps.golden
+    assert set(steps.golden.axes) == {f"2d {axis}" for axis in ("miss", "extra", "swap", "shift")}
+    assert steps.fetch
+    assert set(steps.fetch.labels) == {"2d"}
+    assert steps.train
+    (model,) = steps.train.models
+    assert (model.modality, model.classes) == ("2d", CLASSES)
+    assert set(model.objects) <= set(CLASSES)
+    assert {row.channel for row in plain.workspace.journal.assignments.find()} == {"image"}
 
 
 def test_views_and_tags_of_a_plain_dataset(plain: Loop) -> None:
@@ -115,8 +121,8 @@ def test_classes_on_the_command_line(mongod: str, media: Path, dataset_name: str
     assert loop.workspace.config.classes == ("fork lift", "crate")
     loop.split()
     result = loop.reference("ground_truth")
-    assert {one["scene"] for one in result.rejected}
-    assert all("person" in one["reason"] for one in result.rejected)
+    assert {one.scene for one in result.rejected}
+    assert all("person" in one.reason for one in result.rejected)
     for doc in durable.samples(loop).values():
         for one in (doc.get("human_detections") or {}).get("detections", ()):
             assert one["label"] in ("fork lift", "crate")
@@ -128,11 +134,11 @@ def test_scenes_that_lack_slices_stay_scenes(lacking: Loop) -> None:
     assert status.scenes == SCENES
     assert dict(status.slices) == {"left": SCENES - 1, "right": SCENES - 2, "pcd": SCENES - 3}
     assert sum(status.splits.values()) == SCENES
-    assert status.rounds[0]["state"] == "closed"
-    assert status.rounds[0]["annotated"] == status.rounds[0]["batch"]["size"] == 10
+    assert status.rounds[0].state == "closed"
+    assert status.rounds[0].annotated == status.rounds[0].batch.size == 10
     asked: dict[str, set[str]] = {}
-    for row in lacking.workspace.journal.assignments():
-        asked.setdefault(row["key"], set()).add(row["modality"])
+    for row in lacking.workspace.journal.assignments.find():
+        asked.setdefault(row.key, set()).add({"left": "2d", "pcd": "3d"}[row.channel])
     no_cloud = {f"{number:04d}" for number, name in LACKING if name == "pcd"}
     for key, modalities in asked.items():
         assert modalities == ({"2d"} if key in no_cloud else {"3d"} if key == "0003" else {"2d", "3d"})

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 import quick_loop
-from quick_loop import Picky
+from quick_loop import Picky, number_of
+from support import journal_of, samples_of
 from swath.errors import FrozenSplitError, StateError, UnknownNameError, WaitingError
 from swath.loop import Loop
+
+pytestmark = pytest.mark.database
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,11 +22,10 @@ def _database(mongod: str) -> None: ...
 
 def contents(loop: Loop) -> dict[str, list[Any]]:
     """Every document of every collection of the database that belongs to the dataset, and all of the small ones."""
-    database = loop.workspace.journal._loops.database
-    samples = loop.workspace.scenes.dataset._sample_collection_name
-    out = {}
+    samples = samples_of(loop)
+    database, out = samples.database, {}
     for name in sorted(database.list_collection_names()):
-        if not name.startswith("samples.") or name.startswith(samples):
+        if not name.startswith("samples.") or name.startswith(samples.name):
             out[name] = sorted(database[name].find({}), key=lambda doc: str(doc["_id"]))
     return out
 
@@ -33,7 +35,7 @@ def set_vectors(loop: Loop, keys: list[str], value: Any) -> None:
     from fiftyone.core.utils import serialize_numpy_array
 
     raw = None if value is None else serialize_numpy_array(np.asarray(value, np.float32))
-    done = loop.workspace.scenes.dataset._sample_collection.update_many(
+    done = samples_of(loop).update_many(
         {"scene_key": {"$in": keys}, "group.name": "left"}, {"$set": {"embeddings": raw}}
     )
     assert done.matched_count == len(keys)
@@ -50,7 +52,7 @@ def test_a_dry_run_writes_nothing_and_is_what_comes(point: str, dataset_name: st
     real = loop.select()
     assert dry.dry_run
     assert not real.dry_run
-    assert {**vars(dry), "dry_run": False} == vars(real)
+    assert dry.with_(dry_run=False) == real
     assert contents(loop) != before
     assert len(real.scenes) == real.size == real.budget > 0
     assert (real.targeted > 0) == (point == "closed")
@@ -86,6 +88,11 @@ def test_unknown_and_protected_scenes_cannot_be_excluded(dataset_name: str) -> N
     assert contents(loop)["swath.assignments"] == before["swath.assignments"]
 
 
+def failures_of(loop: Loop) -> list[str]:
+    batches = loop.workspace.journal.batches
+    return [failure.key for failure in batches.failures(batches.get("v0"))]
+
+
 def test_scenes_without_vectors_are_named(dataset_name: str) -> None:
     """Missing, zero, NaN: never scored, never chosen, named with the reason; none at all is an error."""
     loop = quick_loop.at("ready", dataset_name)
@@ -104,38 +111,40 @@ def test_scenes_without_vectors_are_named(dataset_name: str) -> None:
 def test_skipped_scenes_are_not_chosen_again(dataset_name: str) -> None:
     """What annotators skipped stays out of the next batches, and the reason names them and the round."""
     loop = quick_loop.at("sent", dataset_name)
-    skipped = sorted(scene["key"] for scene in loop.workspace.journal.manifest("v0")["scenes"])[:4]
-    loop.annotator = Picky(lambda task, _: task.key not in skipped, "skipped")
+    skipped = sorted(scene.choice.key for scene in loop.batch("v0").scenes)[:4]
+    loop.annotator = Picky(lambda task, _: f"{number_of(task):04d}" not in skipped, "skipped")
     assert loop.fetch().waiting == 0
     loop.run(1)
     result = loop.select()
     assert dict(result.excluded) == dict.fromkeys(skipped, "skipped by simulated in v0")
     assert not set(skipped) & {choice.key for choice in result.scenes}
     told = loop.explain(skipped[0])
-    assert {answer["state"] for answer in told.rounds[0]["answers"]} == {"skipped"}
+    assert {answer.state for answer in told.rounds[0].answers} == {"skipped"}
 
 
 def test_explain_says_why_a_scene_was_chosen(dataset_name: str) -> None:
     """Stream, rank, score and reason of every chosen scene, and for targeted ones the failure that it answers."""
     loop = quick_loop.at("closed", dataset_name)
     batch = loop.select()
-    failures = loop.workspace.journal.round("v0")["steps"]["evaluate"]["failures"]
+    failures = failures_of(loop)
     for choice in batch.scenes:
         told = loop.explain(choice.key)
         assert told.split == "pool"
         assert told.status == "selected"
         (of_round,) = told.rounds
-        assert (of_round["round"], of_round["stream"], of_round["rank"]) == ("v1", choice.stream, choice.rank)
-        assert (of_round["score"], of_round["reason"]) == (choice.score, choice.reason)
-        assert {(one["modality"], one["state"]) for one in of_round["answers"]} == {
-            ("2d", "unreviewed"),
-            ("3d", "unreviewed"),
+        why = of_round.chosen
+        assert why is not None
+        assert (of_round.round, why.stream, why.rank) == ("v1", choice.stream, choice.rank)
+        assert (why.score, why.reason) == (choice.score, choice.reason)
+        assert {(one.channel, one.state) for one in of_round.answers} == {
+            ("left", "unreviewed"),
+            ("pcd", "unreviewed"),
         }
-        assert of_round.get("failure") == choice.failure
+        assert why.failure == choice.failure
         if choice.stream == "targeted":
-            assert choice.failure in {failure["key"] for failure in failures}
+            assert choice.failure in failures
             assert f"like {choice.failure}, a failure of v0" in choice.reason
-            assert loop.explain(str(choice.failure)).failures[0]["round"] == "v0"
+            assert loop.explain(str(choice.failure)).failures[0].round == "v0"
     assert {choice.stream for choice in batch.scenes} == {"coverage", "targeted"}
     row = loop.workspace.scenes.table.rows([batch.scenes[0].key])[0]
     assert loop.explain(str(loop.workspace.scenes.table.ids[row])).scene == batch.scenes[0].key
@@ -158,9 +167,9 @@ def test_other_ways_to_cover(method: str, dataset_name: str) -> None:
 def test_without_failures_all_goes_to_coverage(dataset_name: str) -> None:
     """A model without an error on val: nothing to answer, the whole budget covers, and a note says so."""
     loop = quick_loop.at("closed", dataset_name)
-    journal = loop.workspace.journal
-    journal._rounds.update_one(
-        {"dataset": journal.dataset_id, "round": "v0"}, {"$set": {"steps.evaluate.failures": []}}
+    journal_of(loop, "rounds").update_one(
+        {"dataset": loop.workspace.journal.dataset_id, "round": "v0"},
+        {"$set": {"steps.evaluate.failing": 0, "steps.evaluate.worst": []}},
     )
     result = loop.select(dry_run=True)
     assert (result.size, result.coverage, result.targeted) == (10, 10, 0)
@@ -170,7 +179,7 @@ def test_without_failures_all_goes_to_coverage(dataset_name: str) -> None:
 def test_failures_without_vectors_are_named(dataset_name: str) -> None:
     """A failure that cannot be compared is left out with a note; the others are answered."""
     loop = quick_loop.at("closed", dataset_name)
-    failures = [one["key"] for one in loop.workspace.journal.round("v0")["steps"]["evaluate"]["failures"]]
+    failures = failures_of(loop)
     assert len(failures) >= 2
     set_vectors(loop, failures[:1], None)
     result = loop.select(dry_run=True)
@@ -187,7 +196,7 @@ def test_one_batch_at_a_time(dataset_name: str) -> None:
     with pytest.raises(WaitingError, match="v0 is annotating: finish or cancel it"):
         loop.select()
     loop.run(3)
-    chosen = [len(loop.workspace.journal.manifest(f"v{i}")["scenes"]) for i in range(3)]
+    chosen = [len(loop.batch(f"v{i}").scenes) for i in range(3)]
     pool = len(loop.workspace.members("pool"))
     assert chosen == [20, 10, 10]
     assert pool == 41

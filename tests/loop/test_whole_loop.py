@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 import durable
 from support import QUICK, remove
-from swath.annotators.base import Answer, Boxes, Work
+from swath.annotators.base import Answer, Fetched, Receipt, Work
 from swath.cli import main
 from swath.errors import FrozenSplitError, IntegrityError, StateError, SwathError, WaitingError
-from swath.journal import pack
-from swath.loop import STEPS, Loop
-from swath.steps.train import training_set
+from swath.labels.shapes import Boxes
+from swath.life import STEPS
+from swath.loop import Loop
+from swath.records.batch import Steps
 
 SETTINGS = {**QUICK, "annotate": {"annotator": "simulated"}, "splits": {"golden": 0.1}}
 NEEDS = {"send": "sent", "fetch": "fetched", "evaluate": "evaluated"}  # points of v0 to go on from
@@ -95,7 +95,7 @@ class Walk:
             self.whys.append(plan.why)
             before = durable.everything(Loop.open(name))
             with suppress(StateError, WaitingError):
-                getattr(Loop.open(name), plan.step)()
+                Loop.open(name).step(plan.step)
             after = durable.everything(Loop.open(name))
             self.changed += [f"{plan.step}: {one}" for one in durable.differences(before, after)]
             closed = sum(batch["state"] == "closed" for batch in after["journal"]["rounds"][1:])
@@ -123,9 +123,13 @@ def at(walk: Walk, dataset_name: str) -> Callable[[str], Loop]:
     return copy
 
 
-def steps_of(loop: Loop, name: str) -> dict[str, Any]:
-    steps: dict[str, Any] = loop.workspace.journal.round(name)["steps"]
-    return steps
+def steps_of(loop: Loop, name: str) -> Steps:
+    return loop.workspace.journal.batches.get(name).steps
+
+
+def failures_of(loop: Loop, name: str) -> list[str]:
+    batches = loop.workspace.journal.batches
+    return [failure.key for failure in batches.failures(batches.get(name))]
 
 
 # ---------------------------------------------------------------------- the same, however it is run
@@ -140,7 +144,9 @@ def test_a_run_in_pieces_is_the_run_in_one_go(unbroken: Loop, walk: Walk) -> Non
     for (_, slice_name), doc in one["samples"].items():  # what was compared is there
         if "batch:v1" in doc["tags"] and slice_name == "left":
             assert doc["human_detections"]["detections"] is not None
-    assert unbroken.workspace.journal.round("v0")["steps"]["train"]["sha256"]
+    trained = steps_of(unbroken, "v0").train
+    assert trained is not None
+    assert trained.models[0].sha256
 
 
 def test_each_step_twice_changes_nothing(walk: Walk) -> None:
@@ -149,9 +155,27 @@ def test_each_step_twice_changes_nothing(walk: Walk) -> None:
 
 
 def test_every_step_says_why(walk: Walk) -> None:
-    """Each of the 19 steps of two rounds came with a reason, and no two rounds are confused in it."""
-    assert len(walk.whys) == 3 + 2 * 8
-    assert all(len(why) > 20 for why in walk.whys)
+    """Each of the 19 steps of two rounds comes with its reason, the round's name, and how many scenes it is about."""
+    golden = len(Loop.open(walk.name).workspace.members("golden"))
+    expected = [
+        "the scenes are not split into test, val, golden and pool yet",
+        "pool, val and golden have no embeddings yet",
+        "val and golden have no reference labels yet",
+    ]
+    for name, size, before in (("v0", 20, None), ("v1", 10, "v0 is closed (no criterion says stop)")):
+        record = steps_of(Loop.open(walk.name), name).golden
+        assert record is not None
+        expected += [
+            before or "nothing is chosen yet: v0, for coverage",
+            f"{size} scenes of {name} wait to be sent to annotators",
+            f"{size + golden} scenes of {name} wait for labels",
+            f"the labels of {name} came and are not checked yet",
+            f"the blind labels of {name} are not compared with the reference yet",
+            f"{name} is labelled and checked; golden check: {record.verdict}",
+            f"the model of {name} was not evaluated yet",
+            f"{name} is evaluated: go on, or stop?",
+        ]
+    assert walk.whys == expected
 
 
 def test_replay_chooses_the_same_batch(unbroken: Loop) -> None:
@@ -172,16 +196,16 @@ def test_budget_and_quota(unbroken: Loop) -> None:
     """v0 fills its budget with coverage, v1 with 3 of 10 for coverage and 7 near failures of v0, ranked."""
     rounds = unbroken.status().rounds
     left = unbroken.status().splits["pool"]
-    assert dict(rounds[0]["batch"]) == {"budget": 20, "size": 20, "coverage": 20, "targeted": 0}
+    assert rounds[0].batch.as_json() == {"budget": 20, "size": 20, "coverage": 20, "targeted": 0}
     assert left - 20 >= 10
-    assert dict(rounds[1]["batch"]) == {"budget": 10, "size": 10, "coverage": 3, "targeted": 7}
-    manifest = unbroken.workspace.journal.manifest("v1")
-    failures = [failure["key"] for failure in steps_of(unbroken, "v0")["evaluate"]["failures"]]
+    assert rounds[1].batch.as_json() == {"budget": 10, "size": 10, "coverage": 3, "targeted": 7}
+    batches = unbroken.workspace.journal.batches
+    manifest, failures = batches.manifest(batches.get("v1")), failures_of(unbroken, "v0")
     for stream, size in (("coverage", 3), ("targeted", 7)):
-        chosen = [scene for scene in manifest["scenes"] if scene["stream"] == stream]
-        assert [scene["rank"] for scene in chosen] == list(range(1, size + 1))
-        assert all(scene["reason"] for scene in chosen)
-        assert all((scene.get("failure") in failures) == (stream == "targeted") for scene in chosen)
+        chosen = [scene for scene in manifest.scenes if scene.stream == stream]
+        assert [scene.rank for scene in chosen] == list(range(1, size + 1))
+        assert all(scene.reason for scene in chosen)
+        assert all((scene.failure in failures) == (stream == "targeted") for scene in chosen)
 
 
 def test_status_has_the_promised_shape(unbroken: Loop) -> None:
@@ -225,8 +249,8 @@ def test_test_scenes_are_never_touched(unbroken: Loop) -> None:
     """No vector, score, label, prediction, assignment or tag but the split's: test is as it came."""
     test = unbroken.workspace.members("test")
     assert len(test) >= 5
-    asked = {row["key"] for row in unbroken.workspace.journal.assignments()}
-    mined = {one["key"] for name in ("v0", "v1") for one in steps_of(unbroken, name)["evaluate"]["failures"]}
+    asked = {row.key for row in unbroken.workspace.journal.assignments.find()}
+    mined = {key for name in ("v0", "v1") for key in failures_of(unbroken, name)}
     assert not set(test) & (asked | mined)
     assert mined <= set(unbroken.workspace.members("val"))
     for (key, _), doc in durable.samples(unbroken).items():
@@ -252,43 +276,48 @@ def test_guards_of_the_frozen_split(unbroken: Loop) -> None:
         unbroken.select(exclude=[test], dry_run=True)
     with pytest.raises(FrozenSplitError, match="frozen"):
         workspace.not_test([test], "embed")
-    rounds = workspace.journal._rounds
+    rounds = workspace.journal._loops.database["swath.rounds"]
     v1 = rounds.find_one({"dataset": workspace.journal.dataset_id, "round": "v1"})
+    batches = workspace.journal.batches
+    first, *rest = batches.failures(batches.get("v1"))
+    planted = batches.keep([first.with_(key=test), *rest])
     try:
-        rounds.update_one({"_id": v1["_id"]}, {"$set": {"steps.evaluate.failures.0.key": test}})
+        rounds.update_one({"_id": v1["_id"]}, {"$set": {"steps.evaluate.failures": planted}})
         with pytest.raises(FrozenSplitError, match="targeted selection"):
             unbroken.select(dry_run=True)
     finally:
         rounds.replace_one({"_id": v1["_id"]}, v1)
-    planted = {"dataset": workspace.journal.dataset_id, "round": "v1", "key": test, "role": "pool"}
-    planted |= {
-        "modality": "2d",
-        "slot": 0,
-        "state": "labeled",
-        "active": False,
-        "count": 0,
-        "stream": "coverage",
-    }
+    assignments = workspace.journal._loops.database["swath.assignments"]
+    row = assignments.find_one({"dataset": workspace.journal.dataset_id, "round": "v1", "role": "pool"})
+    row |= {"key": test, "active": False}
+    del row["_id"]
     try:
-        workspace.journal._assignments.insert_one(planted)
+        assignments.insert_one(row)
+        rounds.update_one({"_id": v1["_id"]}, {"$set": {"state": "checked"}})
         with pytest.raises(FrozenSplitError, match="train"):
-            training_set(workspace)
+            unbroken.train()
     finally:
-        workspace.journal._assignments.delete_one({"_id": planted["_id"]})
+        assignments.delete_one({"_id": row["_id"]})
+        rounds.replace_one({"_id": v1["_id"]}, v1)
 
 
 def test_a_thawed_split_is_noticed(unbroken: Loop) -> None:
-    """Moving one scene from test to the pool in the stored record is an integrity error at the next look."""
+    """Moving one scene from test to the pool in the stored pieces is an integrity error at the next look."""
+    from swath.store.journal.blobs import pack
+
     journal = unbroken.workspace.journal
-    membership = unbroken.workspace.membership()
-    moved = {**membership, unbroken.workspace.members("test")[0]: "pool"}
-    record = journal.loop()
+    membership = journal.loop().membership
+    assert membership is not None
+    moved = {**unbroken.workspace.membership(), unbroken.workspace.members("test")[0]: "pool"}
+    pieces = journal._loops.database["swath.pieces"]
+    which = {"dataset": journal.dataset_id, "sha256": membership.members.sha256}
+    piece = pieces.find_one(which)
     try:
-        journal._loops.update_one({"_id": journal.dataset_id}, {"$set": {"membership": pack(moved)}})
-        with pytest.raises(IntegrityError, match="frozen"):
+        pieces.update_one(which, {"$set": {"data": pack(moved)}})
+        with pytest.raises(IntegrityError, match="list of splits is not the one that was committed"):
             Loop.open(unbroken.name).workspace.membership()
     finally:
-        journal._loops.replace_one({"_id": journal.dataset_id}, record)
+        pieces.replace_one({"_id": piece["_id"]}, piece)
 
 
 def test_golden_labels_are_blind_and_apart(unbroken: Loop) -> None:
@@ -318,30 +347,43 @@ def test_golden_labels_are_blind_and_apart(unbroken: Loop) -> None:
 
 
 def test_work_tells_nothing(at: Callable[[str], Loop]) -> None:
-    """Annotators get golden and pool scenes in one order, with nothing that tells which is which."""
+    """Annotators get golden and pool scenes under ids that sort them anew, with nothing but media and calibration in a task:
+    the same task, asked for as golden or as pool, would be the same bytes but for its id."""
     loop = at("sent")
     seen: list[Work] = []
 
     class Curious:
-        name, opinions, notes = "simulated", 1, ()
+        name, opinions = "simulated", 1
 
-        def send(self, work: Work) -> None:
+        def send(self, work: Work) -> Receipt:
             seen.append(work)
+            return {}
 
-        def fetch(self, work: Work) -> Iterable[Answer]:
-            return [Answer(task.task, one, "unreviewed") for task in work.tasks for one in task.modalities]
+        def fetch(self, work: Work, receipt: Receipt) -> Fetched:
+            return Fetched(())
 
     loop.annotator = Curious()
     assert loop.send().sent_before
     (work,) = seen
-    golden = set(loop.workspace.members("golden"))
-    role = ["g" if task.key in golden else "p" for task in work.tasks]
+    rows = loop.workspace.journal.assignments.find(round="v0", active=True)
+    golden = {row.key for row in rows if row.role == "golden"}
+    table = loop.workspace.scenes.table
+    key_of = {table.path("left", key): key for key in table.keys.tolist()}
+    role = ["g" if key_of[task.media["left"]] in golden else "p" for task in work.tasks]
     assert role.count("g") == len(golden) >= 4
     assert role != sorted(role)
     assert role != sorted(role, reverse=True)
     assert [task.task for task in work.tasks] == sorted(task.task for task in work.tasks)
     for task in work.tasks:
-        assert not any(word in str(task) for word in ("golden", "split:", "ground_truth", "pool"))
+        key = key_of[task.media["left"]]
+        assert len(task.task) == 16
+        assert int(task.task, 16) >= 0
+        assert task.media == {name: table.path(name, key) for name in ("left", "right", "pcd")}
+        assert task.sizes == {name: table.size(name, key) for name in ("left", "right")}
+        assert [channel.name for channel in task.channels] == ["left", "pcd"]
+        assert task.calibration == loop.workspace.scenes.calibrations([key])[key]
+        assert task.slot == 0
+    assert (work.batch, work.primary, work.sent) == ("v0", "left", 0)
     assert loop.fetch().waiting == len(work.tasks)  # nobody looked: all are waited for, nothing is empty
 
 
@@ -364,7 +406,7 @@ def test_garbage_in_ground_truth_changes_nothing(at: Callable[[str], Loop], unbr
     expected, found = durable.journal(unbroken), durable.journal(loop)
     for one, two in zip(expected["rounds"][:2], found["rounds"][:2], strict=True):
         assert durable.differences(one, two) == []
-    assert found["rounds"][1]["steps"]["train"]["sha256"]
+    assert found["rounds"][1]["steps"]["train"]["models"][0]["sha256"]
     assert durable.differences(expected["rounds"][2]["manifest"], found["rounds"][2]["manifest"]) == []
 
 
@@ -375,28 +417,26 @@ class Wrapped:
     """The loop's own annotator, with its answers changed on the way."""
 
     opinions = 1
-    notes: tuple[str, ...] = ()
 
     def __init__(self, loop: Loop, change: Callable[[list[Answer]], list[Answer]]) -> None:
         self._inner, self._change = loop.annotator, change
         self.name = self._inner.name
 
-    def send(self, work: Work) -> None:
-        self._inner.send(work)
+    def send(self, work: Work) -> Receipt:
+        return self._inner.send(work)
 
-    def fetch(self, work: Work) -> Iterable[Answer]:
-        return self._change(list(self._inner.fetch(work)))
+    def fetch(self, work: Work, receipt: Receipt) -> Fetched:
+        return Fetched(tuple(self._change(list(self._inner.fetch(work, receipt).answers))))
 
 
 FORGED = {
-    "unknown": lambda answers: [*answers, Answer("0123456789abcdef", "2d", "labeled", Boxes.empty())],
-    "missing": lambda answers: answers[1:],
+    "unknown": lambda answers: [*answers, Answer("0123456789abcdef", "left", "labeled", Boxes.empty())],
     "given twice": lambda answers: [*answers, answers[0]],
 }
 
 
 def test_answers_that_were_not_asked_for_are_refused(at: Callable[[str], Loop]) -> None:
-    """An unknown id, a missing one, one given twice: refused by name, and not a byte is written."""
+    """An unknown id, one given twice: refused by name, and not a byte is written. One that is missing is waited for."""
     loop = at("sent")
     before = durable.everything(loop)
     for what, change in FORGED.items():
@@ -405,12 +445,15 @@ def test_answers_that_were_not_asked_for_are_refused(at: Callable[[str], Loop]) 
         with pytest.raises(IntegrityError, match=f"{what}.*nothing was written"):
             loop.fetch()
         assert durable.differences(before, durable.everything(loop)) == []
+    loop = Loop.open(loop.name)
+    loop.annotator = Wrapped(loop, lambda answers: answers[1:])
+    assert (loop.fetch().waiting, loop.plan().step) == (1, "fetch")
     assert Loop.open(loop.name).fetch().state == "labeled"
 
 
 def test_bad_labels_are_kept_apart_and_good_ones_kept(at: Callable[[str], Loop]) -> None:
     """NaN, a negative size, an unknown class: listed with a reason, absent from the dataset, the rest is there."""
-    from swath.annotators.clean import clean
+    from swath.labels.clean import clean
 
     loop = at("sent")
     chosen: dict[str, int] = {}
@@ -419,23 +462,25 @@ def test_bad_labels_are_kept_apart_and_good_ones_kept(at: Callable[[str], Loop])
         first = next(
             i
             for i, one in enumerate(answers)
-            if one.modality == "2d" and one.boxes is not None and len(one.boxes)
+            if one.channel == "left" and one.labels is not None and len(one.labels)
         )
         old = answers[first]
-        assert old.boxes is not None
+        assert isinstance(old.labels, Boxes)
         bad = np.array([[np.nan, 1, 2, 3], [9, 9, 2, 2], [1, 1, 5, 5]])
-        boxes = Boxes(np.concatenate([old.boxes.boxes, bad]), (*old.boxes.classes, "Car", "Car", "Spaceship"))
+        boxes = Boxes(
+            np.concatenate([old.labels.boxes, bad]), (*old.labels.classes, "Car", "Car", "Spaceship")
+        )
         good, rejected = clean(boxes, loop.workspace.config.classes, 300, 90)
         chosen["good"] = len(good)
-        answers[first] = Answer(old.task, "2d", "labeled", good, None, old.annotator, rejected)
+        answers[first] = Answer(old.task, "left", "labeled", good, old.annotator, rejected)
         return answers
 
     loop.annotator = Wrapped(loop, spoil)
     result = loop.fetch()
     assert len(result.rejected) == 3
-    assert all(one["reason"] and one["scene"] for one in result.rejected)
-    rows = [row for row in loop.workspace.journal.assignments(round="v0", modality="2d") if row["rejected"]]
-    assert [(row["count"], len(row["rejected"])) for row in rows] == [(chosen["good"], 3)]
+    assert all(one.reason and one.scene for one in result.rejected)
+    rows = loop.workspace.journal.assignments.find(round="v0", rejected=True)
+    assert [(row.channel, row.count, len(row.rejected)) for row in rows] == [("left", chosen["good"], 3)]
     for doc in durable.samples(loop).values():
         for one in (doc.get("human_detections") or {}).get("detections", ()):
             assert np.isfinite(one["bounding_box"]).all()
@@ -454,16 +499,18 @@ def test_careless_annotators_are_stopped(
     assert plan.step == "golden"
     with pytest.raises(WaitingError, match=r"block.*2d miss"):
         loop.next()
-    entry = steps_of(loop, "v0")["golden"]
-    assert entry["verdict"] == "block"
-    miss = entry["axes"]["2d miss"]
-    assert miss["rate"] > 0.2 > miss["accepted"]
-    assert miss["p_value"] < 0.01
+    entry = steps_of(loop, "v0").golden
+    assert entry is not None
+    assert entry.verdict == "block"
+    miss = entry.axes["2d miss"]
+    assert miss.rate is not None
+    assert miss.rate > 0.2 > miss.accepted
+    assert miss.p_value < 0.01
     for step in (loop.train, loop.select, lambda: loop.select(anyway=True), loop.next):
         with pytest.raises(WaitingError):
             step()
     assert loop.run(1).waits
-    assert loop.status().rounds[0]["golden"] == "block"
+    assert loop.status().rounds[0].golden == "block"
     for command in (["golden"], ["train"], ["select"], ["next"], ["run"]):
         with pytest.raises(SystemExit) as ended:
             main([*command, "--dataset", loop.name])
@@ -474,13 +521,21 @@ def test_careless_annotators_are_stopped(
     assert loop.golden(override="one annotator was new; relabelling is under way").verdict == "block"
     loop.run(1)
     (only,) = Loop.open(loop.name).status().rounds
-    assert (only["state"], only["golden"]) == ("closed", "block")
-    assert steps_of(loop, "v0")["golden"]["override"] == "one annotator was new; relabelling is under way"
+    assert (only.state, only.golden) == ("closed", "block")
+    entry = steps_of(loop, "v0").golden
+    assert entry is not None
+    assert entry.override == "one annotator was new; relabelling is under way"
     assert loop.select().size == 10
 
 
+def boxes_of(loop: Loop) -> dict[str, int]:
+    """Scene -> boxes that came in v0."""
+    rows = loop.workspace.journal.assignments.find(round="v0")
+    return {row.key: row.count or 0 for row in rows if row.channel == "left"}
+
+
 def test_a_blocked_round_is_labelled_again(at: Callable[[str], Loop]) -> None:
-    """Reopened with a reason, all of it waits for its annotators again; careful labels pass, and what the first ones were
+    """Reopened with a reason, all of it waits to be sent to its annotators again; careful labels pass, and what the first ones were
     said to be is kept beside the reason."""
     loop = Loop.open(at("sent").name, changes={"annotate": {"miss": 0.4}})
     with pytest.raises(WaitingError):
@@ -488,25 +543,25 @@ def test_a_blocked_round_is_labelled_again(at: Callable[[str], Loop]) -> None:
         loop.golden()
     with pytest.raises(SwathError, match="reason"):
         loop.reopen("v0", "")
-    first = {
-        row["key"]: row["count"] for row in loop.workspace.journal.assignments(round="v0", modality="2d")
-    }
+    first = boxes_of(loop)
     assert loop.reopen("v0", "half of the cars were missed").state == "annotating"
-    assert loop.plan().step == "fetch"
-    assert loop.status().pool["selected"] == 20
+    assert loop.plan().step == "send"
+    assert loop.status().pool.selected == 20
+    with pytest.raises(StateError, match="not sent again"):
+        loop.fetch()
     with pytest.raises(StateError):
         loop.reopen("v0", "again")
     loop = Loop.open(loop.name, changes={"annotate": {"miss": 0.0}})
     loop.run(1, until="golden")
-    second = {
-        row["key"]: row["count"] for row in loop.workspace.journal.assignments(round="v0", modality="2d")
-    }
+    second = boxes_of(loop)
     assert sum(second.values()) > 1.3 * sum(first.values())
     steps = steps_of(loop, "v0")
-    assert steps["golden"]["axes"]["2d miss"]["errors"] == 0
-    (time,) = steps["reopen"]["times"]
-    assert time["reason"] == "half of the cars were missed"
-    assert time["golden"]["verdict"] == "block"
+    assert steps.golden is not None
+    assert steps.golden.axes["2d miss"].errors == 0
+    (time,) = steps.reopen
+    assert time.reason == "half of the cars were missed"
+    assert time.golden is not None
+    assert time.golden.verdict == "block"
     assert not loop.repair(check=True).differences
 
 
@@ -529,8 +584,8 @@ def test_a_reached_target_stops_the_loop(at: Callable[[str], Loop]) -> None:
     loop = Loop.open(loop.name, changes={"stop": {"target": 0.0}})
     result = loop.stop()
     assert result.decision == "stop"
-    assert result.criteria["target"]["stop"] is True
-    assert result.criteria["pool"]["left"] == loop.status().splits["pool"] - 20
+    assert result.criteria["target"].stop is True
+    assert result.criteria["pool"].numbers["left"] == loop.status().splits["pool"] - 20
     assert loop.plan().step is None
     assert "target" in loop.plan().why
     for step in (loop.next, loop.select, lambda: loop.select(dry_run=True)):
@@ -544,17 +599,52 @@ def test_a_reached_target_stops_the_loop(at: Callable[[str], Loop]) -> None:
     assert loop.plan().step == "send"
 
 
+REFUSED = {
+    "sent": {
+        "reference": "the reference is there already; it is made once",
+        "select": "v0 is annotating: finish or cancel it before the next batch; see `swath next --dataset NAME`",
+        **{
+            step: f"v0 is annotating; this step needs it to be {state}; `swath next --dataset NAME` says what is next"
+            for step, state in (
+                ("check", "labeled"),
+                ("golden", "labeled"),
+                ("train", "checked"),
+                ("evaluate", "trained"),
+                ("stop", "evaluated"),
+            )
+        },
+    },
+    "evaluated": {
+        "reference": "the reference is there already; it is made once",
+        "select": "v0 is evaluated: finish or cancel it before the next batch; see `swath next --dataset NAME`",
+        **dict.fromkeys(
+            ("send", "fetch"),
+            "no batch is open; choose one first: `swath select --dataset NAME`, or `swath next --dataset NAME` says what is next",
+        ),
+        **{
+            step: f"v0 is evaluated; this step needs it to be {state}; `swath next --dataset NAME` says what is next"
+            for step, state in (
+                ("check", "labeled"),
+                ("golden", "labeled"),
+                ("train", "checked"),
+                ("evaluate", "trained"),
+            )
+        },
+    },
+}
+
+
 @pytest.mark.parametrize("point", ["sent", "evaluated"])
 def test_steps_out_of_order_are_refused(at: Callable[[str], Loop], point: str) -> None:
-    """A step whose time has not come, or is over, says what is next, and changes nothing."""
+    """A step whose time has not come, or is over, says where the round stands and what is next, and changes nothing."""
     loop = at(point)
     fine = {"sent": {"split", "embed", "send", "fetch"}, "evaluated": {"split", "embed", "stop"}}[point]
+    assert fine | REFUSED[point].keys() == set(STEPS)
     before = durable.everything(loop)
-    for step in STEPS:
-        if step not in fine:
-            with pytest.raises((StateError, WaitingError)) as refused:
-                getattr(Loop.open(loop.name), step)()
-            assert len(str(refused.value)) > 30
+    for step, why in REFUSED[point].items():
+        with pytest.raises((StateError, WaitingError)) as refused:
+            Loop.open(loop.name).step(step)
+        assert str(refused.value) == why.replace("NAME", loop.name)
     assert durable.differences(before, durable.everything(loop)) == []
 
 
@@ -569,15 +659,18 @@ def test_settings_that_are_frozen_with_the_split(at: Callable[[str], Loop]) -> N
     Loop.open(loop.name, changes={"select": {"failures": 3}}).stop()
     again = Loop.open(loop.name)
     assert again.workspace.config.select.failures == 3
-    assert again.workspace.config.train.steps == QUICK["train"]["steps"]
+    assert again.workspace.config.train.center.steps == QUICK["train"]["steps"]
 
 
 def test_the_files_on_disk_are_checked(at: Callable[[str], Loop]) -> None:
     """A model file that is gone, or is another one, is refused by name before it predicts."""
     loop = at("evaluated")
     journal = loop.workspace.journal
-    journal._rounds.update_one({"dataset": journal.dataset_id, "round": "v0"}, {"$set": {"state": "trained"}})
-    path = loop.workspace.home / "models" / "v0.pt"
+    rounds = journal._loops.database["swath.rounds"]
+    rounds.update_one({"dataset": journal.dataset_id, "round": "v0"}, {"$set": {"state": "trained"}})
+    trained = steps_of(loop, "v0").train
+    assert trained is not None
+    path = loop.workspace.home / "models" / trained.models[0].model
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(SwathError, match=r"v0"):

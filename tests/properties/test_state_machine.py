@@ -6,7 +6,6 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from support import remove
+from swath import life
+
 pytestmark = [pytest.mark.database, pytest.mark.timeout(1200)]
 SCENES = 14
 OWNED = re.compile(r"(split|batch|source|failure|annotated|annotated_2d|annotated_3d):|to_annotate$")
@@ -38,36 +40,38 @@ class Killed(BaseException):
 
 
 class People:
-    """Annotators who have looked at some scenes: those whose number leaves a rest of at most `busy` by three."""
+    """Annotators who have looked at some scenes: those whose number leaves a rest of at most `busy` by three. Clouds of some
+    scenes they skip."""
 
-    name, opinions, notes = "people", 1, ()
+    name, opinions = "people", 1
 
     def __init__(self) -> None:
         self.busy = 0
 
-    def send(self, work: Any) -> None: ...
+    def send(self, work: Any) -> dict[str, Any]:
+        return {}
 
-    def fetch(self, work: Any) -> Iterator[Any]:
-        from swath.annotators.base import Answer, Boxes, Cuboids
+    def fetch(self, work: Any, receipt: Any) -> Any:
+        from swath.annotators.base import Answer, Fetched
+        from swath.labels.shapes import Boxes, Cuboids, empty
 
+        answers = []
         for task in work.tasks:
-            for modality in task.modalities:
-                if int(task.key) % 3 > self.busy:
-                    yield Answer(task.task, modality, "unreviewed")
-                elif int(task.key) % 4 == 0:
-                    empty = {"boxes": Boxes.empty()} if modality == "2d" else {"cuboids": Cuboids.empty()}
-                    yield Answer(task.task, modality, "reviewed_empty", annotator="a", **empty)
-                elif modality == "2d":
-                    yield Answer(
-                        task.task,
-                        modality,
-                        "labeled",
-                        Boxes(np.array([[1.0, 2, 30, 20]]), ("Car",)),
-                        annotator="a",
-                    )
+            number = int(Path(next(iter(task.media.values()))).stem)
+            for channel in task.channels:
+                labels: Any = Boxes(np.array([[1.0, 2, 30, 20]]), ("Car",))
+                if channel.modality == "3d":
+                    labels = Cuboids(np.array([[9.0, 1, 0, 4, 2, 1.5, 0, 0, 0.3]]), ("Car",))
+                if number % 3 > self.busy:
+                    answers.append(Answer(task.task, channel.name, "unreviewed"))
+                elif number % 5 == 1 and channel.kind == "cloud":
+                    answers.append(Answer(task.task, channel.name, "skipped", annotator="a"))
+                elif number % 4 == 0:
+                    nothing = empty(channel.modality)
+                    answers.append(Answer(task.task, channel.name, "reviewed_empty", nothing, "a"))
                 else:
-                    cuboid = Cuboids(np.array([[9.0, 1, 0, 4, 2, 1.5, 0, 0, 0.3]]), ("Car",))
-                    yield Answer(task.task, modality, "labeled", cuboids=cuboid, annotator="a")
+                    answers.append(Answer(task.task, channel.name, "labeled", labels, "a"))
+        return Fetched(tuple(answers))
 
 
 def make_dataset(name: str) -> Any:
@@ -98,14 +102,15 @@ def make_dataset(name: str) -> Any:
 def expected(db: Any, dataset_id: Any, members: dict[str, str]) -> dict[str, set[str]]:
     """swath's tags of every scene, told anew from the raw journal."""
     tags = {key: {f"split:{split}"} if split else set() for key, split in members.items()}
-    for batch in db["swath.rounds"].find({"dataset": dataset_id, "number": {"$gte": 0}}):
+    for batch in db["swath.rounds"].find({"dataset": dataset_id, "role": "pool"}):
         name = batch["round"]
         rows = list(db["swath.assignments"].find({"dataset": dataset_id, "round": name, "role": "pool"}))
         for key in {row["key"] for row in rows}:
             mine = [row for row in rows if row["key"] == key]
-            done = {row["modality"] for row in mine if row["state"] in ("labeled", "reviewed_empty")}
-            tags[key] |= {f"annotated_{one}:{name}" for one in done}
-            if len(done) == len(mine):
+            done = {row["channel"] for row in mine if row["state"] in ("labeled", "reviewed_empty")}
+            skipped = {row["channel"] for row in mine if row["state"] == "skipped"}
+            tags[key] |= {f"annotated_{'3d' if one == 'pcd' else '2d'}:{name}" for one in done}
+            if done and len(done) + len(skipped) == len(mine):
                 tags[key].add(f"annotated:{name}")
             if batch["state"] == "cancelled" or any(row["state"] == "returned" for row in mine):
                 continue
@@ -154,15 +159,21 @@ class Hands(RuleBasedStateMachine):
         return self.loop.workspace.is_split()
 
     def again(self) -> None:
-        """A new process opens the loop."""
+        """A new process opens the loop, and recovers."""
         from swath.loop import Loop
 
         self.loop = Loop.open(self.name, wait=2)
         self.loop.annotator = self.people
+        self.loop.recover()
 
-    def last(self) -> dict[str, Any]:
-        rounds = self.loop.workspace.journal.rounds()
-        return rounds[-1] if rounds else {"state": "none"}
+    def state(self) -> str:
+        """Of the last round."""
+        rounds = life.rounds(self.loop.workspace.journal.batches.all())
+        return rounds[-1].state if rounds else "none"
+
+    def last(self) -> str:
+        """The name of the last round."""
+        return life.rounds(self.loop.workspace.journal.batches.all())[-1].round
 
     # ------------------------------------------------------------------ what swath does
 
@@ -185,20 +196,25 @@ class Hands(RuleBasedStateMachine):
         self.people.busy = busy
         self.loop.fetch()
 
-    @precondition(lambda self: self.last()["state"] in ("committed", "annotating", "labeled"))
+    @precondition(lambda self: self.state() in ("committed", "annotating", "labeled"))
     @rule()
     def cancel(self) -> None:
-        self.loop.cancel(self.last()["round"], "changed our minds")
+        self.loop.cancel(self.last(), "changed our minds")
         self.dirty = False  # cancelling projects everything
 
-    @precondition(lambda self: self.last()["state"] == "annotating")
+    @precondition(lambda self: self.state() == "annotating")
     @rule()
     def close(self) -> None:
         from swath.errors import StateError
 
         with suppress(StateError):  # no labels yet: there is nothing to close
-            self.loop.close_round(self.last()["round"])
+            self.loop.close_round(self.last())
             self.dirty = False
+
+    @precondition(lambda self: self.state() == "labeled")
+    @rule()
+    def reopen(self) -> None:
+        self.loop.reopen(self.last(), "the boxes are loose")
 
     @rule()
     def repair(self) -> None:
@@ -267,17 +283,23 @@ class Hands(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ what goes wrong
 
-    @precondition(lambda self: self.is_split() and self.step() in ("select", "fetch"))
+    @precondition(lambda self: self.is_split() and self.step() in ("select", "send", "fetch"))
     @rule(at=st.sampled_from(["project", "write", "save_view", "assign", "advance", "answer", "barrier"]))
     def crash_in_a_step(self, at: str) -> None:
         """The step dies at its first write of a kind; a new process opens the loop."""
         scenes, journal = self.loop.workspace.scenes, self.loop.workspace.journal
-        owner = scenes if at in ("project", "write", "save_view") else journal
+        owners = {
+            "assign": journal.assignments,
+            "answer": journal.assignments,
+            "advance": journal.batches,
+            "barrier": journal.lease,
+        }
 
         def die(*args: Any, **kwargs: Any) -> None:
             raise Killed
 
-        setattr(owner, at, die)
+        assert callable(getattr(owners.get(at, scenes), at))
+        setattr(owners.get(at, scenes), at, die)
         try:
             self.loop.next()
         except Killed:
@@ -341,16 +363,6 @@ class Hands(RuleBasedStateMachine):
             self.the_dataset_shows_what_the_journal_says()
         finally:
             remove(self.name)
-
-
-def remove(name: str) -> None:
-    import fiftyone as fo
-
-    from swath.scenes import open_journal
-
-    dataset = fo.load_dataset(name)
-    open_journal(dataset).forget()
-    fo.delete_dataset(name)
 
 
 def play(folder: Path, examples: int, steps: int, *phases: Phase) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +34,29 @@ def main(name: str, folder: Path, home: Path, workers: int) -> dict[str, Any]:
     loop.run(1)
     after_v0 = loop.status()
     v1 = loop.select()
-    evaluated = loop.workspace.journal.round("v0")["steps"]
-    v0 = loop.workspace.journal.manifest("v0")["scenes"]
-    question = loop.workspace.journal.manifest("v1")
+    batches = loop.workspace.journal.batches
+    first, second = batches.get("v0"), batches.get("v1")
+    question = batches.manifest(second).question
+    trained, evaluated = first.steps.train, first.steps.evaluate
+    assert question is not None
+    assert trained is not None
+    assert evaluated is not None
+    failures = batches.failures(first)
     return {
         "hash": hash("swath"),
-        "splits": dict(split.splits),
+        "splits": split.splits,
         "members": loop.workspace.membership(),
-        "v0": [[scene["key"], scene["stream"], scene["rank"], scene["score"]] for scene in v0],
-        "v1": [asdict(one) for one in v1.scenes],
-        "evidence": dict(zip(question["candidates"], question["evidence"], strict=True)),
-        "kinds": {failure["key"]: failure["kinds"] for failure in question["failures"]},
+        "v0": [[one.key, one.stream, one.rank, one.score] for one in batches.manifest(first).scenes],
+        "v1": [one.as_json() for one in v1.scenes],
+        "evidence": dict(zip(question.candidates, question.evidence, strict=True)),
+        "kinds": {failure.key: failure.kinds for failure in question.failures},
         "budget": [v1.budget, v1.size, v1.coverage, v1.targeted],
-        "model": evaluated["train"]["sha256"],
-        "failures": [failure["key"] for failure in evaluated["evaluate"]["failures"]],
-        "golden": after_v0.rounds[0]["golden"],
+        "model": trained.models[0].sha256,
+        "failures": [failure.key for failure in failures],
+        "missed": {failure.key: failure.missed for failure in failures},
+        "false": {failure.key: failure.false for failure in failures},
+        "references": {name: one.references for name, one in evaluated.main.classes.items()},
+        "golden": after_v0.rounds[0].golden,
     }
 
 

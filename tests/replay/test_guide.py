@@ -98,15 +98,24 @@ def test_a_slow_obvious_selection_chooses_the_same(
     vectors = {key: small_scenes.vector(int(key)).astype(float) for key in run["members"]}
     unit = {key: one / np.linalg.norm(one) for key, one in vectors.items()}
 
+    failures = run["failures"][:10]
+    # What a failure missed, against how many of the class val has; of one without a miss, what it saw falsely.
+    kinds: dict[str, dict[str, float]] = {}
+    for one in failures:
+        missed = {name: n / run["references"][name] for name, n in run["missed"][one].items()}
+        weights = missed or run["false"][one]
+        kinds[one] = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
     def score(failure: str, key: str) -> float:
         sight = sum(
             weight * run["evidence"][key][CLASSES.index(kind)] / 1000
-            for kind, weight in run["kinds"][failure].items()
+            for kind, weight in kinds[failure].items()
         )
         return 0.5 * float(unit[failure] @ unit[key]) + 0.5 * sight
 
-    failures = run["failures"][:10]
     assert list(run["kinds"]) == failures
+    for one in failures:
+        assert run["kinds"][one] == pytest.approx(kinds[one], abs=1e-6)
     assert sorted(run["evidence"]) == free
     served = dict.fromkeys(failures, 0)
     expected: list[tuple[str, str]] = []

@@ -19,10 +19,13 @@ from PIL import Image
 
 from support import QUICK, remove
 from swath.errors import ConfigError, FrozenSplitError
-from swath.journal import Journal
 from swath.loop import Loop
+from swath.records.base import Estimate, Record
+from swath.records.batch import Batch, Evaluated, Failure
+from swath.records.manifest import Chosen
 from swath.report import charts, contents, pictures, write_report
-from swath.scenes import Scenes
+from swath.store.journal.batches import Batches
+from swath.store.scenes import Scenes
 
 HOSTILE = "\"'><script>alert(1)</script>"
 pytestmark = pytest.mark.database
@@ -50,10 +53,28 @@ def page(loop: Loop) -> str:
     return path.read_text()
 
 
+def evaluated(loop: Loop) -> Evaluated:
+    """What v0's evaluation recorded."""
+    record = loop.workspace.journal.batches.get("v0").steps.evaluate
+    assert record is not None
+    return record
+
+
+def failed(loop: Loop) -> tuple[Failure, ...]:
+    batches = loop.workspace.journal.batches
+    return batches.failures(batches.get("v0"))
+
+
+def scenes_of(loop: Loop) -> tuple[Chosen, ...]:
+    """The scenes of v0."""
+    batches = loop.workspace.journal.batches
+    return batches.manifest(batches.get("v0")).scenes
+
+
 def uris(loop: Loop, keys: Sequence[str]) -> list[str]:
     """The pictures of these scenes as the report would embed them, in both sizes, by the report's own encoder."""
     table = loop.workspace.scenes.table
-    paths = table.paths[loop.workspace.config.slices.image][table.rows(keys)]
+    paths = [table.path("left", key) for key in keys]
     found = [
         pictures.picture(str(one), width).uri for one in paths for width in (contents.SMALL, contents.LARGE)
     ]
@@ -62,45 +83,49 @@ def uris(loop: Loop, keys: Sequence[str]) -> list[str]:
 
 def test_every_scene_of_the_batch_is_there_with_its_reason_and_picture(loop: Loop, page: str) -> None:
     """Each scene of v0 has a row that holds its key, stream, rank, score and reason as the manifest has them, and its image."""
-    scenes = loop.workspace.journal.manifest("v0")["scenes"]
+    scenes = scenes_of(loop)
     listed = re.findall(r'<tr class="mid">.*?</tr>', page, flags=re.DOTALL)
     rows = {key: row for row in listed for key in re.findall(r"<code>(.*?)</code>", row)}
     assert len(scenes) == 20
     for scene in scenes:
-        row = rows[scene["key"]]
-        assert f'<td class="small reason">{html.escape(scene["reason"])}</td>' in row
-        assert f">{scene['stream']}</span>" in row
-        assert f'<td class="n">{scene["rank"]}</td><td class="n">{scene["score"]:.4f}</td>' in row
-        assert uris(loop, [scene["key"]])[0] in row
+        row = rows[scene.key]
+        assert f'<td class="small reason">{html.escape(scene.reason or "?")}</td>' in row
+        assert f">{scene.stream}</span>" in row
+        assert f'<td class="n">{scene.rank}</td><td class="n">{scene.score:.4f}</td>' in row
+        assert uris(loop, [scene.key])[0] in row
 
 
 def test_the_numbers_are_those_of_the_journal(loop: Loop, page: str) -> None:
     """mAP50, the objects of each class, the golden check by axis, the decision's reasons and the findings per rule are shown."""
-    steps = loop.workspace.journal.round("v0")["steps"]
+    batch = loop.workspace.journal.batches.get("v0")
+    steps, main = batch.steps, evaluated(loop).main
+    assert steps.golden
+    assert steps.stop
+    assert steps.check
     text = html.unescape(page)
-    assert f"<b>{steps['evaluate']['map50']['value']:.3f}</b>" in page
-    for name, one in steps["evaluate"]["classes"].items():
-        assert f'<tr><td class="name">{name}</td><td class="n">{one["references"]}</td>' in page
-    assert all(reason in text for reason in steps["golden"]["reasons"])
-    for axis, one in steps["golden"]["axes"].items():
-        cells = f'{axis}</td><td class="n">{one["errors"]}</td><td class="n">{one["trials"]}</td>'
-        assert (cells in page) == bool(one["trials"])
-    assert all(f"<b>{name}</b>: {one['why']}" in text for name, one in steps["stop"]["criteria"].items())
-    for rule, n in steps["check"]["rules"].items():
+    assert f"<b>{main.map50.value:.3f}</b>" in page
+    for name, one in main.classes.items():
+        assert f'<tr><td class="name">{name}</td><td class="n">{one.references}</td>' in page
+    assert all(reason in text for reason in steps.golden.reasons)
+    for axis, test in steps.golden.axes.items():
+        cells = f'{axis}</td><td class="n">{test.errors}</td><td class="n">{test.trials}</td>'
+        assert (cells in page) == bool(test.trials)
+    assert all(f"<b>{name}</b>: {one.why}" in text for name, one in steps.stop.criteria.items())
+    for rule, n in steps.check.rules.items():
         assert f'<code>{rule}</code></td><td class="n">{n}</td>' in page
-    assert loop.workspace.journal.round("v0")["manifest_sha256"] in page
+    assert batch.manifest.sha256 in page
 
 
 def test_failures_have_pictures_with_the_boxes_that_were_counted(loop: Loop, page: str) -> None:
     """Of each shown failure the thick reference boxes number its `fn`, and the wrong predictions its `fp`."""
-    record = loop.workspace.journal.round("v0")["steps"]["evaluate"]
+    listed = failed(loop)[: contents.FAILURES]
     shown = dict(re.findall(r'<figure><svg[^>]*aria-label="(.*?)">(.*?)</figure>', page, flags=re.DOTALL))
-    assert list(shown) == [failure["key"] for failure in record["failures"][: contents.FAILURES]]
+    assert list(shown) == [failure.key for failure in listed]
     assert shown, "the model of thirty steps makes mistakes"
-    for failure in record["failures"][: contents.FAILURES]:
-        assert shown[failure["key"]].count('class="ref wrong"') == failure["fn"]
-        assert shown[failure["key"]].count('class="pred wrong"') == failure["fp"]
-        assert uris(loop, [failure["key"]])[1] in shown[failure["key"]]
+    for failure in listed:
+        assert shown[failure.key].count('class="ref wrong"') == failure.fn
+        assert shown[failure.key].count('class="pred wrong"') == failure.fp
+        assert uris(loop, [failure.key])[1] in shown[failure.key]
 
 
 def test_no_image_of_a_test_scene_is_embedded(loop: Loop, page: str) -> None:
@@ -109,7 +134,7 @@ def test_no_image_of_a_test_scene_is_embedded(loop: Loop, page: str) -> None:
     assert not any(uri in page for uri in uris(loop, workspace.members("test")))
     assert page.count("data:image/jpeg") > 20
     with pytest.raises(FrozenSplitError):
-        pictures.load(workspace, [(workspace.members("test")[0], 100)])
+        pictures.load(workspace, workspace.rig["left"], [(workspace.members("test")[0], 100)])
 
 
 def test_nothing_of_a_test_scene_is_read(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,11 +142,9 @@ def test_nothing_of_a_test_scene_is_read(loop: Loop, tmp_path: Path, monkeypatch
     asked: set[str] = set()
     values, opened = Scenes.values, pictures.picture
 
-    def spy(
-        self: Scenes, slice_name: str, keys: Sequence[str], fields: Sequence[str]
-    ) -> list[dict[str, Any]]:
+    def spy(self: Scenes, channel: str, keys: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         asked.update(keys)
-        return values(self, slice_name, keys, fields)
+        return values(self, channel, keys, fields)
 
     def look(path: str, width: int, size: tuple[int, int] = (0, 0)) -> pictures.Picture:
         asked.add(Path(path).stem)
@@ -136,6 +159,8 @@ def test_nothing_of_a_test_scene_is_read(loop: Loop, tmp_path: Path, monkeypatch
 
 def hostile(value: Any) -> Any:
     """`value` with markup in every string, picture data and what the page's own logic compares excepted, and every `Car`."""
+    if isinstance(value, Record) and not isinstance(value, Estimate):
+        return hostile({name: getattr(value, name) for name in type(value).model_fields})
     if is_dataclass(value) and not isinstance(value, charts.Frame):
         return hostile({one.name: getattr(value, one.name) for one in fields(value)})
     if isinstance(value, Mapping):
@@ -203,8 +228,7 @@ def test_the_same_journal_gives_the_same_bytes(loop: Loop, page: str, tmp_path: 
 def test_an_image_that_is_gone_or_damaged_is_said(loop: Loop, tmp_path: Path) -> None:
     """With one image of the batch deleted and another cut short the report is written and names both."""
     table = loop.workspace.scenes.table
-    keys = [scene["key"] for scene in loop.workspace.journal.manifest("v0")["scenes"]][:2]
-    gone, cut = (Path(str(one)) for one in table.paths["left"][table.rows(keys)])
+    gone, cut = (Path(table.path("left", scene.key)) for scene in scenes_of(loop)[:2])
     before = gone.read_bytes(), cut.read_bytes()
     try:
         gone.unlink()
@@ -219,15 +243,17 @@ def test_an_image_that_is_gone_or_damaged_is_said(loop: Loop, tmp_path: Path) ->
 
 def test_no_failures(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An evaluation without any error gives a report that says so."""
-    rounds = Journal.rounds
+    every = Batches.all
 
-    def flawless(self: Journal) -> list[Any]:
-        found = rounds(self)
-        for batch in found:
-            batch["steps"]["evaluate"] |= {"failures": [], "errors": {}}
-        return found
+    def flawless(self: Batches) -> list[Batch]:
+        record = evaluated(loop)
+        figures = {"2d": record.main.with_(errors={})}
+        done = record.with_(failing=0, worst=(), failures=None, figures=figures)
+        return [
+            one.with_(steps=one.steps.with_(evaluate=done)) if one.is_round else one for one in every(self)
+        ]
 
-    monkeypatch.setattr(Journal, "rounds", flawless)
+    monkeypatch.setattr(Batches, "all", flawless)
     text = write_report(loop.workspace, loop.status(), tmp_path / "report.html").read_text()
     assert "No val scene holds an error." in text
 
@@ -281,14 +307,16 @@ def test_the_plane_is_that_of_numpys_svd(seed: int, n: int, d: int) -> None:
     np.testing.assert_allclose(share, (s**2 / (s**2).sum())[:2], atol=1e-9)
 
 
-def test_the_plane_has_one_sign() -> None:
-    """The axis points where its largest weight is positive: by hand, the rows lie along (0, 0, 1) and (1, 0, 0)."""
-    vectors = np.array([[1.0, 0, 0.02], [0, 0, 1.0], [0, 0, 1.0]])
+@given(st.integers(0, 2**32), st.integers(4, 9), st.integers(2, 6))
+def test_the_plane_has_one_sign(seed: int, n: int, d: int) -> None:
+    """Each axis, got back from the coordinates it gave, has its largest weight above zero."""
+    vectors = np.random.default_rng(seed).normal(size=(n, d))
     xy, _ = charts.plane(vectors)
-    again, _ = charts.plane(vectors[:, ::-1])
-    assert xy[0, 0] * xy[1, 0] < 0
-    np.testing.assert_allclose(np.abs(xy), np.abs(again), atol=1e-12)
-    np.testing.assert_array_equal(xy, charts.plane(vectors)[0])
+    rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    axes = (rows - rows.mean(axis=0)).T @ xy
+    for axis in axes.T:
+        largest = np.abs(axis) > np.abs(axis).max() - 1e-9
+        assert axis[largest].max() > 0
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (1, 4), (5, 0)])
@@ -320,29 +348,21 @@ def test_ticks_are_round_and_within(low: float, width: float, most: int) -> None
 def test_learning_curve_of_nothing_and_without_intervals() -> None:
     """No rounds, no curve; a round without an interval has a point and no bar; a round without a value has no point."""
     assert charts.learning_curve([], contents.SERIES, 560, 300) is None
-    known = {"value": 0.5, "low": None, "high": None}
-    point = {"round": "v0", "images": 20, "map50": known, "map": {"value": None, "low": None, "high": None}}
+    point = charts.Point("v0", 20, {"map50": Estimate(value=0.5), "map": Estimate()})
     curve = charts.learning_curve([point], contents.SERIES, 560, 300)
     assert curve is not None
-    marks = {line["key"]: line["marks"] for line in curve["lines"]}
-    assert marks["map"] == []
-    assert [(one["low"], one["high"]) for one in marks["map50"]] == [(None, None)]
-
-
-def test_intervals_read_as_a_range() -> None:
-    """An interval is its two ends, and nothing where there is none."""
-    assert contents.interval({"value": 0.5, "low": 0.25, "high": 0.75}) == "0.25 – 0.75"
-    assert contents.interval({"value": 0.5, "low": None, "high": None}) == ""
-    assert contents.interval({"value": None, "low": None, "high": None}) == ""
-    assert contents.interval(None) == ""
-    assert contents.counts({"Car": 1, "Cyclist": 2, "Bus": 1}) == "2 Cyclist, 1 Bus, 1 Car"
-    assert (contents.number(None), contents.percent(None), contents.percent(0.054)) == ("–", "–", "5.4 %")
+    marks = {line.key: line.marks for line in curve.lines}
+    assert marks["map"] == ()
+    assert [(one.low, one.high) for one in marks["map50"]] == [(None, None)]
 
 
 def test_a_long_batch_shows_the_best_of_each_stream() -> None:
     """Of more scenes than are listed, those of the best ranks of both streams are, in the order of the manifest."""
-    scenes = [{"stream": "coverage", "rank": i + 1} for i in range(5)]
-    scenes += [{"stream": "targeted", "rank": i + 1} for i in range(5)]
-    assert contents._first(scenes, 4) == [scenes[0], scenes[1], scenes[5], scenes[6]]
-    assert contents._first(scenes, 99) == scenes
-    assert contents._first(scenes, 0) == []
+
+    def scene(stream: Any, rank: int) -> Chosen:
+        return Chosen(key=f"{stream}{rank}", channels=("left",), stream=stream, rank=rank)
+
+    scenes = [scene(stream, rank) for stream in ("coverage", "targeted") for rank in range(1, 6)]
+    assert contents._best(scenes, 4) == [scenes[0], scenes[1], scenes[5], scenes[6]]
+    assert contents._best(scenes, 99) == scenes
+    assert contents._best(scenes, 0) == []

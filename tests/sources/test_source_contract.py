@@ -96,7 +96,8 @@ def test_unknown_kinds(tmp_path: Path) -> None:
 
 
 def test_damages_are_printable(tmp_path: Path) -> None:
-    """Whatever a file is called, a damage can be printed and stored: one line, no control characters, valid UTF-8."""
+    """Whatever a file is called, a damage can be printed and stored: one line, no control characters, valid
+    UTF-8."""
     names: list[Callable[[], str]] = [
         lambda: "a\x1b[31mb\n.png",
         lambda: b"\xff\xfe.png".decode(errors="surrogateescape"),

@@ -1,4 +1,5 @@
-"""KITTI folders as a source: channels, labels apart from DontCare, stored calibration, drives of the development kit."""
+"""KITTI folders as a source: channels, labels apart from DontCare, stored calibration, drives of the
+development kit."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def test_scenes_are_the_frames(made: tuple[Path, Scan]) -> None:
 
 
 def test_labels_are_the_objects(made: tuple[Path, Scan]) -> None:
-    """2D labels lie on the left image, with DontCare apart; cuboids on the cloud, where there is a calibration."""
+    """2D labels lie on the left image, with DontCare apart; cuboids on the cloud, where there is a
+    calibration."""
     root, found = made
     frames = {frame.key: frame for frame in scan(root).frames}
     apart = 0
@@ -137,8 +139,8 @@ def test_other_names(made: tuple[Path, Scan]) -> None:
 
 
 def test_settings_fit_the_folder(made: tuple[Path, Scan], tmp_path: Path) -> None:
-    """A whole folder implies the channels that are the default; without image_2 the cloud is shown; what is implied is a
-    configuration."""
+    """A whole folder implies the channels that are the default; without image_2 the cloud is shown; what is
+    implied is a configuration."""
     found = made[1]
     assert LoopConfig(channels=found.channels, primary=found.primary).channels == dict(CHANNELS)
     (tmp_path / "training").mkdir()
@@ -203,7 +205,8 @@ def drives_of(root: Path) -> tuple[dict[str, str | None], list[str]]:
 
 @pytest.mark.parametrize("place", [".", "mapping", "devkit/mapping", "devkit_object/mapping"])
 def test_drives_of_the_kit(four: Path, place: str) -> None:
-    """Frame k belongs to the line of train_mapping.txt that the k-th number of train_rand.txt names, and not the reverse."""
+    """Frame k belongs to the line of train_mapping.txt that the k-th number of train_rand.txt names, and not
+    the reverse."""
     assert drives_of(four) == (dict.fromkeys(DRIVES), [])
     give(four / place, rand=RAND + "\n")
     assert drives_of(four) == (DRIVES, [])
@@ -219,7 +222,8 @@ def test_own_drives_win(four: Path) -> None:
 
 
 def test_gaps_of_the_kit(four: Path) -> None:
-    """Frames that the kit can't know, numbers that are none, and bad lines are named; the rest have their drives."""
+    """Frames that the kit can't know, numbers that are none, and bad lines are named; the rest have their
+    drives."""
     for key in ("holiday", "000004", "9" * 400):
         (four / f"training/velodyne/{key[:200]}.bin").write_bytes(np.ones((1, 4), "<f4").tobytes())
     give(
@@ -234,7 +238,8 @@ def test_gaps_of_the_kit(four: Path) -> None:
 
 
 def test_half_a_kit(four: Path) -> None:
-    """One of the two files alone gives no drives, and the other is named; bytes that are no text do no harm."""
+    """One of the two files alone gives no drives, and the other is named; bytes that are no text do no
+    harm."""
     give(four / "mapping")
     (four / "mapping/train_rand.txt").unlink()
     found, told = drives_of(four)

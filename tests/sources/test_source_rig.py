@@ -44,7 +44,8 @@ def write(path: Path, content: Any) -> None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Scenes a and b with two cameras and two clouds, one of them .bin, calibrated, labelled, of two drives."""
+    """Scenes a and b with two cameras and two clouds, one of them .bin, calibrated, labelled, of two
+    drives."""
     write(tmp_path / "rig.json", {"channels": CHANNELS, "primary": "front"})
     for number, key in enumerate("ab"):
         for name in ("front", "back"):
@@ -101,7 +102,8 @@ def test_a_whole_folder(root: Path) -> None:
 
 
 def test_clouds(root: Path) -> None:
-    """A .bin is converted, a PCD used as it is, and one with points that aren't finite is converted too, and named."""
+    """A .bin is converted, a PCD used as it is, and one with points that aren't finite is converted too, and
+    named."""
     source = make("rig", root)
     media = scene(root).media
     assert source.cloud(media["top"]) is None
@@ -118,7 +120,8 @@ def test_clouds(root: Path) -> None:
 
 
 def test_one_calibration_for_all(root: Path) -> None:
-    """calibration.json holds for scenes without a file of their own; without either a scene has none, and that is named."""
+    """calibration.json holds for scenes without a file of their own; without either a scene has none, and
+    that is named."""
     other = {**CAMERA, "projection": [[80, 0, 20, 0], [0, 80, 10, 0], [0, 0, 1, 0]]}
     (root / "calibration/a.json").unlink()
     assert told(root) == [("calibration", None, "1 scenes have no calibration: a")]
@@ -240,7 +243,8 @@ def test_bad_labels(root: Path, label: Any, says: str) -> None:
 
 
 def test_attributes(root: Path) -> None:
-    """Plain values are kept, None where a label has none; names that are taken, lists and what no database holds are named."""
+    """Plain values are kept, None where a label has none; names that are taken, lists and what no database
+    holds are named."""
     bad: dict[str, Any] = {name: 1 for name in sorted(RESERVED - {"label"})}
     bad |= {"_id": 1, "a.b": 1, "$x": 1, "1a": 1, "größe": 1, "n" * 65: 1}
     bad |= {
@@ -299,7 +303,8 @@ BAD_JSON: dict[str, tuple[bytes, int | None, str]] = {
     "file", ["labels/front/a.json", "labels/top/b.json", "calibration/a.json", "rig.json"]
 )
 def test_bad_json(root: Path, file: str, name: str) -> None:
-    """A file that is no JSON, endless, deep or of another shape is one damage, with the line where there is one."""
+    """A file that is no JSON, endless, deep or of another shape is one damage, with the line where there is
+    one."""
     content, line, says = BAD_JSON[name]
     write(root / file, content)
     found = told(root)
@@ -322,8 +327,8 @@ def test_text_with_a_mark_is_read(root: Path) -> None:
 
 
 def test_rig_json_is_read_with_care(root: Path) -> None:
-    """Names that would lead elsewhere, kinds that aren't, keys that nobody knows and a primary that isn't are named; the
-    other channels are used."""
+    """Names that would lead elsewhere, kinds that aren't, keys that nobody knows and a primary that isn't are
+    named; the other channels are used."""
     odd: dict[str, Any] = {
         name: {"kind": "image"} for name in ("../x", "a/b", "", ".", "labels", "calibration", "x" * 65, "a.b")
     }
@@ -431,7 +436,8 @@ def test_hostile_pcd_files(root: Path, header: str) -> None:
 
 
 def test_what_does_not_belong(root: Path) -> None:
-    """Files of other kinds, doubles, folders of no channel, labels and calibrations of no scene, and gaps are named."""
+    """Files of other kinds, doubles, folders of no channel, labels and calibrations of no scene, and gaps are
+    named."""
     write(root / "front/Thumbs.db", b"\0")
     shutil.copy(root / "front/b.png", root / "front/a.png")
     (root / "back/a.jpg").unlink()
@@ -460,18 +466,34 @@ def test_what_does_not_belong(root: Path) -> None:
     assert set(scan(root).channels) == {"front", "back", "top"}
 
 
+names = st.sampled_from(
+    [
+        "label",
+        "box",
+        "cuboid",
+        "labels",
+        "channels",
+        "kind",
+        "front",
+        "cameras",
+        "projection",
+        "from_cloud",
+        "x",
+    ]
+)
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["label", "box", "cuboid", "labels", "channels", "kind", "front", "cameras", "projection", "from_cloud", "primary", "x"]), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names, inner, max_size=4),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(rig=st.none() | values, labels=values, cuboids=values, calibration=values)
 def test_nothing_is_raised(
     tmp_path_factory: pytest.TempPathFactory, rig: Any, labels: Any, cuboids: Any, calibration: Any
 ) -> None:
-    """Whatever JSON says, at any depth, a scan ends: each file is used or named, and every damage can be printed."""
+    """Whatever JSON says, at any depth, a scan ends: each file is used or named, and every damage can be
+    printed."""
     root = tmp_path_factory.mktemp("any")
     write(root / "rig.json", {"channels": CHANNELS, "primary": "front"} if rig is None else rig)
     for name in CHANNELS:

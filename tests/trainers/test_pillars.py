@@ -23,6 +23,7 @@ from swath.trainers._pillars_clouds import (
     read_sweep,
     set_in,
 )
+from swath.trainers.base import FeatureTrainer
 from swath.trainers.pillars import CloudSet, PillarTrainer
 
 torch = pytest.importorskip("torch", reason="the pillar trainer needs torch: pip install 'swath[train]'")
@@ -298,8 +299,9 @@ def test_training_sets_that_do_not_fit_are_refused(
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    """Sizes, counts, shares and rates out of range raise, and the message shows the settings."""
-    assert QUICK.name == "pillars"
+    """The trainer fits the protocol; sizes, counts, shares and rates out of range raise, and are shown."""
+    assert (QUICK.name, QUICK.modality) == ("pillars", "3d")
+    assert isinstance(QUICK, FeatureTrainer)
     wrong = ({"cell": 0.0}, {"reach": 1.0}, {"reach": 400.0}, {"steps": 0}, {"added": -1}, {"holdout": 1.0})
     for change in (*wrong, {"lr": 0.0}, {"most": 0}):
         with pytest.raises(ConfigError, match="pillar trainer: expected"):
@@ -339,7 +341,10 @@ def test_the_grid_follows_the_objects() -> None:
     assert all(side % 8 == 0 for side in ahead.shape)
     turned = objects * [*(-1, 1), *[1] * 5]
     circle = choose_grid([around], np.concatenate([objects, turned]), **options)  # type: ignore[arg-type]
-    assert (circle.x, circle.y) == ((-ahead.x[1], ahead.x[1]), ahead.y)
+    assert circle.x[0] == -circle.x[1]
+    assert (circle.x[1], circle.y[1]) == pytest.approx(
+        (ahead.x[1], ahead.y[1]), abs=2
+    )  # a cell of the deepest map
     bare = choose_grid([around], np.zeros((0, 7)), **options)  # type: ignore[arg-type]
     assert bare.x == bare.y == (-52.0, 52.0)
     nothing = choose_grid([around[:0]], np.zeros((0, 7)), **options)  # type: ignore[arg-type]
@@ -348,16 +353,36 @@ def test_the_grid_follows_the_objects() -> None:
 
 
 def test_shaken_objects_keep_their_points() -> None:
-    """Mirrored, turned and scaled along with their scan, cuboids hold as many points as before."""
+    """Mirrored, turned, scaled and moved along with their scan, cuboids hold as many points as before."""
     rng = np.random.default_rng(3)
+    grid = Grid((-16.0, 16.0), (-16.0, 16.0), (-3.0, 3.0), 0.5, 4, 1.0)
+    window = grid.window(16.0)
     for _ in range(10):
         upright, _ = _objects(rng, 5, behind=True)
         points = _cloud(rng, upright)
-        shake = Shake.drawn(rng)
+        shake = Shake.drawn(rng, grid, window)
         before = points_inside(points, from_yawed(upright))
-        after = points_inside(shake.points(points), from_yawed(shake.cuboids(upright)))
+        moved = from_yawed(shake.cuboids(upright, window))
+        after = points_inside(shake.points(points, window), moved)
         np.testing.assert_allclose(after, before, atol=2)  # float32: a point on a face may change sides
         assert before.min() >= 190
+
+
+def test_windows_reach_every_part_of_the_grid() -> None:
+    """A grid of 32 x 32 m is seen through windows of 16 x 16 m that lie in it and get to all its corners; one
+    of 16 x 8 m is seen as a whole.
+    """
+    rng = np.random.default_rng(0)
+    grid = Grid((-16.0, 16.0), (-16.0, 16.0), (-3.0, 3.0), 0.5, 4, 1.0)
+    window = grid.window(15.0)
+    assert (window.x, window.y, window.shape) == ((-8, 8), (-8, 8), (32, 32))
+    places = np.array([Shake.drawn(rng, grid, window).at for _ in range(300)])
+    assert (np.abs(places) <= 8).all()
+    for corner in ((-8, -8), (-8, 8), (8, -8), (8, 8)):
+        assert np.hypot(*(places - corner).T).min() < 2
+    small = replace(grid, x=(0.0, 16.0), y=(-4.0, 4.0))
+    assert small.window(16.0) == small
+    assert Shake.drawn(rng, small, small).at == (8.0, 0.0)
 
 
 def test_objects_are_set_in_with_their_points() -> None:
@@ -386,12 +411,15 @@ def test_objects_are_set_in_with_their_points() -> None:
 
 
 def test_a_scan_is_kept_to_a_centimetre(tmp_path: Path) -> None:
-    """What is kept of a scan is its points in and around the grid, within half a centimetre, brightness scaled."""
-    points = np.array([[1.234, 2.0, 0.5, 30.0], [3.999, -3.0, -1.0, 90.0], [40, 0, 0, 1]], dtype=np.float32)
-    write_pcd(tmp_path / "a.pcd", points)
+    """What is kept of a scan is its points in and around the grid, within half a centimetre, brightness
+    scaled; of points that share a cube of 10 cm the first; none that are not finite.
+    """
+    points = [[1.234, 2.0, 0.5, 30.0], [3.981, -3.0, -1.0, 90.0], [40, 0, 0, 1], [3.91, -2.99, -0.91, 5.0]]
+    odd = [[np.nan, 0, 0, 1], [0, np.inf, 0, 1], [0, 0, 0, np.nan]]
+    write_pcd(tmp_path / "a.pcd", np.array(points + odd, dtype=np.float32))
     kept = read_sweep(str(tmp_path / "a.pcd"), replace(GRID, bright=60.0)).points()
-    np.testing.assert_allclose(kept[:, :3], points[:2, :3], atol=0.005001)
-    np.testing.assert_allclose(kept[:, 3], [0.5, 1.0], atol=0.003)
+    np.testing.assert_allclose(kept[np.argsort(kept[:, 0]), :3], np.array(points)[:2, :3], atol=0.005001)
+    np.testing.assert_allclose(np.sort(kept[:, 3]), [0.5, 1.0], atol=0.003)
 
 
 USUAL = np.array([[-0.9, 4.0, 1.8, 1.6], [-0.8, 0.8, 0.8, 1.8]])

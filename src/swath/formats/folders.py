@@ -12,7 +12,8 @@ LARGEST_LIST = 256 * 2**20  # bytes; no list of frames is longer
 
 
 def listed(folder: Path, endings: Sequence[str]) -> tuple[dict[str, Path], list[Damage]]:
-    """The files of `folder` by stem that end in one of `endings`, and one Damage for each other thing in it."""
+    """The files of `folder` by stem that end in one of `endings`, and one Damage for each other thing in
+    it."""
     files: dict[str, Path] = {}
     damages: list[Damage] = []
     try:

@@ -1,8 +1,8 @@
 """The one reader of images: whatever its kind, it becomes 8-bit RGB as it is to be seen.
 
     orientation    EXIF's is applied: the image stands upright, and its size is that of the upright image
-    16 bits        greyscale is scaled by the range of 16 bits: value / 257, rounded. Colour of 16 bits loses its low byte
-                   (Pillow's decoder does that). Where only 10 or 12 bits are used, the image is dark
+    16 bits        greyscale is scaled by the range of 16 bits: value / 257, rounded; where only 10 or 12
+                   bits are used, the image is dark. Colour loses its low byte: Pillow's decoder does that
     32 bits        whole numbers of 0 .. 65535 are taken as 16 bits; others and fractions are refused
     alpha          is left out; colours are taken as they are stored, also where nothing shows them
     grey, palette, CMYK, YCbCr    are converted by Pillow
@@ -37,8 +37,8 @@ _UPRIGHT = {
 
 
 def read_image(path: Path | str, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """The image at `path` as (height, width, 3) uint8 RGB, upright; with `size` (width, height) in pixels brought to that
-    by area, whatever its aspect. FormatError where it is missing, damaged or no image."""
+    """The image at `path` as (height, width, 3) uint8 RGB, upright; with `size` (width, height) in pixels
+    brought to that by area, whatever its aspect. FormatError where it is missing, damaged or no image."""
     whole = decode(path)
     if size is not None:
         whole = whole.resize(size, Image.Resampling.BOX)
@@ -46,9 +46,9 @@ def read_image(path: Path | str, size: tuple[int, int] | None = None) -> NDArray
 
 
 def image_size(path: Path | str, *, whole: bool = True) -> tuple[int, int]:
-    """`(width, height)` in pixels of the upright image. The whole image is decoded, so that a cut file is found out; with
-    `whole=False` the header alone is read, and EXIF data that a PNG has behind its pixels is not seen. FormatError as in
-    `read_image`."""
+    """`(width, height)` in pixels of the upright image. The whole image is decoded, so that a cut file is
+    found out; with `whole=False` the header alone is read, and EXIF data that a PNG has behind its pixels is
+    not seen. FormatError as in `read_image`."""
     with _opened(path) as image:
         if whole:
             image.load()
@@ -60,8 +60,9 @@ def image_size(path: Path | str, *, whole: bool = True) -> tuple[int, int]:
 
 
 def decode(path: Path | str, *, near: int | None = None) -> Image.Image:
-    """The image at `path` as an upright 8-bit RGB image of Pillow. `near`: pixels of width that will do; a JPEG may be
-    decoded at a half, a quarter or an eighth of its size for it. FormatError as in `read_image`."""
+    """The image at `path` as an upright 8-bit RGB image of Pillow. `near`: pixels of width that will do; a
+    JPEG may be decoded at a half, a quarter or an eighth of its size for it. FormatError as in
+    `read_image`."""
     with _opened(path) as image:
         if near is not None:
             image.draft("RGB", (near, near))

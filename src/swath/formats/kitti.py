@@ -121,8 +121,8 @@ def read_cloud(path: Path) -> tuple[NDArray[np.float32], int]:
 
 
 def check_image(path: Path) -> tuple[int, int]:
-    """Decode the whole image: `(width, height)` in pixels, upright. FormatError where that fails, as it does for a cut
-    file.
+    """Decode the whole image: `(width, height)` in pixels, upright. FormatError where that fails, as it does
+    for a cut file.
     """
     return image_size(path)
 

@@ -3,7 +3,7 @@
 Source: `readme.txt` of the object development kit, section "Mapping to raw data"
 (http://www.cvlibs.net/datasets/kitti/eval_object.php, `devkit_object.zip`, folder `mapping`).
 
-    train_rand.txt       numbers 1 .. n, each once, with commas: the k-th (0-based) belongs to the image number k
+    train_rand.txt       numbers 1 .. n, each once, with commas: the k-th (0-based) is of the image number k
     train_mapping.txt    line i (1-based): `date drive frame` of the raw recordings
 
 Image 000000 has the first number of train_rand.txt, 7282; line 7282 of train_mapping.txt is
@@ -24,9 +24,11 @@ MAPPING, RAND = "train_mapping.txt", "train_rand.txt"
 
 
 def drives(root: Path, keys: Sequence[str]) -> tuple[dict[str, str], list[Damage]]:
-    """The drive of each frame of `keys` that the mapping files below `root` know, and what is wrong with them.
+    """The drive of each frame of `keys` that the mapping files below `root` know, and what is wrong with
+    them.
 
-    Nothing at all where there are none. Both files must be in one place; with bad lines their frames have no drive.
+    Nothing at all where there are none. Both files must be in one place; with bad lines their frames have no
+    drive.
     """
     folders = [root / place for place in PLACES]
     there = [folder for folder in folders if (folder / MAPPING).is_file() or (folder / RAND).is_file()]

@@ -286,7 +286,7 @@ def _spread(data: Array) -> _Spread:
     step = max(1, _CHUNK // max(1, rows))
     for start in range(0, columns if rows else 0, step):
         part = slice(start, start + step)
-        block = np.ascontiguousarray(data[:, part].T)
+        block = data[:, part].T.copy()  # of its own: the median reorders it
         low[part], high[part] = block.min(axis=1), block.max(axis=1)
         middle[part] = np.median(block, axis=1, overwrite_input=True)
     dims = np.flatnonzero(high > low)

@@ -297,7 +297,7 @@ class Steps(Record):
 
 
 class Batch(Record):
-    """`number`: of a round; None for a reference batch. `manifest` is kept apart. `revision` counts its changes; `mark` is of
+    """`number`: of a round; None for a reference batch. `slots`: independent labellings of each scene. `manifest` is kept apart. `revision` counts its changes; `mark` is of
     the last one, `fence` of the writer who made it."""
 
     round: str
@@ -305,6 +305,7 @@ class Batch(Record):
     role: Literal["pool", "reference"]
     state: State
     size: BatchSize
+    slots: int = 1
     manifest: Blob
     steps: Steps = Steps()
     revision: int = 0

@@ -60,6 +60,7 @@ def batch(old: Mapping[str, Any], slices: Slices, membership: Mapping[str, str])
         },
         "role": whole["role"],
         "size": old["batch"],
+        "slots": whole["slots"],
         "steps": steps,
     }
     if whole["role"] == "pool":

@@ -187,9 +187,10 @@ class RoundResult(Record):
 
 
 class RepairResult(Record):
-    """`differences`: what was (with `checked_only`: is) not as the journal says; `strangers`: scenes the journal does not
+    """Of `dataset`. `differences`: what was (with `checked_only`: is) not as the journal says; `strangers`: scenes the journal does not
     know; `gone`: scenes it knows that are not in the dataset; `edited`: scenes whose labels are not those that were fetched."""
 
+    dataset: str = "NAME"
     differences: tuple[Difference, ...]
     strangers: tuple[str, ...]
     gone: tuple[str, ...]

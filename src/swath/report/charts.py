@@ -52,7 +52,7 @@ class Point:
     """One round: how many scenes its model learned from, and its estimates, by the key of their series."""
 
     round: str
-    images: int
+    scenes: int
     estimates: Mapping[str, Estimate]
 
 
@@ -61,7 +61,7 @@ class Mark:
     """One estimate in the chart: where it is, and the ends of its bar, None where it has none."""
 
     round: str
-    images: int
+    scenes: int
     estimate: Estimate
     x: float
     y: float
@@ -95,7 +95,7 @@ def learning_curve(
     """
     if not points:
         return None
-    most = max(point.images for point in points)
+    most = max(point.scenes for point in points)
     shown = [point.estimates[key] for point in points for key, _ in series]
     top = max([0.05, *(end for one in shown for end in (one.value, one.high) if end is not None)])
     frame = Frame(width, height, (0, most * 1.08), (0, min(1.0, top * 1.1)), 44, 14, 12, 40)
@@ -125,9 +125,9 @@ def _mark(frame: Frame, point: Point, one: Estimate, shift: float) -> Mark | Non
         return None
     return Mark(
         round=point.round,
-        images=point.images,
+        scenes=point.scenes,
         estimate=one,
-        x=round(frame.at_x(point.images) + shift, 1),
+        x=round(frame.at_x(point.scenes) + shift, 1),
         y=frame.at_y(one.value),
         low=None if one.low is None else frame.at_y(one.low),
         high=None if one.high is None else frame.at_y(min(one.high, frame.y[1])),

@@ -14,7 +14,7 @@ from swath.labels import stored
 from swath.labels.channels import Channel
 from swath.labels.shapes import Floats, Ints, Labels, known
 from swath.records.batch import Evaluated
-from swath.report.pictures import Picture, drawn
+from swath.report.pictures import Picture
 from swath.workspace import Workspace
 
 LETTER: Final = 10.5  # height of a line of text, pixels of the picture
@@ -67,14 +67,13 @@ class Overlay:
     note: str = ""
 
 
-def overlay(workspace: Workspace, record: Evaluated, pictures: Mapping[str, Picture]) -> dict[str, Overlay]:
-    """What to draw over each of `pictures` (val scene -> picture).
+def overlay(
+    workspace: Workspace, camera: Channel, record: Evaluated, pictures: Mapping[str, Picture]
+) -> dict[str, Overlay]:
+    """What to draw over each of `pictures` (val scene -> picture), which `camera` took.
 
     Predictions of another round than that of `record` are left out: the field holds those of the last evaluation only.
     """
-    camera = drawn(workspace.rig)
-    if record.modality != "2d" or camera is None:
-        return dict.fromkeys(pictures, Overlay(note="what went wrong is in the cloud, which is not drawn"))
     table = workspace.scenes.of(pictures)
     keys = table.known(workspace.only("val", list(pictures), "report"))
     docs = workspace.scenes.values(camera.name, keys, [camera.human, camera.predictions])

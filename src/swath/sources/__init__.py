@@ -15,8 +15,8 @@ KINDS = ("kitti", "rig")
 
 
 def make(kind: str, root: Path, channels: Mapping[str, Channel] = CHANNELS) -> Source:
-    """The source of `kind` at `root`. `channels`: what a KITTI folder's three sensors are called and used for; a rig
-    folder says that itself. UnknownNameError for another kind."""
+    """The source of `kind` at `root`. `channels`: what a KITTI folder's three sensors are called and used
+    for; a rig folder says that itself. UnknownNameError for another kind."""
     if kind == "kitti":
         from swath.sources.kitti import Kitti
 

@@ -1,4 +1,5 @@
-"""What a source of scenes gives: media, calibration, drives and labels of each scene, whatever the format on disk."""
+"""What a source of scenes gives: media, calibration, drives and labels of each scene, whatever the format on
+disk."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ DONT_CARE = "DontCare"  # the class of what is in the picture and no object: kep
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """Labels of one channel, and what else the source says of them: `attributes` have one value per label, None where a
-    label has none."""
+    """Labels of one channel, and what else the source says of them: `attributes` have one value per label,
+    None where a label has none."""
 
     labels: Labels
     attributes: Mapping[str, list[Any]]
@@ -33,10 +34,11 @@ class Labelled:
 class Found:
     """One scene: what of it can be used.
 
-    `key`: its name. `sequence`: its drive, None where the source names none. The mappings are by channel: `media` has the
-    files, each checked, `sizes` (width, height) in pixels of each image, `truth` the labels of what has been labelled (no
-    entry: nobody looked), `dont_care` the areas to leave alone. `calibration` is a stored form of `labels.calibration`,
-    None where there is none. `label_digest`: SHA-256 of its label files, None without any: it tells that labels changed.
+    `key`: its name. `sequence`: its drive, None where the source names none. The mappings are by channel:
+    `media` has the files, each checked, `sizes` (width, height) in pixels of each image, `truth` the labels
+    of what has been labelled (no entry: nobody looked), `dont_care` the areas to leave alone. `calibration`
+    is a stored form of `labels.calibration`, None where there is none. `label_digest`: SHA-256 of its label
+    files, None without any: it tells that labels changed.
     """
 
     key: str
@@ -51,10 +53,11 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """`scenes`, sorted by key, and what could not be used, sorted by file and line, files as seen from the root.
+    """`scenes`, sorted by key, and what could not be used, sorted by file and line, files as seen from the
+    root.
 
-    `channels` and `primary`: the settings of these names for a `LoopConfig` that fit the source; they name the channels
-    that at least one scene has. Without scenes they are empty.
+    `channels` and `primary`: the settings of these names for a `LoopConfig` that fit the source; they name
+    the channels that at least one scene has. Without scenes they are empty.
     """
 
     scenes: tuple[Found, ...]
@@ -71,17 +74,18 @@ class Source(Protocol):
     root: Path
 
     def scan(self, *, progress: Progress | None = None, workers: int = 1) -> Scan:
-        """Reads and checks every file. `workers` threads read; the result doesn't depend on them. `progress(done, total)`
-        counts scenes. What is damaged is listed; FormatError where this is no folder of the kind."""
+        """Reads and checks every file. `workers` threads read; the result doesn't depend on them.
+        `progress(done, total)` counts scenes. What is damaged is listed; FormatError where this is no folder
+        of the kind."""
 
     def cloud(self, path: Path) -> Cloud | None:
-        """The cloud at `path`, one of a scene's media, (N, 4) x, y, z (metres), intensity, without points that aren't
-        finite; None where the file is a PCD, which can be used as it is."""
+        """The cloud at `path`, one of a scene's media, (N, 4) x, y, z (metres), intensity, without points
+        that aren't finite; None where the file is a PCD, which can be used as it is."""
 
 
 def digest_of_files(files: Sequence[tuple[str, Path]]) -> str | None:
-    """SHA-256 over the named files' names and bytes, in this order; None of none. A file that can't be read counts as
-    empty."""
+    """SHA-256 over the named files' names and bytes, in this order; None of none. A file that can't be read
+    counts as empty."""
     if not files:
         return None
     whole = hashlib.sha256()
@@ -95,8 +99,8 @@ def digest_of_files(files: Sequence[tuple[str, Path]]) -> str | None:
 
 
 def shown(channels: Mapping[str, Mapping[str, Any]], primary: str) -> tuple[dict[str, dict[str, Any]], str]:
-    """Settings for the `channels` that there are: `primary` or the first one that is labelled is shown; where none is
-    labelled, the one that is shown is labelled and embedded."""
+    """Settings for the `channels` that there are: `primary` or the first one that is labelled is shown; where
+    none is labelled, the one that is shown is labelled and embedded."""
     found = {name: dict(one) for name, one in channels.items()}
     if not found:
         return {}, ""

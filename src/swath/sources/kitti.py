@@ -4,8 +4,9 @@
     image_3     the image channel with the calibration P3
     velodyne    the first cloud channel: cuboids
 
-A sensor without a channel is left out. The calibration is stored under `p2`, `p3`, `r0`, `velo_to_cam`. Drives come from
-`drives.txt`; where there is none, from the mapping files of KITTI's development kit (`formats.kitti_devkit`).
+A sensor without a channel is left out. The calibration is stored under `p2`, `p3`, `r0`, `velo_to_cam`.
+Drives come from `drives.txt`; where there is none, from the mapping files of KITTI's development kit
+(`formats.kitti_devkit`).
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
 """Rig folders: any number of cameras and clouds, each in a folder of its own.
 
-    ROOT/rig.json                   {"channels": {NAME: {"kind": "image" or "cloud", "labelled": true or false,
-                                                         "embed": true or false}, ...}, "primary": NAME}
-    ROOT/NAME/KEY.png               an image (.png, .jpg, .jpeg), or a cloud (.pcd, .bin: float32 x, y, z, intensity)
-    ROOT/calibration/KEY.json       {"cameras": {NAME: {"projection": 3 x 4, "from_cloud": 4 x 4}, ...}}
-    ROOT/calibration.json           the same, for the scenes that have no file of their own
-    ROOT/labels/NAME/KEY.json       {"labels": [{"label": CLASS, "box": [x1, y1, x2, y2]}, ...]}    of an image, pixels
-                                    {"labels": [{"label": CLASS, "cuboid": [9 numbers]}, ...]}      of a cloud
-    ROOT/drives.txt                 `frame drive` per line
+    ROOT/rig.json                {"channels": {NAME: {"kind": "image" or "cloud", "labelled": true or false,
+                                                      "embed": true or false}, ...}, "primary": NAME}
+    ROOT/NAME/KEY.png            an image (.png, .jpg, .jpeg), or a cloud (.pcd, .bin)
+    ROOT/calibration/KEY.json    {"cameras": {NAME: {"projection": 3 x 4, "from_cloud": 4 x 4}, ...}}
+    ROOT/calibration.json        the same, for the scenes that have no file of their own
+    ROOT/labels/NAME/KEY.json    of an image: {"labels": [{"label": CLASS, "box": [x1, y1, x2, y2]}, ...]}
+                                 of a cloud:  {"labels": [{"label": CLASS, "cuboid": [9 numbers]}, ...]}
+    ROOT/drives.txt              `frame drive` per line
 
-A scene is a KEY; it may lack channels. Everything but rig.json and the media may be left out. docs/formats/rig_folder.md
-has the details: units, frames, further attributes of labels, what is named as damage.
+A scene is a KEY; it may lack channels. Everything but rig.json and the media may be left out.
+docs/formats/rig_folder.md has the details: units, frames, further attributes of labels, what is named as
+damage.
 """
 
 from __future__ import annotations
@@ -144,7 +145,8 @@ def _read_rig(path: Path) -> tuple[dict[str, dict[str, Any]], str, list[Damage]]
 
 
 class _Listing:
-    """The files of a rig folder by channel and key, and what among them is not expected; `read` reads a scene."""
+    """The files of a rig folder by channel and key, and what among them is not expected; `read` reads a
+    scene."""
 
     def __init__(self, root: Path, channels: Mapping[str, Mapping[str, Any]]) -> None:
         self.root, self.channels = root, channels
@@ -198,7 +200,8 @@ class _Listing:
             yield Damage(str(self.root / "calibration"), None, reason)
 
     def read(self, key: str) -> tuple[Found | None, list[Damage]]:
-        """One scene and what is wrong with it; None in place of the scene where no channel of it can be used."""
+        """One scene and what is wrong with it; None in place of the scene where no channel of it can be
+        used."""
         damages: list[Damage] = []
         media: dict[str, Path] = {}
         sizes: dict[str, tuple[int, int]] = {}
@@ -380,7 +383,8 @@ def _label(said: Any, kind: str, size: tuple[int, int] | None) -> tuple[str, lis
     other = next(one for one, _ in SHAPES.values() if one != shape)
     if shape not in said or other in said:
         raise ValueError(
-            f"expected a {shape}, as labels of {'an image' if kind == 'image' else 'a cloud'} have, got {_shown(sorted(said))}"
+            f"expected a {shape}, as labels of {'an image' if kind == 'image' else 'a cloud'} have, "
+            f"got {_shown(sorted(said))}"
         )
     try:
         numbers = _numbers(said[shape], count)
@@ -394,8 +398,8 @@ def _label(said: Any, kind: str, size: tuple[int, int] | None) -> tuple[str, lis
 
 
 def _attributes(said: Mapping[str, Any], shape: str, known: set[str], reasons: list[str]) -> dict[str, Any]:
-    """What a label says besides class and shape. What can't be kept is added to `reasons`, the names that are kept to
-    `known`."""
+    """What a label says besides class and shape. What can't be kept is added to `reasons`, the names that are
+    kept to `known`."""
     kept: dict[str, Any] = {}
     for name, value in said.items():
         if name in ("label", shape):

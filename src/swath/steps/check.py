@@ -35,7 +35,7 @@ LISTED: Final = 500  # findings that the journal and the report keep in full
 def check(workspace: Workspace) -> Checked:
     """Checks the labels of the round that was fetched last. Doing it again replaces its findings."""
     with workspace.writer("check") as writer:
-        name = life.latest(workspace.journal.batches.all(), "check").round
+        name = life.latest(workspace.journal.batches.all(), "check", dataset=workspace.name).round
         scenes, table = _labelled(workspace, name)
         calibrations = workspace.scenes.calibrations([scene.key for scene in scenes])
         found: dict[str, list[Finding]] = {}
@@ -115,7 +115,6 @@ class _Rules:
                 if seen_by is None:
                     continue
                 boxes, cuboids = self._scene.labels[channel], self._scene.labels[cloud]
-                several = f" (seen by {channel.name})" if len(self._images) > 1 else ""
                 found = checks.check_across(
                     boxes.shapes,
                     boxes.classes,
@@ -123,8 +122,9 @@ class _Rules:
                     cuboids.classes,
                     seen_by.project,
                     *self._table.size(channel.name, self._scene.key),
+                    image=channel.name,
                 )
-                yield from self._of(found, channel, cloud, several)
+                yield from self._of(found, channel, cloud)
 
     def _camera(self, calibration: Mapping[str, Any] | None, channel: Channel) -> Camera | None:
         try:
@@ -140,9 +140,7 @@ class _Rules:
             self.notes.append(f"{self._scene.key}: points were not checked: {error}")
             return None
 
-    def _of(
-        self, found: Iterable[checks.Finding], image: Channel, cloud: Channel, more: str = ""
-    ) -> Iterator[Finding]:
+    def _of(self, found: Iterable[checks.Finding], image: Channel, cloud: Channel) -> Iterator[Finding]:
         """Findings as they are recorded; `object` is a place among the labels of the channel that is named."""
         for one in found:
             yield Finding(
@@ -152,7 +150,7 @@ class _Rules:
                 modality=one.modality,
                 channel=(image if one.modality == "2d" else cloud).name,
                 object=one.object,
-                evidence=f"{one.evidence}{more}",
+                evidence=one.evidence,
             )
 
 

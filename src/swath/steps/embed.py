@@ -149,7 +149,8 @@ def fuse(blocks: Sequence[Vectors]) -> Vectors:
     """Vectors (n, d1 + d2 + ...) of scenes seen by several cameras: each block of rows brought to length one and counted
     equally. One block is left as it is."""
     if len(blocks) == 1:
-        return blocks[0].copy()
+        alone: Vectors = blocks[0].copy()
+        return alone
     scaled = []
     for block in blocks:
         length = np.linalg.norm(block.astype(np.float64), axis=1, keepdims=True)

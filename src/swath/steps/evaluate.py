@@ -11,14 +11,19 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from swath import commit, evaluations, life, models
-from swath.config import LoopConfig
+from swath import commit, evaluations, life
 from swath.errors import StateError, some
-from swath.kernels.detection import DetectionScores
+from swath.evaluations import Found, Truth
+from swath.kernels.detection import (
+    DetectionScores,
+    Predictions,
+    References,
+    score_detections,
+)
+from swath.kernels.detection3d import Predictions3D, References3D, score_cuboids
 from swath.kernels.mistakes import Mistakes
 from swath.labels import stored
 from swath.labels.shapes import Modality
-from swath.objects import Predicted, Wanted, labels_of, mistakes, references, score
 from swath.policies import failures as policy
 from swath.records.base import Blob, Document
 from swath.records.batch import (
@@ -28,11 +33,168 @@ from swath.records.batch import (
     ClassFigures,
     Evaluated,
     Figures,
-    OperatingPoint,
-    TrainedModel,
 )
 from swath.records.results import EvaluateResult
 from swath.store.journal.lease import Writer
 from swath.suggest import command
-from swath.trainers import make
 from swath.workspace import Workspace
+
+
+def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
+    """Evaluates the models of the last round on val, and tags failures; with `final`, on test (no tags, no failures)."""
+    journal = workspace.journal
+    with workspace.writer("evaluate") as writer:
+        batches = journal.batches.all()
+        batch = _which(workspace, batches, final)
+        keys = workspace.members("test" if final else "val")
+        notes: list[str] = []
+        scored = _scored(workspace, batch, keys, notes)
+        main = scored[0]
+        failures = () if final else policy.rank(main.seen(), workspace.config.classes)
+        uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
+        if not final and uses > 1:
+            notes.append(
+                f"val is evaluated and mined for the {uses}. time: a claim about gain needs `{command('evaluate', workspace.name, '--final')}`"
+            )
+        record = Evaluated(
+            round=batch.round,
+            on="test" if final else "val",
+            scenes=len({truth.key for truth in main.truths}),
+            modality=main.modality,
+            figures={one.modality: one.figures(workspace.config.classes) for one in scored},
+            failing=len(failures),
+            worst=policy.worst(failures),
+            failures=Blob.model_validate(journal.batches.keep(failures)) if failures else None,
+            uses=uses,
+            notes=tuple(notes),
+        )
+        if final:
+            journal.record(writer, {f"final.{batch.round}": record})
+            return EvaluateResult(record=record, failures=())
+        for one in scored:
+            _write_predictions(workspace, writer, batch.round, one)
+        evaluations.forget(workspace, writer, batch)
+        journal.lease.barrier(writer)
+        batch = journal.batches.advance(writer, batch.round, "evaluate", {"evaluate": record})
+        commit.project(workspace, writer, keys, views=[f"eval_{batch.round}_failures"])
+        evaluations.show(workspace, writer, batch)
+    return EvaluateResult(record=record, failures=failures)
+
+
+def _which(workspace: Workspace, batches: Sequence[Batch], final: bool) -> Batch:
+    """The round whose models are evaluated; `StateError` before there are models, or a reference."""
+    if not life.reference_done(batches, final=final):
+        name = FINAL_REFERENCE if final else REFERENCE
+        more = ("--final",) if final else ()
+        first = command("reference", workspace.name, *more, "--from", "FIELD")
+        raise StateError(f"evaluate: the {name} batch has no labels yet; run `{first}`")
+    there = life.standing(batches)
+    closed = final and there and there[-1].state == "closed"
+    steps = ("evaluate", "stop") if final else ("evaluate",)
+    last = there[-1] if closed else life.latest(batches, *steps, dataset=workspace.name)
+    if last.steps.train is None:
+        raise StateError(
+            f"{last.round} has no model yet; `{command('next', workspace.name)}` says what is next"
+        )
+    return last
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """One model's predictions against the reference, sample by sample."""
+
+    modality: Modality
+    truths: Sequence[Truth]
+    found: Sequence[Found]
+    scores: DetectionScores
+    mistakes: Sequence[Mistakes]
+
+    def seen(self) -> list[policy.Seen]:
+        return [
+            policy.Seen(truth.key, wrong, found.scores, found.labels, truth.positions)
+            for truth, found, wrong in zip(self.truths, self.found, self.mistakes, strict=True)
+        ]
+
+    def figures(self, classes: Sequence[str]) -> Figures:
+        scores = asdict(self.scores)
+        return Figures(
+            map=scores["map"],
+            map50=scores["map50"],
+            classes={
+                name: ClassFigures.model_validate(one)
+                for name, one in zip(classes, scores["classes"], strict=True)
+                if one["references"]
+            },
+            operating=scores["operating"],
+            errors=policy.kinds(self.mistakes),
+        )
+
+
+def _scored(workspace: Workspace, batch: Batch, keys: Sequence[str], notes: list[str]) -> list[_Scored]:
+    """Every model of a round, scored; the one whose failures are mined first (of images, where there is one)."""
+    trained = batch.steps.train
+    scored: list[_Scored] = []
+    for model in trained.models if trained else ():
+        truths = evaluations.truths(workspace, keys, model.modality)
+        without = sorted(set(keys) - {truth.key for truth in truths})
+        if not truths and not scored:
+            fields = workspace.config.fields
+            field = fields.detections if model.modality == "2d" else fields.cuboids
+            raise StateError(f"evaluate: none of {len(keys)} scenes has a reference in {field!r}")
+        if without:
+            which = "" if not scored else f"{model.modality} "
+            notes.append(f"{len(without)} scenes have no {which}reference and are left out: {some(without)}")
+        if truths:
+            scored.append(_score(workspace, batch, truths, model.modality))
+    return scored
+
+
+def _score(workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality) -> _Scored:
+    config = workspace.config
+    found = evaluations.predict(workspace, batch, truths, modality)
+    table = workspace.scenes.of({truth.key for truth in truths})
+    drives = [table.drive(truth.key) for truth in truths]
+    seed = [config.seed, batch.number or 0, 0xE7A1]
+    flat = [one for one in found if isinstance(one, Predictions)]
+    solid = [one for one in found if isinstance(one, Predictions3D)]
+    wanted = [truth.references for truth in truths]
+    if modality == "2d":
+        scores = score_detections(
+            flat,
+            [one for one in wanted if isinstance(one, References)],
+            len(config.classes),
+            clusters=drives,
+            rng=np.random.default_rng(seed),
+            resamples=config.evaluate.resamples,
+        )
+    else:
+        scores = score_cuboids(
+            solid,
+            [one for one in wanted if isinstance(one, References3D)],
+            len(config.classes),
+            clusters=drives,
+            rng=np.random.default_rng([*seed, 3]),
+            resamples=config.evaluate.resamples,
+        )
+    threshold = scores.operating.threshold
+    return _Scored(
+        modality,
+        truths,
+        found,
+        scores,
+        [
+            evaluations.mistakes(one, truth, threshold, config.evaluate.iou)
+            for one, truth in zip(found, truths, strict=True)
+        ],
+    )
+
+
+def _write_predictions(workspace: Workspace, writer: Writer, name: str, scored: _Scored) -> None:
+    rig, classes = workspace.rig, workspace.config.classes
+    values: dict[str, dict[str, Document]] = {}
+    for truth, found in zip(scored.truths, scored.found, strict=True):
+        documents = evaluations.documents(rig, classes, name, truth, found)
+        field = {truth.channel.predictions: stored.field_of(documents)}
+        values.setdefault(truth.channel.name, {})[truth.key] = field
+    for channel, of_channel in values.items():
+        workspace.scenes.write(channel, of_channel, writer)

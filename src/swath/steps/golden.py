@@ -26,7 +26,7 @@ def golden(workspace: Workspace, *, override: str | None = None) -> GoldenChecke
     """
     with workspace.writer("golden") as writer:
         batches = workspace.journal.batches.all()
-        batch = life.latest(batches, "golden")
+        batch = life.latest(batches, "golden", dataset=workspace.name)
         _may_be_checked(workspace, batch, batches, override)
         result = _compare(workspace, batch, batches, override)
         step = "golden blocks" if result.holds else "golden"

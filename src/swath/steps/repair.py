@@ -21,6 +21,7 @@ def repair(workspace: Workspace, *, check: bool = False) -> RepairResult:
         found = _look(workspace, checked_only=False)
         if workspace.is_split():
             commit.project_all(workspace, writer)
+            commit.show_evaluations(workspace, writer)
         record = Repaired(differences=len(found.differences))
         workspace.journal.record(writer, {"repair": record})
     return found
@@ -32,7 +33,12 @@ def _look(workspace: Workspace, *, checked_only: bool) -> RepairResult:
     if not workspace.is_split():
         nothing: tuple[str, ...] = ()
         return RepairResult(
-            differences=(), strangers=nothing, gone=nothing, edited=nothing, checked_only=checked_only
+            dataset=workspace.name,
+            differences=(),
+            strangers=nothing,
+            gone=nothing,
+            edited=nothing,
+            checked_only=checked_only,
         )
     known = workspace.membership()
     differences = workspace.scenes.differences(workspace.states())
@@ -40,6 +46,7 @@ def _look(workspace: Workspace, *, checked_only: bool) -> RepairResult:
     differences += _info(workspace)
     differences += evaluations.differences(workspace)
     return RepairResult(
+        dataset=workspace.name,
         differences=tuple(differences),
         strangers=tuple(sorted(there - set(known))),
         gone=tuple(sorted(set(known) - there)),

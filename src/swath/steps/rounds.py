@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from swath import commit, life
 from swath.errors import StateError
-from swath.records.assignment import Assignment, Said
+from swath.records.assignment import Assignment
 from swath.records.batch import Cancelled, ClosedEarly, ReopenedOnce
 from swath.records.results import RoundResult
 from swath.suggest import command
@@ -67,16 +67,11 @@ def reopen(workspace: Workspace, name: str, reason: str) -> RoundResult:
         if not steps.send:
             raise StateError(f"{name} was never sent to an annotator: there is nobody to label it again")
         said = ReopenedOnce(reason=reason, fetch=steps.fetch, check=steps.check, golden=steps.golden)
-        workspace.journal.batches.advance(
+        after = workspace.journal.batches.advance(
             writer, name, "reopen", {"reopen": [*steps.reopen, said]}, drop=("check", "golden", "fetch")
         )
-        rows = workspace.journal.assignments.find(round=name, active=True)
-        again = [
-            Said(key=row.key, role=row.role, channel=row.channel, slot=row.slot, state="unreviewed")
-            for row in rows
-        ]
-        workspace.journal.assignments.answer(writer, name, again)
-        keys = sorted({row.key for row in rows})
+        commit.ask_again(workspace, writer, after)
+        keys = sorted({row.key for row in workspace.journal.assignments.find(round=name, active=True)})
         commit.project(workspace, writer, keys)
         return _result(name, "annotating", 0, len(keys), reason)
 

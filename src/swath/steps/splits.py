@@ -76,7 +76,9 @@ def _result(workspace: Workspace) -> SplitResult:
     loop, membership = workspace.journal.loop(), workspace.membership()
     record, told = loop.steps.split, loop.membership
     if record is None or told is None:
-        raise StateError(f"{workspace.name}: the split has no record; run `{command('repair', workspace.name)}`")
+        raise StateError(
+            f"{workspace.name}: the split has no record; run `{command('repair', workspace.name)}`"
+        )
     found = list(membership.values())
     return SplitResult(
         splits={name: found.count(name) for name in SPLITS},

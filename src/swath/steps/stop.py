@@ -13,7 +13,7 @@ def stop(workspace: Workspace) -> Stopped:
     journal, config = workspace.journal, workspace.config
     with workspace.writer("stop") as writer:
         batches = journal.batches.all()
-        name = life.latest(batches, "stop").round
+        name = life.latest(batches, "stop", dataset=workspace.name).round
         left = _left(workspace)
         next_batch = selection.size(config.select, left, first=False)
         criteria = stopping.criteria(stopping.curve(batches), left, next_batch, config.stop)

@@ -20,6 +20,7 @@ from swath.labels import stored
 from swath.labels.shapes import Labels, Modality, known
 from swath.records.assignment import Assignment
 from swath.records.batch import Trained, TrainedModel
+from swath.suggest import command
 from swath.trainers import Trainer, make
 from swath.trainers.base import TrainingSet
 from swath.workspace import Workspace
@@ -28,7 +29,7 @@ from swath.workspace import Workspace
 def train(workspace: Workspace) -> Trained:
     """Trains the models of the round that was checked last."""
     batches = workspace.journal.batches
-    batch = life.latest(batches.all(), "train")
+    batch = life.latest(batches.all(), "train", dataset=workspace.name)
     name, seed = batch.round, workspace.config.train.seed
     notes = _Notes()
     lessons = [
@@ -36,7 +37,9 @@ def train(workspace: Workspace) -> Trained:
     ]
     if not lessons:
         wanted = " or ".join(one.upper() for one in _modalities(workspace))
-        raise StateError(f"train: no pool scene has {wanted} labels yet; `swath next` says what is next")
+        raise StateError(
+            f"train: no pool scene has {wanted} labels yet; `{command('next', workspace.name)}` says what is next"
+        )
     trained = [_learn(workspace, name, lesson, seed) for lesson in lessons]
     record = Trained(
         round=name,
@@ -47,7 +50,7 @@ def train(workspace: Workspace) -> Trained:
     with workspace.writer("train") as writer:
         if batches.get(name).revision != batch.revision:
             raise ConflictError(
-                f"{name} was changed by another process while its model was trained; see `swath status`"
+                f"{name} was changed by another process while its model was trained; see `{command('status', workspace.name)}`"
             )
         batches.advance(writer, name, "train", {"train": record})
     return record

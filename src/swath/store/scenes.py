@@ -231,17 +231,28 @@ class Scenes:
         out: dict[str, str] = {}
         wanted = {KEY: 1, self._group: 1}
         for part in _parts([ObjectId(one) for one in ids if ObjectId.is_valid(one)]):
-            for doc in self._collection.find({self._group: {"$in": part}}, wanted):
+            for doc in self._collection.find({self._group: {"$in": part}, KEY: {"$gt": ""}}, wanted):
                 found = doc[self.dataset.group_field]["_id"] if self.grouped else doc["_id"]
-                out[str(found)] = str(doc.get(KEY))
+                out[str(found)] = str(doc[KEY])
         return out
 
     def label_names(self, field: str) -> set[str]:
         """Class names in a field of labels, on any channel."""
         return {str(one) for one in self._collection.distinct(f"{field}.detections.label")}
 
+    def _unnamed(self) -> dict[ObjectId, str]:
+        """Sample -> id of its scene, of the samples without a key: somebody added them by hand."""
+        found = self._collection.find({KEY: None}, {self._group: 1})
+        return {
+            doc["_id"]: str(doc[self.dataset.group_field]["_id"] if self.grouped else doc["_id"])
+            for doc in found
+        }
+
     def all_keys(self) -> set[str]:
-        """The keys of all scenes, from their index alone."""
+        """The keys of all scenes, from their index alone; `IntegrityError` where a scene has none."""
+        if unnamed := sorted(set(self._unnamed().values())):
+            key_of = self.keys_of(unnamed)
+            self._each_has_a_key({scene_id: {"key": key_of.get(scene_id)} for scene_id in unnamed})
         found = self._collection.find({KEY: {"$gt": ""}}, {"_id": 0, KEY: 1})
         return {str(doc[KEY]) for doc in found}
 
@@ -332,6 +343,15 @@ class Scenes:
         self._collection.bulk_write(changes, ordered=False)
         self.refresh()
 
+    def name_slices(self, writer: Writer) -> None:
+        """Gives slices that somebody added by hand to a known scene its key and a fence, so that writes reach them."""
+        unnamed = self._unnamed()
+        key_of = self.keys_of(sorted(set(unnamed.values())))
+        for sample, scene_id in unnamed.items():
+            if scene_id in key_of:
+                change = {KEY: key_of[scene_id], FENCE: writer.token}
+                self._collection.update_one({"_id": sample, KEY: None}, {"$set": change})
+
     def raise_fence(self, writer: Writer) -> None:
         """Shuts out every earlier writer: its late writes match nothing from here on."""
         self._collection.update_many(
@@ -375,9 +395,11 @@ class Scenes:
         status = self.config.fields.status
         group = self.dataset.group_field if self.grouped else "_id"
         found: list[Difference] = []
+        unnamed = self._unnamed()
+        key_of = self.keys_of(sorted(set(unnamed.values())))
         for doc in self._collection.find({}, {"tags": 1, status: 1, group: 1, KEY: 1}):
             name = doc[group]["name"] if self.grouped else self.slices[0]
-            key = str(doc.get(KEY))
+            key = str(doc.get(KEY) or key_of.get(unnamed.get(doc["_id"], "")))
             state = states.get(key)
             if state is None:
                 continue
@@ -450,7 +472,7 @@ class Scenes:
     # ------------------------------------------------------------------ views and info
 
     def view(self, keys: Sequence[str]) -> Any:
-        """A FiftyOne view of these scenes, by id: it counts scenes, whatever slice is active.
+        """A FiftyOne view of these scenes, by id: whatever slice is active, it counts the scenes that have it.
 
         Not `select_groups`: a saved view of that kind crashes the App (FiftyOne 1.22).
         """

@@ -83,7 +83,8 @@ def names(paths: Mapping[str, PurePath], taken: set[str], new: Sequence[str]) ->
     so that no name of a `new` one is among the keys that are `taken`."""
     for depth in range(1, 1 + max((len(path.parts) for path in paths.values()), default=0)):
         given = {
-            one: path.stem if depth == 1 else "/".join(path.parts[-depth:]) for one, path in paths.items()
+            one: path.stem if depth == 1 else "/".join(path.parts[-depth:]).replace("//", "/")
+            for one, path in paths.items()
         }
         if len(set(given.values())) == len(given) and not taken & {given[one] for one in new}:
             return given

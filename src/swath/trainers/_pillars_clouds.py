@@ -7,7 +7,7 @@ z, l, w, h, yaw.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ Labels = NDArray[np.int64]
 
 DEEPEST = 8  # cells: the grid's sides are multiples of it
 _CM = 100.0
-_MOST_POINTS = 100_000  # of a scan; of more, evenly many are left out
+_THIN = 10  # cm: points nearer to each other than about this are not all kept
 _LOG_COUNT = (np.log1p(np.arange(512)) / 2).astype(np.float32)
 _MARGIN = 4.0  # metres beyond the outermost objects' centres
 
@@ -49,6 +49,20 @@ class Grid:
     @property
     def channels(self) -> int:
         return self.layers + 4
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Of the rectangle, x and y."""
+        return (self.x[0] + self.x[1]) / 2, (self.y[0] + self.y[1]) / 2
+
+    def window(self, side: float) -> Grid:
+        """A part of it, at most `side` metres long and wide (rounded up to what fits), about its middle."""
+        unit = DEEPEST * self.cell
+        ranges = []
+        for (low, high), middle in zip((self.x, self.y), self.middle, strict=True):
+            half = min(high - low, unit * float(np.ceil(side / unit - 1e-9))) / 2
+            ranges.append((middle - half, middle + half))
+        return replace(self, x=ranges[0], y=ranges[1])
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for the model's header."""
@@ -100,7 +114,9 @@ def choose_grid(
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What is kept of a scan: points in and around the grid, centimetres (n, 3) int16, intensity (n,) uint8."""
+    """What is kept of a scan: points in and around the grid, centimetres (n, 3) int16, intensity (n,) uint8;
+    of several within a tenth of a metre the first.
+    """
 
     place: NDArray[np.int16]
     light: NDArray[np.uint8]
@@ -122,10 +138,11 @@ def read_sweep(path: str, grid: Grid) -> Sweep:
         near &= (y > grid.y[0] - _MARGIN) & (y < grid.y[1] + _MARGIN)
         near &= (z > grid.z[0] - 1.0) & (z < grid.z[1] + 1.0) & np.isfinite(cloud[:, 3])
     cloud = cloud[near]
-    if len(cloud) > _MOST_POINTS:
-        cloud = cloud[np.linspace(0, len(cloud) - 1, _MOST_POINTS).astype(np.int64)]
-    light = np.clip(cloud[:, 3] / grid.bright, 0, 1) * 255
-    return Sweep(np.round(cloud[:, :3] * _CM).astype(np.int16), np.round(light).astype(np.uint8))
+    place = np.round(cloud[:, :3] * _CM).astype(np.int16)
+    cube = (place // _THIN).astype(np.int64) + 2**13
+    _, first = np.unique((cube[:, 0] << 28) + (cube[:, 1] << 14) + cube[:, 2], return_index=True)
+    light = np.clip(cloud[first, 3] / grid.bright, 0, 1) * 255
+    return Sweep(place[first], np.round(light).astype(np.uint8))
 
 
 def from_above(points: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
@@ -158,32 +175,51 @@ def from_above(points: NDArray[np.float32], grid: Grid) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Shake:
-    """A scan mirrored left to right or not, turned by `turn` radians about the sensor, and scaled."""
+    """A scan mirrored left to right or not, turned by `turn` radians about the sensor, scaled, and moved so
+    that what was at `at` (x, y in metres) is in a window's middle.
+    """
 
     mirror: bool
     turn: float
     scale: float
+    at: tuple[float, float]
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Shake:
-        return cls(bool(rng.random() < 0.5), float(rng.uniform(-0.2, 0.2)), float(rng.uniform(0.95, 1.05)))
+    def drawn(cls, rng: np.random.Generator, grid: Grid, window: Grid) -> Shake:
+        """Any part of the grid that fills the window is as likely."""
+        mirror, turn, scale = rng.random() < 0.5, rng.uniform(-0.2, 0.2), rng.uniform(0.95, 1.05)
+        slack = [
+            (whole[1] - whole[0] - part[1] + part[0]) / 2
+            for whole, part in ((grid.x, window.x), (grid.y, window.y))
+        ]
+        at = [
+            float(middle + rng.uniform(-room, room)) for middle, room in zip(grid.middle, slack, strict=True)
+        ]
+        return cls(bool(mirror), float(turn), float(scale), (at[0], at[1]))
 
-    def points(self, points: NDArray[np.float32]) -> NDArray[np.float32]:
-        out = points.copy()
-        out[:, :2] = points[:, :2] @ self._matrix().astype(np.float32).T
+    def points(self, points: NDArray[np.float32], window: Grid) -> NDArray[np.float32]:
+        """(n, 4) points, moved into the window's frame."""
+        turned, moved = self._matrix(window)
+        out: NDArray[np.float32] = points.copy()
+        out[:, :2] = points[:, :2] @ turned.astype(np.float32).T + moved.astype(np.float32)
         out[:, 2] *= np.float32(self.scale)
         return out
 
-    def cuboids(self, cuboids: Array) -> Array:
-        out = cuboids.copy()
-        out[:, :2] = cuboids[:, :2] @ self._matrix().T
+    def cuboids(self, cuboids: Array, window: Grid) -> Array:
+        """(n, 7) upright cuboids, moved along."""
+        turned, moved = self._matrix(window)
+        out: Array = cuboids.copy()
+        out[:, :2] = cuboids[:, :2] @ turned.T + moved
         out[:, 2:6] *= self.scale
         out[:, 6] = (-cuboids[:, 6] if self.mirror else cuboids[:, 6]) + self.turn
         return out
 
-    def _matrix(self) -> Array:
+    def _matrix(self, window: Grid) -> tuple[Array, Array]:
         cos, sin = np.cos(self.turn), np.sin(self.turn)
-        return self.scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag([1.0, -1.0 if self.mirror else 1.0])
+        turned = (
+            self.scale * np.array([[cos, -sin], [sin, cos]]) @ np.diag([1.0, -1.0 if self.mirror else 1.0])
+        )
+        return turned, np.array(window.middle) - self.at
 
 
 @dataclass(frozen=True, eq=False)

@@ -183,7 +183,8 @@ def decode(
 ) -> list[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]]:
     """Per scan: cuboids (n, 9), scores (n,), labels (n,) of at most `most` peaks, best first.
 
-    A peak is a cell that none of its eight neighbours in its class exceeds; its centre must lie in the grid. Of two of a class with a BEV IoU above `apart` the lesser is left out.
+    A peak is a cell that none of its eight neighbours in its class exceeds; its centre must lie in the grid.
+    Of two of a class with a BEV IoU above `apart` the lesser is left out.
     """
     p = heat.sigmoid()
     p = torch.where(F.max_pool2d(p, 3, 1, 1) == p, p, torch.zeros_like(p))

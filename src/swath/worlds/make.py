@@ -1,7 +1,7 @@
 """Writing a made world: a folder of scenes in which everything is known.
 
     ROOT/training/{image_2,image_3,velodyne,calib,label_2}     rig kitti: as KITTI lays them out
-    ROOT/rig.json, CHANNEL/, calibration/, labels/             other rigs: a rig folder, docs/formats/rig_folder.md
+    ROOT/rig.json, CHANNEL/, calibration/, labels/             other rigs: docs/formats/rig_folder.md
     ROOT/drives.txt                                            `frame drive` per line
     ROOT/world.json                                            what made it, and each frame's hidden
     conditions
@@ -40,8 +40,8 @@ FOLDERS = ("image_2", "image_3", "velodyne", "calib", "label_2")
 class World:
     """A made folder: where, how many scenes and drives, and labelled objects by class.
 
-    In a KITTI folder DontCare is among them. With other rigs an object counts once per scene, in however many channels it
-    has a label, and DontCare is left out.
+    In a KITTI folder DontCare is among them. With other rigs an object counts once per scene, in however many
+    channels it has a label, and DontCare is left out.
     """
 
     root: Path
@@ -62,13 +62,13 @@ def make_world(
 ) -> World:
     """Make a world of `scenes` frames in `root`; `scale` is the image size as a share of KITTI's 1242 x 375.
 
-    `rig`: "kitti", two cameras and a LiDAR in a KITTI folder; or in a rig folder "surround" (six cameras, 800 x 400 at
-    scale 1, and a LiDAR), "images" (two of these cameras) or "cloud" (the LiDAR alone).
+    `rig`: "kitti", two cameras and a LiDAR in a KITTI folder; or in a rig folder "surround" (six cameras, 800
+    x 400 at scale 1, and a LiDAR), "images" (two of these cameras) or "cloud" (the LiDAR alone).
 
-    The same scenes, seed, scale and rig give the same bytes for every number of `workers` (processes; a script
-    that asks for more than one needs the usual `if __name__ == "__main__"`). A folder that holds this world
-    already is left as it is; one that was interrupted is made again. `progress(done, total)` counts frames.
-    ConfigError for sizes that can't be, and where `root` holds something else.
+    The same scenes, seed, scale and rig give the same bytes for every number of `workers` (processes; a
+    script that asks for more than one needs the usual `if __name__ == "__main__"`). A folder that holds this
+    world already is left as it is; one that was interrupted is made again. `progress(done, total)` counts
+    frames. ConfigError for sizes that can't be, and where `root` holds something else.
     """
     root = Path(root)
     if scenes < 1 or not 0.1 <= scale <= 2.0 or seed < 0:

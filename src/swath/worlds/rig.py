@@ -90,8 +90,8 @@ def render(street: Street, rig: Rig, frame: int, rng: Rng) -> Rendered:
 def look(
     rays: CameraRays, street: Street, frame: int, rng: Rng, scale: float
 ) -> tuple[NDArray[np.uint8], list[tuple[Actor, KittiObject]]]:
-    """What one camera sees: its image, (H, W, 3) uint8, and KITTI's labels in its own frame, near to far, DontCare last,
-    each with the thing that it is of.
+    """What one camera sees: its image, (H, W, 3) uint8, and KITTI's labels in its own frame, near to far,
+    DontCare last, each with the thing that it is of.
     """
     solids, labelled = _solids(street, frame)
     hits = Hits.none((rays.height, rays.width))
@@ -110,8 +110,8 @@ def look(
 def sweep(
     lidar: LidarRays, street: Street, frame: int, rng: Rng
 ) -> tuple[NDArray[np.float32], list[tuple[Actor, Solid, int]]]:
-    """One turn of the LiDAR, (N, 4) float32 (x, y, z in metres and reflectance 0..1, LiDAR frame), and each thing that
-    has a label with the number of its points.
+    """One turn of the LiDAR, (N, 4) float32 (x, y, z in metres and reflectance 0..1, LiDAR frame), and each
+    thing that has a label with the number of its points.
     """
     solids, labelled = _solids(street, frame)
     cloud, of = _sweep(lidar, street, frame, solids, rng)
@@ -277,8 +277,8 @@ def _rain(image: Array, rng: Rng, scale: float) -> None:
 def _sweep(
     rays: LidarRays, street: Street, frame: int, solids: list[Solid], rng: Rng
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    """One turn of the LiDAR, (N, 4) float32: x, y, z in metres and reflectance 0..1, LiDAR frame; and the solid that each
-    point is of, (N,), -1 for the ground and for drops in the air.
+    """One turn of the LiDAR, (N, 4) float32: x, y, z in metres and reflectance 0..1, LiDAR frame; and the
+    solid that each point is of, (N,), -1 for the ground and for drops in the air.
     """
     weather = street.plan.weather
     hits = Hits.none(rays.directions[0].shape)

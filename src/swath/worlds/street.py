@@ -314,8 +314,8 @@ def _add_scenery(street: Street, rng: Rng) -> None:
 
 
 def _ahead(street: Street, rng: Rng) -> float:
-    """Where along the road to try: far drives have their traffic far off, others near and behind too. Seen all around,
-    half of it is behind, and much of it is beside us.
+    """Where along the road to try: far drives have their traffic far off, others near and behind too. Seen
+    all around, half of it is behind, and much of it is beside us.
     """
     low, high = {"busy": (-12.0, 48.0), "far": (26.0, 68.0), "empty": (12.0, 45.0)}[street.plan.density]
     if street.around:

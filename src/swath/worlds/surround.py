@@ -6,7 +6,8 @@ Everything is known of what is seen: 2D boxes in every camera, cuboids in the sw
     images      the cameras front and back, no calibration
     cloud       the LiDAR alone
 
-A sensor sees the same in each of them: the images and the sweep of a seed, scene and scale are the same bytes.
+A sensor sees the same in each of them: the images and the sweep of a seed, scene and scale are the same
+bytes.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ RIGS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One frame: images (H, W, 3) uint8 by camera, the sweep (N, 4) float32 or None, the cameras of its calibration, and
-    the labels of each channel as a rig folder has them."""
+    """One frame: images (H, W, 3) uint8 by camera, the sweep (N, 4) float32 or None, the cameras of its
+    calibration, and the labels of each channel as a rig folder has them."""
 
     images: Mapping[str, NDArray[np.uint8]]
     cloud: NDArray[np.float32] | None
@@ -139,7 +140,8 @@ def _projection(lens: CameraRays) -> Array:
 
 
 def _pose(base: Rig, ahead: float, left: float, turn: float) -> Array:
-    """(4, 4): the LiDAR's frame to that of a camera mounted there, seen from the frame of the street's camera."""
+    """(4, 4): the LiDAR's frame to that of a camera mounted there, seen from the frame of the street's
+    camera."""
     linear, offset = base.calibration.to_rect()
     cos, sin = math.cos(turn), math.sin(turn)
     own = np.array([[cos, 0.0, sin], [0.0, 1.0, 0.0], [-sin, 0.0, cos]])

@@ -97,6 +97,7 @@ class Batches:
             role=manifest.role,
             state="planned",
             size=manifest.size,
+            slots=manifest.slots,
             manifest=self._blobs.put(manifest.document()),
             mark=writer.mark,
             fence=writer.token,

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from swath.config import digest
 from swath.errors import IntegrityError
 from swath.records import migrate
 from swath.records.assignment import Assignment
@@ -65,6 +66,9 @@ def old_loop(document: Mapping[str, Any]) -> tuple[Document, Apart | None]:
     new, members = migrate.loop(document, secret="")
     if members is None:
         return new, None
+    test = sorted(key for key, split in members.items() if split == "test")
+    if (digest(members), digest(test)) != (document["membership_sha256"], document["test_sha256"]):
+        raise IntegrityError("the splits in the journal are not the ones that were frozen (hash differs)")
     apart = Apart(blob_of(members), members)
     new["membership"] = {
         "members": apart.blob.document(),

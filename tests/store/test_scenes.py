@@ -12,17 +12,23 @@ from bson import ObjectId
 
 import quick_loop
 import small_scenes
-from support import remove
-from swath import scenes as module
-from swath.config import LoopConfig
+from support import remove, samples_of
+from swath.config import LoopConfig, parse
 from swath.errors import FencedError, IntegrityError, UnknownNameError
-from swath.journal import Writer
 from swath.loop import Loop
-from swath.scenes import Scenes, SceneState, load_dataset, open_journal
+from swath.records.loop import SplitDone
+from swath.records.shown import SceneState
+from swath.store import scenes as module
+from swath.store.journal.lease import Writer
+from swath.store.scenes import Scenes, load_dataset, open_journal
+from swath.store.table import SceneTable
+
+pytestmark = pytest.mark.database
 
 WITHOUT = ((3, "right"), (7, "pcd"))
 STATE = SceneState(("batch:v0", "split:pool"), "selected")
 NOWHERE = Path("/nowhere")
+PLAIN = {"image": {"kind": "image", "labelled": True, "embed": True}}
 
 
 @pytest.fixture
@@ -35,11 +41,11 @@ def make(mongod: str, dataset_name: str) -> Iterator[Callable[..., Scenes]]:
         remove(name)
         made.append(name)
         dataset = small_scenes.make_dataset(name, NOWHERE, count, quick_loop.CLASSES, grouped=grouped, **how)
-        config = LoopConfig() if grouped else LoopConfig(slices={"image": "image"})  # type: ignore[arg-type]
+        config = LoopConfig() if grouped else parse({"channels": PLAIN, "primary": "image"}, "test")
         one = Scenes(dataset, config)
         one.declare()
         one.give_keys()
-        open_journal(dataset).create(config.model_dump(mode="json"))
+        open_journal(dataset).create(config.model_dump(mode="json"), "/home/of/nobody")
         return one
 
     yield scenes
@@ -49,7 +55,7 @@ def make(mongod: str, dataset_name: str) -> Iterator[Callable[..., Scenes]]:
 
 def stored(scenes: Scenes, key: str) -> dict[str, dict[str, Any]]:
     """slice -> the stored document of a scene."""
-    docs = scenes.dataset._sample_collection.find({"scene_key": key})
+    docs = samples_of(scenes).find({"scene_key": key})
     return {(doc.get("group") or {}).get("name", "image"): doc for doc in docs}
 
 
@@ -64,60 +70,111 @@ def test_order_is_by_key_and_not_of_insertion(make: Callable[..., Scenes]) -> No
     """Samples removed and put back in another order: the same rows, keys, paths; columns belong together."""
     scenes = make()
     before = scenes.table
-    collection = scenes.dataset._sample_collection
+    collection = samples_of(scenes)
     docs = list(collection.find({}))
     collection.delete_many({})
     collection.insert_many([docs[i] for i in np.random.default_rng(0).permutation(len(docs))])
     scenes.refresh()
     assert scenes.table is not before
     assert scenes.table.keys.tolist() == before.keys.tolist() == [f"{i:04d}" for i in range(12)]
+    assert scenes.table.ids.tolist() == before.ids.tolist()
     for name in ("left", "right", "pcd"):
         assert scenes.table.paths[name].tolist() == before.paths[name].tolist()
-        assert scenes.table.samples[name].tolist() == before.samples[name].tolist()
         assert [Path(path).stem for path in scenes.table.paths[name]] == before.keys.tolist()
 
 
-def test_unknown_scenes_are_refused_by_name(make: Callable[..., Scenes]) -> None:
-    """Reading, viewing or writing a key that does not exist names it, and what keys look like; nothing is written."""
+def same(one: SceneTable, two: SceneTable) -> bool:
+    """Whether two tables are equal, column by column."""
+    columns = [(one.keys, two.keys), (one.ids, two.ids), (one.sequence, two.sequence)]
+    columns += [(one.paths[name], two.paths[name]) for name in one.paths]
+    columns += [(one.sizes[name], two.sizes[name]) for name in one.sizes]
+    return one.paths.keys() == two.paths.keys() and all(np.array_equal(a, b) for a, b in columns)
+
+
+def test_a_part_is_read_alone_and_is_part_of_the_whole(make: Callable[..., Scenes]) -> None:
+    """The table of some scenes is the same before and after all were read; keys that are none are left out; it is found by
+    the index, so that it costs what it holds."""
+    scenes = make(without=WITHOUT)
+    wanted = ["0007", "ghost", "0003", "0003"]
+    alone = scenes.of(wanted)
+    assert "table" not in vars(scenes)
+    assert alone.keys.tolist() == ["0003", "0007"]
+    assert len(scenes.table) == 12
+    assert same(alone, scenes.of(wanted))
+    assert same(scenes.of(scenes.table.keys.tolist()), scenes.table)
+    plan = samples_of(scenes).find({"scene_key": {"$in": wanted}}).explain()["executionStats"]
+    assert plan["totalDocsExamined"] == plan["nReturned"] == 4
+
+
+def test_scenes_that_are_gone(make: Callable[..., Scenes]) -> None:
+    """People delete scenes by hand, and a key may be mistyped. Rows that are asked for by key are refused by name, with what
+    keys look like; values are {}, views, tags and status pass it over; labels that reach no sample are an error that counts
+    them, after those that there are were written."""
     scenes = make(4)
-    for attempt in (
-        lambda: scenes.table.rows(["0001", "ghost"]),
-        lambda: scenes.values("left", ["ghost"], ["tags"]),
-        lambda: scenes.view(["ghost", "0001"]),
-        lambda: scenes.project({"0001": STATE, "ghost": STATE}, writer()),
-        lambda: scenes.write("left", {"0001": {"zcore": 1.0}, "ghost": {"zcore": 1.0}}, writer()),
+    with pytest.raises(UnknownNameError, match=r"1 of 2 scenes.*ghost.*0000, 0001, 0002"):
+        scenes.table.rows(["0001", "ghost"])
+    for fresh in (
+        scenes,
+        Scenes(scenes.dataset, scenes.config),
+    ):  # with, and without, the whole table in memory
+        assert fresh.values("left", ["ghost", "0001"], ["filepath"]) == [
+            {},
+            {"filepath": "/nowhere/left/0001.png"},
+        ]
+        assert fresh.view(["ghost", "0001"]).values("scene_key") == ["0001"]
+        assert len(fresh.slice_view(["ghost", "0001"], "pcd")) == 1
+        fresh.project({"0001": STATE, "ghost": STATE}, writer())
+    assert all(doc["tags"] == list(STATE.tags) for doc in stored(scenes, "0001").values())
+    with (
+        open_journal(scenes.dataset).lease.writer("test") as mine,
+        pytest.raises(IntegrityError, match="values of 'left' were written to 1 of 2 samples"),
     ):
-        with pytest.raises(UnknownNameError, match=r"1 of \d scenes.*ghost.*0000, 0001, 0002"):
-            attempt()
-    assert all(not doc.get("tags") and doc.get("zcore") is None for doc in stored(scenes, "0001").values())
+        scenes.write("left", {"0001": {"zcore": 1.0}, "ghost": {"zcore": 1.0}}, mine)
+    assert stored(scenes, "0001")["left"]["zcore"] == 1.0
+    assert stored(scenes, "ghost") == {}
 
 
-def test_ids_are_taken_as_text_and_as_object_ids(make: Callable[..., Scenes]) -> None:
-    """FiftyOne's `distinct("group.id")` gives text, the database ObjectIds: both lead to the scene; others are named."""
-    table = make(6).table
+@pytest.mark.parametrize("grouped", [True, False])
+def test_ids_lead_to_scenes_and_back(make: Callable[..., Scenes], grouped: bool) -> None:
+    """FiftyOne's ids (of groups; of samples, where there are none), as text, lead to their scenes, and keys to ids in the
+    order of the keys; an id of no scene, or what is no id, is left out."""
+    scenes = make(6, grouped=grouped)
     wanted = ["0004", "0001"]
-    text = [str(table.ids[table.rows([key])[0]]) for key in wanted]
-    assert table.keys_of(text) == wanted
-    assert table.keys_of([ObjectId(one) for one in text]) == wanted
-    assert table.keys_of([]) == []
-    ghost = ObjectId()
-    with pytest.raises(UnknownNameError, match=f"1 of 2 ids .*{ghost}"):
-        table.keys_of([text[0], ghost])
+    for fresh in (scenes, Scenes(scenes.dataset, scenes.config)):
+        ids = fresh.ids(wanted)
+        view = scenes.dataset.select_groups(ids) if grouped else scenes.dataset.select(ids)
+        assert sorted(view.values("scene_key")) == sorted(wanted)
+        assert scenes.keys_of([*ids, str(ObjectId()), "ghost"]) == dict(zip(ids, sorted(wanted), strict=True))
+        assert scenes.table is not None  # read, for the second turn to differ from the first
+    assert scenes.keys_of([]) == {}
+    assert scenes.ids([]) == []
+
+
+def test_keys_by_their_index(make: Callable[..., Scenes]) -> None:
+    """All keys, and the first few, once each, however many slices a scene has; samples by slice are counted."""
+    scenes = make(without=WITHOUT)
+    assert scenes.all_keys() == {f"{i:04d}" for i in range(12)}
+    assert scenes.some_keys(3) == ["0000", "0001", "0002"]
+    assert scenes.count_by_slice() == {"left": 12, "pcd": 11, "right": 11}
 
 
 def test_missing_slices_are_explicit(make: Callable[..., Scenes]) -> None:
-    """A scene without `right` has "" there, and {} as its values; counts are by slice; a write to it is refused by name."""
+    """A scene without `right` has "" there, and {} as its values; counts are by slice; a write to it is an error that counts
+    what it did not reach."""
     scenes = make(without=WITHOUT)
     table = scenes.table
     assert table.counts() == {"left": 12, "pcd": 11, "right": 11}
-    assert table.samples["right"][3] == table.paths["right"][3] == ""
-    assert table.samples["left"][3] != ""
+    assert table.paths["right"][3] == table.paths["pcd"][7] == ""
+    assert table.paths["left"][3] != ""
     assert scenes.values("right", ["0003", "0004"], ["filepath"])[0] == {}
     assert len(scenes.slice_view(["0003", "0004"], "right")) == 1
     assert len(scenes.view(["0003", "0004"])) == 2
-    with pytest.raises(IntegrityError, match=r"1 scenes have no slice 'pcd'.*0007"):
-        scenes.write("pcd", {"0006": {"zcore": 1.0}, "0007": {"zcore": 1.0}}, writer())
-    assert stored(scenes, "0006")["pcd"].get("zcore") is None
+    with (
+        open_journal(scenes.dataset).lease.writer("test") as mine,
+        pytest.raises(IntegrityError, match="values of 'pcd' were written to 1 of 2 samples"),
+    ):
+        scenes.write("pcd", {"0006": {"zcore": 1.0}, "0007": {"zcore": 1.0}}, mine)
+    assert all(doc.get("zcore") is None for doc in stored(scenes, "0007").values())
 
 
 def test_vectors(make: Callable[..., Scenes]) -> None:
@@ -181,7 +238,7 @@ def test_other_peoples_tags_stay_in_their_order(make: Callable[..., Scenes]) -> 
     """Tags that swath does not own keep their order and place; what looks similar is not swath's."""
     scenes = make(2)
     theirs = ["zebra", "splits", "my split:test", "to_annotate_later", "Batch:v1", "a"]
-    scenes.dataset._sample_collection.update_many(
+    samples_of(scenes).update_many(
         {}, {"$set": {"tags": [*theirs[:3], "batch:v9", "split:test", *theirs[3:], "to_annotate"]}}
     )
     scenes.project({"0000": STATE}, writer())
@@ -224,10 +281,10 @@ def test_a_loser_writes_nothing(make: Callable[..., Scenes]) -> None:
     """Once another writer has taken over and raised the fence, tags, values and vectors of the first land nowhere."""
     scenes = make(4)
     mine, theirs = open_journal(scenes.dataset), open_journal(scenes.dataset)
-    with pytest.raises(FencedError, match="lost the dataset"), mine.writer("slow") as slow:
+    with pytest.raises(FencedError, match="lost the dataset"), mine.lease.writer("slow") as slow:
         scenes.project({"0000": STATE}, slow)
         mine._loops.update_one({"_id": mine.dataset_id}, {"$set": {"writer.expires": _long_ago()}})
-        with theirs.writer("quick", recover=scenes.raise_fence) as quick:
+        with theirs.lease.writer("quick", recover=scenes.raise_fence) as quick:
             assert quick.token > slow.token
             for attempt in (
                 lambda: scenes.project({"0001": STATE}, slow),
@@ -235,19 +292,19 @@ def test_a_loser_writes_nothing(make: Callable[..., Scenes]) -> None:
                 lambda: scenes.write_vectors(
                     "embeddings", ["0001"], np.ones((1, 3), np.float32), ["x"], slow
                 ),
-                lambda: mine.barrier(slow),
-                lambda: mine.record(slow, "split", {}),
+                lambda: mine.lease.barrier(slow),
+                lambda: mine.record(slow, {"split": SplitDone(seed=1, units=1)}),
             ):
                 with pytest.raises(FencedError, match="slow lost the dataset"):
                     attempt()
             scenes.project({"0002": STATE}, quick)
-        mine.barrier(slow)
+        mine.lease.barrier(slow)
     for key, tags in (("0000", list(STATE.tags)), ("0001", []), ("0002", list(STATE.tags))):
         for doc in stored(scenes, key).values():
             assert doc["tags"] == tags
             assert doc.get("zcore") is None
             assert doc.get("embeddings") is None
-    assert "split" not in theirs.loop()["steps"]
+    assert theirs.loop().steps.split is None
 
 
 def _long_ago() -> Any:
@@ -260,7 +317,7 @@ def test_the_dataset_in_memory_sees_what_was_written(make: Callable[..., Scenes]
     """The dataset object, views and samples that were loaded before show tags, status and values after a refresh."""
     scenes = make(3)
     dataset = scenes.dataset
-    sample = dataset[str(scenes.table.samples["left"][1])]
+    sample = dataset[str(stored(scenes, "0001")["left"]["_id"])]
     view = dataset.select_group_slices(["left"])
     assert sample.tags == []
     scenes.project({"0001": STATE}, writer())
@@ -276,12 +333,13 @@ def test_the_dataset_in_memory_sees_what_was_written(make: Callable[..., Scenes]
 def test_no_query_holds_more_than_a_chunk(
     make: Callable[..., Scenes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With chunks of five, no query names more than five ids, and what is read and written is the same."""
+    """With chunks of five, no query names more than five scenes, and what is read and written is the same."""
     scenes = make()
     keys = scenes.table.keys.tolist()
     whole = scenes.vectors(keys, "given")
     seen: list[int] = []
-    collection = scenes.dataset._sample_collection
+    ids, table = scenes.ids(keys), scenes.of(keys)
+    collection = samples_of(scenes)
 
     class Spy:
         def __getattr__(self, name: str) -> Any:
@@ -295,17 +353,23 @@ def test_no_query_holds_more_than_a_chunk(
 
     monkeypatch.setattr(module, "CHUNK", 5)
     monkeypatch.setattr(Scenes, "_collection", Spy())
-    assert np.array_equal(scenes.vectors(keys, "given"), whole)
-    scenes.project(dict.fromkeys(keys, STATE), writer())
-    assert sorted(seen) == [2, 2, 5, 5, 5, 5]
+    fresh = Scenes(scenes.dataset, scenes.config)  # has not read all of them
+    assert np.array_equal(fresh.vectors(keys, "given"), whole)
+    assert same(fresh.of(keys), table)
+    assert fresh.ids(keys) == ids
+    assert fresh.keys_of(ids) == dict(zip(ids, keys, strict=True))
+    assert fresh.calibrations(keys) == {}
+    assert len(fresh.slice_view(keys, "pcd")) == 12
+    fresh.project(dict.fromkeys(keys, STATE), writer())
+    assert seen == 8 * [5, 5, 2]  # a projection looks once more whether all of it landed
     assert scenes.differences(dict.fromkeys(keys, STATE)) == []
 
 
 @pytest.mark.slow
 def test_half_a_million_scenes(make: Callable[..., Scenes]) -> None:
-    """500,000 scenes are read, tagged, compared and shown as a saved view; MongoDB's limits are not met."""
+    """500,000 scenes are read, tagged, compared and shown as a saved view, by their tag; MongoDB's limits are not met."""
     scenes = make(1, grouped=False)
-    collection = scenes.dataset._sample_collection
+    collection = samples_of(scenes)
     model = collection.find_one({})
     for start in range(0, 500_000, 50_000):
         docs = []
@@ -322,14 +386,19 @@ def test_half_a_million_scenes(make: Callable[..., Scenes]) -> None:
     assert scenes.differences(states) == []
     values = scenes.values("image", keys, ["annotation_status"])
     assert all(one["annotation_status"] == "selected" for one in values)
-    assert len(scenes.view(keys[:325_000])) == 325_000
+    assert len(scenes.of(keys[:325_000])) == 325_000
+    scenes.save_view("pool", keys, "test", writer())
+    assert scenes.view_members("pool") == keys
+    assert len(scenes.dataset.load_saved_view("pool")) == 500_001
 
 
 # ---------------------------------------------------------------------- keys
 
 
-def test_a_slice_that_came_later_belongs_to_its_scene(make: Callable[..., Scenes]) -> None:
-    """A right image added by hand to a known scene gets its key, and is compared like the other slices."""
+@pytest.mark.parametrize("by", ["init", "repair"])
+def test_a_slice_that_came_later_belongs_to_its_scene(make: Callable[..., Scenes], by: str) -> None:
+    """A right image added by hand to a known scene is compared like the other slices, and gets its key from `init` or from
+    whoever projects everything; then tags reach it. It is not a scene of its own, and no scene without a key."""
     import fiftyone as fo
 
     scenes = make(4, without=[(2, "right")])
@@ -339,7 +408,12 @@ def test_a_slice_that_came_later_belongs_to_its_scene(make: Callable[..., Scenes
     scenes.refresh()
     found = scenes.differences({key: STATE for key in scenes.table.keys.tolist()})
     assert {(one.scene, one.slice) for one in found} == {("0002", "right")}
-    assert scenes.give_keys() == 0
+    assert scenes.all_keys() == {"0000", "0001", "0002", "0003"}
+    assert scenes.keys_of(scenes.ids(["0002"])) == {scenes.ids(["0002"])[0]: "0002"}
+    if by == "init":
+        assert scenes.give_keys() == 0
+    else:
+        scenes.name_slices(writer())
     assert stored(scenes, "0002")["right"]["scene_key"] == "0002"
     scenes.project({"0002": STATE}, writer())
     assert scenes.differences({key: STATE for key in scenes.table.keys.tolist()}) == []
@@ -369,7 +443,7 @@ def test_the_same_folder_twice(dataset_name: str, make: Callable[..., Scenes]) -
     for turn, name in enumerate(names):
         made = quick_loop.dataset(name)
         if turn:
-            collection = made._sample_collection
+            collection = samples_of(made)
             docs = list(collection.find({}))[::-1]
             collection.delete_many({})
             new = {doc["group"]["_id"]: ObjectId() for doc in docs}
@@ -381,8 +455,10 @@ def test_the_same_folder_twice(dataset_name: str, make: Callable[..., Scenes]) -
         loop.embed()
         loop.reference("ground_truth")
         batch = loop.select()
-        ids = {scene["id"] for scene in loop.workspace.journal.manifest("v0")["scenes"]}
-        found.append((loop.workspace.membership(), batch, loop.workspace.states(), ids))
+        batches = loop.workspace.journal.batches
+        ids = {scene.id for scene in batches.manifest(batches.get("v0")).scenes}
+        assert None not in ids
+        found.append((loop.workspace.membership(), batch.scenes, loop.workspace.states(), ids))
     for name in names:
         remove(name)
     assert found[0][:3] == found[1][:3]

@@ -1,0 +1,215 @@
+"""FiftyOne's own evaluations: what swath writes is what FiftyOne would have computed, and is made again when it is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import durable
+import quick_loop
+from swath import evaluations
+from swath.errors import FencedError
+from swath.loop import Loop
+from swath.records.batch import Batch
+from swath.store.journal.lease import Writer
+
+pytestmark = pytest.mark.database
+EVALS = ("eval_v0", "eval_v0_3d")
+
+
+@pytest.fixture(scope="module")
+def source(mongod: str) -> str:
+    """A loop with two cameras' worth of figures: images and clouds are trained, and v0 is evaluated."""
+    from support import remove
+
+    name = "t-evaluations"
+    remove(name)
+    durable.fork(quick_loop.base("sent"), name, quick_loop.homes() / name)
+    more = {"train": {"trainer_3d": "pillars", "center": {"steps": 40}, "pillars": {"steps": 2}}}
+    Loop.open(name, changes=more).run(1)
+    return name
+
+
+@pytest.fixture
+def loop(source: str, dataset_name: str) -> Loop:
+    """A copy of it."""
+    durable.fork(source, dataset_name, quick_loop.homes() / dataset_name)
+    return Loop.open(dataset_name)
+
+
+def dataset_of(loop: Loop) -> Any:
+    loop.workspace.scenes.refresh()
+    return loop.workspace.scenes.dataset
+
+
+def batch_of(loop: Loop, name: str = "v0") -> Batch:
+    return loop.workspace.journal.batches.get(name)
+
+
+def show(loop: Loop, name: str = "v0") -> None:
+    with loop.workspace.writer("test") as writer:
+        evaluations.show(loop.workspace, writer, batch_of(loop, name))
+
+
+def database_of(loop: Loop) -> Any:
+    return loop.workspace.scenes.dataset._sample_collection.database
+
+
+def results(dataset: Any, key: str) -> list[tuple[str, ...]]:
+    found = dataset.load_evaluation_results(key, cache=False)
+    columns = (found.ytrue, found.ypred, found.ytrue_ids, found.ypred_ids)
+    return sorted(tuple(map(str, row)) for row in zip(*columns, strict=True))
+
+
+@pytest.mark.parametrize("key", EVALS)
+def test_fiftyone_matches_the_same_objects(loop: Loop, key: str) -> None:
+    """FiftyOne's own evaluation of the run's view, with the run's settings, has the same matches, and writes the same
+    fields."""
+    dataset = dataset_of(loop)
+    info = dataset.get_evaluation_info(key).config
+    assert (info.type, info.method, info.iou, info.classwise) == ("detection", "coco", 0.5, True)
+    view = dataset.load_evaluation_view(key)
+    assert len(view) > 5
+    view.evaluate_detections(
+        info.pred_field, gt_field=info.gt_field, eval_key="own", iou=0.5, classes=list(quick_loop.CLASSES)
+    )
+    assert results(dataset, key) == results(dataset, "own")
+    seen = 0
+    for sample in dataset.load_evaluation_view(key):
+        for part in ("tp", "fp", "fn"):
+            assert sample[f"{key}_{part}"] == sample[f"own_{part}"]
+        for name in (info.pred_field, info.gt_field):
+            for one in sample[name].detections:
+                assert (one[key], one[f"{key}_id"]) == (one["own"], one["own_id"])
+                if one["own"] == "tp":
+                    assert one[f"{key}_iou"] == pytest.approx(one["own_iou"])
+                seen += 1
+    assert seen > 10
+
+
+def test_it_adds_up_to_the_record(loop: Loop) -> None:
+    """The samples' counts are those of the failures in the journal; the panel's figures those of the operating point."""
+    dataset, batch = dataset_of(loop), batch_of(loop)
+    done = batch.steps.evaluate
+    assert done is not None
+    failures = loop.workspace.journal.batches.failures(batch)
+    for part in ("fn", "fp"):
+        assert dataset.sum(f"eval_v0_{part}") == sum(getattr(one, part) for one in failures) > 0
+    found = dataset.load_evaluation_results("eval_v0").metrics()
+    assert found["precision"] == pytest.approx(done.main.operating.precision)
+    assert found["recall"] == pytest.approx(done.main.operating.recall)
+
+
+def test_showing_again_changes_nothing(loop: Loop) -> None:
+    """Neither samples, nor runs, nor results; not even their ids."""
+
+    def everything() -> Any:
+        database, mine = database_of(loop), {"_dataset_id": dataset_of(loop)._doc.id}
+        runs = sorted(map(str, database.runs.find(mine)))
+        return durable.samples(loop), runs, dict(dataset_of(loop)._doc.evaluations.items()).keys()
+
+    before = everything()
+    show(loop)
+    assert everything() == before
+    assert loop.repair().differences == ()
+    assert everything() == before
+
+
+@pytest.mark.parametrize("what", ["run", "listing", "results", "half the results", "field", "other figures"])
+def test_what_is_missing_is_noticed_and_made_again(loop: Loop, what: str) -> None:
+    """Whatever is lost of an evaluation: it is a difference, `show` makes it again, and all is as it was."""
+    dataset, database = dataset_of(loop), database_of(loop)
+    before, listed = durable.samples(loop), results(dataset, "eval_v0")
+    (run,) = database.runs.find({"_dataset_id": dataset._doc.id, "key": "eval_v0"})
+    place = {"_id": dataset._doc.id}
+    if what == "run":
+        database.runs.delete_one({"_id": run["_id"]})
+        database.datasets.update_one(place, {"$unset": {"evaluations.eval_v0": 1}})
+    elif what == "listing":
+        database.datasets.update_one(place, {"$unset": {"evaluations.eval_v0": 1}})
+    elif what == "results":
+        database["fs.files"].delete_one({"_id": run["results"]})
+        database["fs.chunks"].delete_many({"files_id": run["results"]})
+    elif what == "half the results":
+        database["fs.files"].delete_one({"_id": run["results"]})
+    elif what == "field":
+        dataset.delete_sample_field("eval_v0_tp")
+    else:
+        database.runs.update_one({"_id": run["_id"]}, {"$set": {"config.swath": "of another life"}})
+    loop = Loop.open(loop.name)
+    assert [one.scene for one in evaluations.differences(loop.workspace)] == ["evaluation eval_v0"]
+    show(loop)
+    assert evaluations.differences(loop.workspace) == []
+    assert durable.differences(before, durable.samples(loop)) == []
+    assert results(dataset_of(loop), "eval_v0") == listed
+
+
+def test_an_evaluation_by_fiftyone_itself_is_left(loop: Loop) -> None:
+    """That of swath 0.1.0 was FiftyOne's own, without a mark: with the right fields it counts, with others it does not."""
+    dataset = dataset_of(loop)
+    dataset.delete_evaluation("eval_v0")
+    view = dataset.match_tags("split:val").select_group_slices(["left"])
+    view.evaluate_detections("predictions", gt_field="human_detections", eval_key="eval_v0")
+    loop.workspace.scenes.refresh()
+    assert evaluations.differences(loop.workspace) == []
+    dataset.delete_evaluation("eval_v0")
+    view.evaluate_detections("human_detections", gt_field="human_detections", eval_key="eval_v0")
+    loop.workspace.scenes.refresh()
+    assert len(evaluations.differences(loop.workspace)) == 1
+
+
+def test_an_earlier_round_is_made_again_from_its_model(loop: Loop) -> None:
+    """The predictions of v0 are written over by v1: its evaluation is computed from its model, equal to the last match; where
+    the model is gone too, it stays missing and is said to be."""
+    before = results(dataset_of(loop), "eval_v0")
+    loop.run(2)
+    assert sorted(dataset_of(loop).list_evaluations()) == ["eval_v0", "eval_v0_3d", "eval_v1", "eval_v1_3d"]
+    samples = durable.samples(loop)
+    for run in database_of(loop).runs.find({"_dataset_id": dataset_of(loop)._doc.id, "key": "eval_v0"}):
+        database_of(loop).runs.delete_one({"_id": run["_id"]})
+    show(loop)
+    assert results(dataset_of(loop), "eval_v0") == before
+    assert durable.differences(samples, durable.samples(loop)) == []
+
+    dataset_of(loop).delete_evaluation("eval_v0")
+    for path in (loop.workspace.home / "models").glob("v0-2d-*"):
+        path.unlink()
+    loop.workspace.scenes.refresh()
+    show(loop)
+    assert [one.scene for one in evaluations.differences(loop.workspace)] == ["evaluation eval_v0"]
+
+
+def test_labels_that_were_changed_meanwhile_are_not_touched(loop: Loop) -> None:
+    """Marks go to objects by id: a label that was added, and one that moved to another place in the list, keep what they
+    are."""
+    samples = loop.workspace.scenes.dataset._sample_collection
+    one = samples.find_one({"group.name": "left", "human_detections.detections.eval_v0": "tp"})
+    assert one is not None
+    new = {"_id": one["_id"], "_cls": "Detection", "label": "zebra", "bounding_box": [0.1, 0.1, 0.1, 0.1]}
+    labels = [new, *one["human_detections"]["detections"][::-1]]
+    samples.update_one({"_id": one["_id"]}, {"$set": {"human_detections.detections": labels}})
+    dataset_of(loop).delete_evaluation("eval_v0")
+    loop.workspace.scenes.refresh()
+    show(loop)
+    after = samples.find_one({"_id": one["_id"]})
+    assert after["human_detections"]["detections"] == labels
+    assert after["predictions"] == one["predictions"]
+
+
+def test_an_overtaken_writer_writes_no_evaluation(loop: Loop) -> None:
+    """A writer that lost the dataset neither marks an object nor lists a run."""
+    dataset_of(loop).delete_evaluation("eval_v0")
+    loop.workspace.scenes.refresh()
+    before = durable.samples(loop)
+    with loop.workspace.writer("test") as writer:
+        late = Writer(writer.token - 1, "late", "late")
+        loop.workspace.scenes.raise_fence(writer)
+        with pytest.raises(FencedError):
+            evaluations.show(loop.workspace, late, batch_of(loop))
+        with pytest.raises(FencedError):
+            evaluations.forget(loop.workspace, late, batch_of(loop))
+    assert durable.differences(before, durable.samples(loop)) == []
+    assert "eval_v0" not in dataset_of(loop).list_evaluations()
+    show(loop)
+    assert evaluations.differences(loop.workspace) == []

@@ -1,0 +1,132 @@
+"""Training: what is learned from, that the dataset is free meanwhile, and that no training is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quick_loop
+from swath.errors import ConflictError, StateError
+from swath.loop import Loop
+from swath.records.batch import Trained
+from swath.store.journal.batches import Batches
+from swath.trainers.center import CenterTrainer
+
+pytestmark = pytest.mark.database
+
+
+@pytest.fixture
+def loop(dataset_name: str) -> Loop:
+    """A loop whose round v0 is checked."""
+    loop = quick_loop.at("sent", dataset_name)
+    loop.run(1, until="golden")
+    assert loop.plan().step == "train"
+    return loop
+
+
+def shelf(loop: Loop) -> list[str]:
+    return sorted(path.name for path in (loop.workspace.home / "models").iterdir())
+
+
+def test_the_dataset_is_free_while_a_model_is_trained(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else may write during the training; the record is written afterwards."""
+    fit, seen = CenterTrainer.fit, []
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        with Loop.open(loop.name, wait=0).workspace.writer("other") as writer:
+            seen.append(writer.operation)
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(CenterTrainer, "fit", slow)
+    trained = loop.train()
+    assert seen == ["other"]
+    assert loop.workspace.journal.batches.get("v0").steps.train == trained
+
+
+def test_a_training_whose_record_was_not_written_is_not_lost(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database goes away during a training: the next `train` records what is on the shelf, and trains nothing."""
+
+    def gone(*_: Any, **__: Any) -> Any:
+        raise ConnectionError("the database went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Batches, "advance", gone)
+        with pytest.raises(ConnectionError):
+            loop.train()
+    files = shelf(loop)
+    assert [Path(name).suffix for name in files] == [".json", ".pt"]
+    monkeypatch.setattr(CenterTrainer, "fit", gone)
+    trained = loop.train()
+    assert trained.models[0].model == files[1]
+    assert shelf(loop) == files
+    assert loop.plan().step == "evaluate"
+
+
+def test_a_round_that_changed_meanwhile_is_not_recorded(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reopened during its training, and labelled and checked again: the model learned from other labels, and is refused."""
+    fit = CenterTrainer.fit
+
+    def slow(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(CenterTrainer, "fit", fit)
+        other = Loop.open(loop.name, wait=0)
+        other.reopen("v0", "look again")
+        other.run(1, until="golden")
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(CenterTrainer, "fit", slow)
+    with pytest.raises(ConflictError, match="v0 was changed by another process while its model was trained"):
+        loop.train()
+    assert loop.workspace.journal.batches.get("v0").state == "checked"
+
+
+def test_only_a_checked_round_is_trained(loop: Loop, dataset_name: str) -> None:
+    """A round that is trained, or not checked yet, is refused before anything is trained."""
+    loop.train()
+    with pytest.raises(StateError, match="v0 is trained; this step needs it to be checked"):
+        loop.train()
+
+
+def test_what_was_done_by_hand_is_said(loop: Loop) -> None:
+    """Scenes that were deleted, labels that were moved without changing their number, classes outside the map: trained all
+    the same, and noted."""
+    keys = sorted({row.key for row in loop.workspace.journal.assignments.labelled(role="pool") if row.count})
+    samples = loop.workspace.scenes.dataset._sample_collection
+    samples.delete_many({"scene_key": keys[0]})
+    where = "human_detections.detections.0"
+    moved = {f"{where}.bounding_box": [0.1, 0.1, 0.25, 0.25]}
+    assert samples.update_one({"scene_key": keys[1], "group.name": "left"}, {"$set": moved}).modified_count
+    named = {f"{where}.label": "zebra"}
+    assert samples.update_one({"scene_key": keys[2], "group.name": "left"}, {"$set": named}).modified_count
+    loop.workspace.scenes.refresh()
+    found = loop.train()
+    assert found.notes == (
+        f"1 labelled scenes were deleted from the dataset: {keys[0]}",
+        f"labels of 2 scenes are not the ones that were fetched (edited by hand?): {keys[1]}, {keys[2]}",
+        "1 labels are of no class in the class map, or not finite: left out",
+    )
+    assert "zebra" not in found.models[0].objects
+
+
+def modalities(trained: Trained) -> list[str]:
+    return [model.modality for model in trained.models]
+
+
+def test_clouds_are_trained_where_that_is_asked_for(loop: Loop) -> None:
+    """Images alone by default; with `trainer_3d` both, from the same scenes, each with its own file."""
+    pillars = {"train": {"trainer_3d": "pillars", "pillars": {"steps": 2}}}
+    both = Loop.open(loop.name, changes=pillars).train()
+    assert modalities(both) == ["2d", "3d"]
+    assert both.models[0].images == both.models[1].images == both.scenes
+    assert len(shelf(loop)) == 4
+    assert both.models[0].sha256 != both.models[1].sha256
+
+
+def test_images_alone_by_default(loop: Loop) -> None:
+    """Labels of clouds are collected, and not trained on."""
+    found = loop.train()
+    assert modalities(found) == ["2d"]
+    assert found.scenes == found.models[0].images == 20
