@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
@@ -497,9 +497,21 @@ def send(loop: "Loop") -> "SendResult":
 
 
 @on_loop(STEP, settings=LABELLING)
-def fetch(loop: "Loop") -> "FetchResult":
+def fetch(
+    loop: "Loop",
+    accept_partial: Annotated[
+        bool, typer.Option("--accept-partial", help="Take scenes without their labels in quarantine.")
+    ] = False,
+    mine: Annotated[
+        bool, typer.Option("--mine", help="Where both changed, keep what was edited by hand.")
+    ] = False,
+    theirs: Annotated[bool, typer.Option("--theirs", help="Take the annotators' labels over edits.")] = False,
+) -> "FetchResult":
     """Take in what annotators answered so far."""
-    return loop.fetch()
+    if mine and theirs:
+        raise typer.BadParameter("give one of --mine and --theirs")
+    edits: Literal["mine", "theirs"] | None = "mine" if mine else "theirs" if theirs else None
+    return loop.fetch(accept_partial=accept_partial, edits=edits)
 
 
 @on_loop(STEP)

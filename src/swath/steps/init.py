@@ -287,16 +287,18 @@ def _recognised(
     for scene in scenes:
         ours = {channel: str(_target(workspace, source, scene, channel)) for channel in scene.media}
         known = next((key_of[path] for path in ours.values() if path in key_of), None)
-        if known is None and scene.key in table.row_of:
-            there = {name: table.path(name, scene.key) for name in ours if table.has(name, scene.key)}
-            if all(not Path(path).exists() for path in there.values()):
-                known = scene.key
-                moved[scene.key] = {name: ours[name] for name in there}
-            elif any(_same_bytes(path, ours[name]) for name, path in there.items()):
+        there = {name: table.path(name, scene.key) for name in ours} if scene.key in table.row_of else {}
+        there = {name: path for name, path in there.items() if path}
+        if known is None and there:
+            gone = all(not Path(path).exists() for path in there.values())
+            if gone or any(_same_bytes(path, ours[name]) for name, path in there.items()):
                 known = scene.key
             else:
                 known = f"{source.root.resolve().name}/{scene.key}"
                 renamed.append(known)
+        if known == scene.key:
+            lost = {n: ours[n] for n, path in there.items() if path != ours[n] and not Path(path).exists()}
+            moved |= {scene.key: lost} if lost else {}
         out.append(scene if known in (None, scene.key) else replace(scene, key=str(known)))
     told = []
     if moved:
