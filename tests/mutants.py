@@ -22,6 +22,7 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
 import sys
 import tempfile
@@ -36,6 +37,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 SOURCE: Final = ROOT / "src" / "swath"
 RESULTS: Final = ROOT / "benchmarks" / "results" / "mutants.md"
 SECONDS: Final = 300  # a mutant that takes longer never ends: that is noticed too
+MEMORY: Final = 4 * 2**30  # bytes: so is one that takes more
 
 TESTS: Final = {
     "life.py": ("test_life.py",),
@@ -694,6 +696,7 @@ def child(home: Path, module: str, tests: Sequence[str]) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.chdir(ROOT)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     assert not any(name.split(".")[0] == "swath" for name in sys.modules), (
         "swath is loaded before its copy is there"
     )

@@ -30,7 +30,12 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 """From the ground up. A room imports rooms below it, and itself; of rooms on one line none imports another, but for those
 of `TOGETHER`."""
 TOGETHER = (
-    {"workspace", "commit", "evaluations", "appearance"},  # one protocol: guards, commit, what is shown of an evaluation
+    {
+        "workspace",
+        "commit",
+        "evaluations",
+        "appearance",
+    },  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},
     {"errors", "config", "suggest"},

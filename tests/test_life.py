@@ -298,6 +298,7 @@ def test_an_open_batch_is_sent_and_fetched() -> None:
     assert next_of(a_batch("v1", "committed")).step == "send"
     assert "10 scenes of v1" in next_of(a_batch("v1", "committed")).why
     given = a_batch("v1", "annotating", send=(Sent(annotator="ann", tasks=3),))
+    assert next_of(given).why == "0 scenes of v1 wait for labels"
     assert next_of(given, waiting=4) == Next("fetch", "4 scenes of v1 wait for labels")
     once = (ReopenedOnce(reason="blurred", fetch=Fetched()),)
     reopened = a_batch("v1", "annotating", send=given.steps.send, reopen=once)
@@ -352,7 +353,7 @@ def test_following_the_plan_closes_round_after_round(rounds: int) -> None:
     records = {"check": checked(), "golden": golden(), "train": trained(), "evaluate": an_evaluation()}
     records["stop"] = stopped()
     batches, done = [a_batch("reference")], []
-    while sum(batch.state == "closed" for batch in batches[1:]) < rounds:
+    for _ in range(8 * rounds):
         step = plan(a_loop(), batches, Situation(), "d").step
         assert step is not None
         done.append(step)
@@ -366,6 +367,7 @@ def test_following_the_plan_closes_round_after_round(rounds: int) -> None:
         changes = {step: records[step]} if step in records else {}
         batches[-1] = last.with_(state=after, steps=last.steps.with_(**changes))
     assert done == ["select", "send", "fetch", "check", "golden", "train", "evaluate", "stop"] * rounds
+    assert [batch.state for batch in batches] == ["closed"] * (1 + rounds)
 
 
 # ---------------------------------------------------------------------- how to go on

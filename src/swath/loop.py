@@ -224,6 +224,7 @@ class Loop:
         """Splits the scenes by drive into test (frozen), val, golden and pool, and audits them for leaks."""
         from swath.steps.splits import split
 
+        self.recover()  # a dataset that is split already is not written to
         return self._done(split(self.workspace))
 
     def embed(self) -> EmbedResult:
@@ -236,6 +237,7 @@ class Loop:
         """Takes the reference over from `field`, or has val and golden (test, with `final`) labelled by the annotator."""
         from swath.steps.reference import import_reference, plan_reference
 
+        self.recover()  # it looks at where the reference stands before it writes
         if field is not None:
             return self._done(import_reference(self.workspace, field, final=final))
         plan_reference(self.workspace, self.annotator, final=final)

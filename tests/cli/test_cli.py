@@ -406,6 +406,8 @@ import os, signal, sys
 import swath.loop
 from swath.cli import main
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start what runs behind it deaf to Ctrl-C
+
 def interrupted(self):
     os.kill(os.getpid(), signal.SIGINT)
     raise AssertionError("it went on")

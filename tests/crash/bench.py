@@ -24,6 +24,7 @@ ASIDE = {
     "reopened": ("check", "reopen"),
     "sent again": ("reopened", "send"),
     "closed early": ("fetch_half", "close"),
+    "final": ("stop", "import_final"),
 }
 """Prepared states beside the straight way: what each is made of."""
 
@@ -44,6 +45,7 @@ CASES = {
     "split": Case("init", "split", ("embed",)),
     "embed": Case("split", "embed", ("reference",)),
     "reference": Case("embed", "reference", ("select",)),
+    "import": Case("embed", "import", ("select",)),
     "select": Case("reference", "select", ("cancel",)),
     "send": Case("select", "send", ("cancel",)),
     "fetch_half": Case("send", "fetch_half", ("cancel",)),
@@ -53,6 +55,7 @@ CASES = {
     "train": Case("golden", "train", ("evaluate",)),
     "evaluate": Case("train", "evaluate", ("stop",)),
     "stop": Case("evaluate", "stop", ("select",)),
+    "evaluate final": Case("final", "evaluate_final", ("select",)),
     "select again": Case("stop", "select", ("cancel",)),
     "cancel": Case("fetch_half", "cancel", ("select",)),
     "cancel late": Case("golden", "cancel", ("select",)),

@@ -244,6 +244,10 @@ def once(loop: Any, name: str) -> None:
         loop.recover()
     elif name == "fetch_half":
         loop.fetch()
+    elif name in ("import", "import_final"):
+        loop.reference("ground_truth", final=name == "import_final")
+    elif name == "evaluate_final":
+        loop.evaluate(final=True)
     else:
         getattr(loop, name)()
 
@@ -253,10 +257,18 @@ DONE_BY = {"cancel": ("cancelled",), "close": ("labeled",), "reopen": ("annotati
 
 def to_its_end(loop: Any, name: str) -> None:
     """An operation that may have been interrupted anywhere, to its end: as a user would who asks what is next."""
+    from swath import life
+
     if name in ("repair", "fetch_half", "migrate"):
         once(loop, name)
     elif name in DONE_BY:
         if last_round(loop).state not in DONE_BY[name]:
+            once(loop, name)
+    elif name in ("import", "import_final"):
+        if not life.reference_done(loop.workspace.journal.batches.all(), final=name == "import_final"):
+            once(loop, name)
+    elif name == "evaluate_final":
+        if not loop.workspace.journal.loop().steps.final:
             once(loop, name)
     elif name == "reference":
         for _ in range(3):
@@ -434,6 +446,23 @@ def recover(uri: str, db: str, kill: tuple[int, str]) -> None:
     COUNTER.act = at(*kill, how=signal.SIGKILL)
     COUNTER.armed = True
     open_loop(uri, db).recover()
+
+
+def look(uri: str, db: str) -> list[str]:
+    """All that can be asked of a loop without changing it. Returns the log of writes."""
+    from swath.errors import WaitingError
+
+    COUNTER.armed = True
+    loop = open_loop(uri, db)
+    loop.status()
+    loop.repair(check=True)
+    with suppress(WaitingError):
+        loop.select(dry_run=True)
+    for batch in loop.workspace.journal.batches.all():
+        loop.batch(batch.round)
+        loop.explain(loop.workspace.journal.batches.manifest(batch).scenes[0].key)
+    not_replayed(loop)
+    return COUNTER.log
 
 
 def tamper(uri: str, db: str) -> None:

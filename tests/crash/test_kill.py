@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from bench import CASES, Bench
+from bench import CASES, OLD, Bench
 from harness import FENCED_OUT, PLANTS
 from shelf import differences, put_back
 
@@ -14,7 +14,9 @@ PHASES = ("before", "after")
 SAMPLE = {
     **dict.fromkeys(CASES, 2),
     **dict.fromkeys(("select", "fetch", "cancel", "repair"), 3),
-    **dict.fromkeys(("reopen late", "reopen closed", "send again", "fetch again"), 1),
+    **dict.fromkeys(
+        ("import", "evaluate final", "reopen late", "reopen closed", "send again", "fetch again"), 1
+    ),
 }
 """Writes per case, in the quick run."""
 
@@ -122,6 +124,21 @@ def test_an_overtaken_writer_at_every_write(bench: Bench, case: str) -> None:
         changed, error = bench.overtaken(case, n)
         assert changed == [], f"{case}, write {n}: {bench.unbroken(case)[n - 1]}"
         assert error.split(":")[0] in FENCED_OUT, error
+
+
+def test_looking_writes_nothing(bench: Bench) -> None:
+    """Opening a loop and asking it everything writes nothing, whether it is one of swath 0.1.0, one that a killed process left
+    half done, or one in order: FiftyOne notes that the dataset was loaded, no more."""
+    middle = len(bench.unbroken("select again")) // 2
+    for prepared, killed in ((OLD, ""), ("stop", ""), ("stop", "select")):
+        put_back(bench.db, bench.home, bench.prepared[prepared])
+        if killed:
+            about = bench.about(CASES["select again"])
+            assert bench.forks.call("operate", **about, names=[killed], kill=(middle, "after")).signal == 9
+        before = bench.say()
+        log = bench.check(bench.forks.call("look", **bench.where))
+        assert set(log) <= {"createIndexes datasets", "update datasets"}, f"{prepared} {killed}: {log}"
+        assert differences(bench.say(), before) == []
 
 
 def test_killed_while_it_trains(bench: Bench) -> None:

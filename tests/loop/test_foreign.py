@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from run_cli import run_cli
 from support import QUICK, remove
 from swath.loop import Loop
 from swath.steps.annotate import task_id
+
+pytestmark = pytest.mark.database
 
 FRAMES = 60
 SETTINGS = {**QUICK, "select": {**QUICK["select"], "first_min": 12, "min": 6}, "splits": {"golden": 0.15}}
@@ -203,20 +206,24 @@ def task_of(loop: Loop, key: str) -> str:
 
 
 def test_files_say_what_to_label(labels: tuple[Loop, Path, list[str]]) -> None:
-    """The folder that is sent lists every task once, golden ones among them, with media that exist and the class map, and names
-    no scene."""
+    """The folder that is sent lists every task once, golden ones among them, with the scene's own media and the class map; no
+    name in it and no word says which scene a task is, or what it is for."""
     loop, place, keys = labels
-    rows = [line.split(",") for line in (place / "tasks.csv").read_text().splitlines()]
-    listed = [row[0] for row in rows[1:]]
     sent = [*keys, *loop.workspace.members("golden")]
-    assert listed == sorted(task_of(loop, key) for key in sent)
-    for row in rows[1:]:
-        assert any((place / cell).is_file() for cell in row), row
+    with (place / "tasks.csv").open() as file:
+        rows = {row["task"]: row for row in csv.DictReader(file)}
+    assert list(rows) == sorted(task_of(loop, key) for key in sent)
+    table = loop.workspace.scenes.of(sent)
+    for key in sent:
+        for name in ("left", "right", "pcd"):
+            shown = rows[task_of(loop, key)][f"media/{name}"]
+            assert bool(shown) == table.has(name, key)
+            if shown:
+                assert (place / shown).read_bytes() == Path(table.path(name, key)).read_bytes()
     assert (place / "classes.txt").read_text().split() == list(loop.workspace.config.classes)
-    text = "".join(path.read_text() for path in place.glob("*.*"))
-    assert "golden" not in text
-    assert "split" not in text
-    assert not [key for key in sent if key in text]
+    names = [path.relative_to(place).as_posix() for path in place.rglob("*")]
+    for told in ("".join(path.read_text() for path in place.glob("*.*")), *names):
+        assert not [word for word in ("golden", "split", "pool", "reference", *sent) if word in told]
 
 
 def test_labels_in_a_folder(
@@ -314,7 +321,7 @@ def test_files_may_come_in_parts(labels: tuple[Loop, Path, list[str]]) -> None:
     assert loop.status().pool.selected == 0
 
 
-def test_a_folder_that_is_not_there(labels: tuple[Loop, Path, list[str]], own: Callable[[str], Loop]) -> None:
+def test_a_folder_that_is_not_there(labels: tuple[Loop, Path, list[str]]) -> None:
     """Labels are fetched from the folder that was named: when it is gone, one line says which."""
     loop, place, _ = labels
     shutil.rmtree(place.parent)

@@ -54,7 +54,7 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
         if not final and uses > 1:
             notes.append(
-                f"val is evaluated and mined for the {uses}. time: a claim about gain needs `{command('evaluate', workspace.name, '--final')}`"
+                f"val is evaluated and mined for the {uses}. time: a claim about gain needs the final evaluation, on test"
             )
         record = Evaluated(
             round=batch.round,

@@ -132,9 +132,9 @@ class Lease:
         return bool(held.get("unclean"))
 
     def holder(self) -> str | None:
-        """Who holds the dataset now, in words."""
+        """Who holds the dataset now, in words; None where nobody does, or who did has ended on this host."""
         held = self._state()
-        if held.get("mark") is None:
+        if held.get("mark") is None or self._is_dead(held):
             return None
         return f"process {held['pid']} on {held['host']} ({held['operation']})"
 

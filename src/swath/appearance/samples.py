@@ -1,0 +1,42 @@
+"""Writing to samples: which, to which fields, and whether another writer has taken over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from swath.errors import FencedError
+from swath.records.base import Document
+from swath.store.journal.lease import Writer
+
+if TYPE_CHECKING:
+    from swath.workspace import Workspace
+
+
+def slice_of(workspace: Workspace, channel: str) -> Document:
+    """A filter for the samples of a channel."""
+    scenes = workspace.scenes
+    return {f"{scenes.dataset.group_field}.name": channel} if scenes.grouped else {}
+
+
+def declare(workspace: Workspace, name: str, *, labels: bool = False) -> None:
+    """Adds a field, of words or of labels: a value of one that FiftyOne does not know keeps it from loading the sample."""
+    import fiftyone as fo
+
+    dataset = workspace.scenes.dataset
+    if name not in dataset.get_field_schema() and labels:
+        dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
+    elif name not in dataset.get_field_schema():
+        dataset.add_sample_field(name, fo.StringField)
+
+
+def not_overtaken(workspace: Workspace, writer: Writer, what: str) -> None:
+    """Raises `FencedError`, if another writer has taken over."""
+    if workspace.journal.lease.fenced(writer):
+        raise overtaken(workspace, writer, what)
+
+
+def overtaken(workspace: Workspace, writer: Writer, what: str) -> FencedError:
+    return FencedError(
+        f"{workspace.name}: {writer.operation} lost the dataset to another process before it wrote {what}; "
+        "the rest was not written; run it again"
+    )
