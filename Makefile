@@ -7,7 +7,7 @@ READY := .venv/.ready
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full mutants check format bench bench-long clean
+.PHONY: help setup demo test test-full mutants browser check format bench bench-long clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -32,6 +32,10 @@ test-full: $(READY)  ## all tests
 
 mutants: $(READY)  ## plants bugs in the decisions: do the quick tests notice? (minutes)
 	$(BIN)/python tests/mutants.py --keep
+
+browser: $(READY)  ## what the tests in a browser need: Debian's chromium (as root, if none is there) and playwright
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
 
 check: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 
 import quick_loop
 from some_records import a_batch, an_evaluation, some_figures
-from support import remove
 from swath import appearance, commit
 from swath.appearance.clouds import show_clouds, show_cuboids
 from swath.appearance.colours import LIGHTER, PALETTE, class_colours, color_scheme, mixed
@@ -386,11 +384,9 @@ def test_a_scene_file_is_a_function_of_its_cloud(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def loop(mongod: str, request: pytest.FixtureRequest) -> Iterator[Loop]:
+def loop(dataset_name: str) -> Loop:
     """A loop of one's own, whose first round is closed."""
-    name = f"t-look-{abs(hash(request.node.name)) % 10**8}"
-    yield quick_loop.at("closed", name)
-    remove(name)
+    return quick_loop.at("closed", dataset_name)
 
 
 def show(workspace: Workspace) -> None:

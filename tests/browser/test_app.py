@@ -119,7 +119,7 @@ def test_cuboids_without_a_box_are_an_error_page(loop: Loop, app: App) -> None:
         app.open(name)
         with pytest.raises(AssertionError, match="TypeError"):
             app.show_slice("pcd")
-            app.picture("fo-grid")
+            app.until(lambda: False, "no error page")
     finally:
         fo.delete_dataset(name)
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from swath.encoders import descriptor, make
 from swath.encoders.descriptor import CLOUD_DIM, IMAGE_DIM, Descriptor, cloud_descriptor, image_descriptor
 from swath.errors import ConfigError
-from swath.formats.kitti import read_cloud, write_pcd
+from swath.formats.kitti import read_cloud
+from swath.formats.pcd import write_pcd
 from swath.worlds.make import make_world
 
 

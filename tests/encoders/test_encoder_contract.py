@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from swath.encoders import Encoder, make
-from swath.formats.kitti import write_pcd
+from swath.formats.pcd import write_pcd
 
 SCENES = 6
 

@@ -46,6 +46,12 @@ found["evaluations"] = dataset.list_evaluations()
 val_left = dataset.load_saved_view("val_set").select_group_slices(["left"])
 high_fn = val_left.sort_by("eval_v0_fn", reverse=True).limit(10)
 found["high_fn"] = [sample["eval_v0_fn"] for sample in high_fn]
+found["references"] = val_left.count_values("human_detections.detections.label")
+found["missed"], found["false"] = {}, {}
+for sample in val_left:
+    for what, field, mark in (("missed", "human_detections", "fn"), ("false", "predictions", "fp")):
+        wrong = Counter(one.label for one in sample[field].detections if one["eval_v0"] == mark)
+        found[what][sample.scene_key] = dict(wrong)
 
 # Step 7: golden check, then the next batch
 golden = dataset.load_saved_view("golden_qa").select_group_slices(["left"])

@@ -37,10 +37,9 @@ def main(name: str, folder: Path, home: Path, workers: int) -> dict[str, Any]:
     batches = loop.workspace.journal.batches
     first, second = batches.get("v0"), batches.get("v1")
     question = batches.manifest(second).question
-    trained, evaluated = first.steps.train, first.steps.evaluate
+    trained = first.steps.train
     assert question is not None
     assert trained is not None
-    assert evaluated is not None
     failures = batches.failures(first)
     return {
         "hash": hash("swath"),
@@ -53,9 +52,6 @@ def main(name: str, folder: Path, home: Path, workers: int) -> dict[str, Any]:
         "budget": [v1.budget, v1.size, v1.coverage, v1.targeted],
         "model": trained.models[0].sha256,
         "failures": [failure.key for failure in failures],
-        "missed": {failure.key: failure.missed for failure in failures},
-        "false": {failure.key: failure.false for failure in failures},
-        "references": {name: one.references for name, one in evaluated.main.classes.items()},
         "golden": after_v0.rounds[0].golden,
     }
 

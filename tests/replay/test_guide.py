@@ -99,11 +99,12 @@ def test_a_slow_obvious_selection_chooses_the_same(
     unit = {key: one / np.linalg.norm(one) for key, one in vectors.items()}
 
     failures = run["failures"][:10]
-    # What a failure missed, against how many of the class val has; of one without a miss, what it saw falsely.
+    # What a failure missed, against how many of the class val has; of one without a miss, what it saw falsely. All of it is
+    # counted by FiftyOne, on the objects that the round's evaluation marked.
     kinds: dict[str, dict[str, float]] = {}
     for one in failures:
-        missed = {name: n / run["references"][name] for name, n in run["missed"][one].items()}
-        weights = missed or run["false"][one]
+        missed = {name: n / seen["references"][name] for name, n in seen["missed"][one].items()}
+        weights = missed or seen["false"][one]
         kinds[one] = {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
     def score(failure: str, key: str) -> float:

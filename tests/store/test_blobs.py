@@ -181,9 +181,6 @@ def test_a_membership_that_changed_is_refused(journal: Journal, other: Journal, 
         other.members()
 
 
-@pytest.mark.xfail(
-    reason="Journal.members looks at the hash of the bytes alone; 0.1.0 compared test_sha256 too"
-)
 @pytest.mark.parametrize("part", ["sha256", "test_sha256"])
 def test_the_membership_is_frozen_by_its_hashes(
     journal: Journal, other: Journal, database: Any, part: str

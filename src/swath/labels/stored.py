@@ -68,7 +68,9 @@ def _cuboid_shapes(labels: Cuboids) -> list[Document]:
 
 def digest_of(documents: Sequence[Mapping[str, Any]]) -> str:
     """SHA-256 of what raw labels say (class and shape, in order), whatever FiftyOne adds to them."""
-    return digest([[one.get("label"), *(_spelled(one.get(shape)) for shape in SHAPES)] for one in documents])
+    return digest(
+        [[one.get("label"), *(_spelled(one.get(shape) or None) for shape in SHAPES)] for one in documents]
+    )
 
 
 def _spelled(shape: Any) -> Any:

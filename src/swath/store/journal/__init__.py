@@ -23,7 +23,7 @@ from pymongo.database import Database
 from pymongo.write_concern import WriteConcern
 
 from swath.config import digest
-from swath.errors import StateError, UnknownNameError
+from swath.errors import IntegrityError, StateError, UnknownNameError
 from swath.records.base import SCHEMA, Document, Record
 from swath.records.loop import LoopRecord, Membership
 from swath.records.migrate import slices_of
@@ -47,6 +47,7 @@ class Journal:
         self.dataset_id, self.name = dataset_id, name
         self._loops = collection("loops")
         self._old_reading: codec.Old | None = None
+        self._frozen: list[Membership] = []
         self.lease = Lease(self._loops, dataset_id, name)
         self.blobs = Blobs(collection("pieces"), dataset_id)
         self.batches = Batches(collection("rounds"), dataset_id, self.lease, self.blobs, self._as_0_1)
@@ -106,7 +107,15 @@ class Journal:
         record = record or self.loop()
         if record.membership is None:
             raise StateError(f"{self.name} is not split yet; run `{command('split', self.name)}`")
-        known: dict[str, str] = self.blobs.get(record.membership.members, f"{self.name}: the list of splits")
+        told = record.membership
+        known: dict[str, str] = self.blobs.get(told.members, f"{self.name}: the list of splits")
+        if told not in self._frozen:  # hashed once: it is asked for at every turn
+            test = sorted(key for key, split in known.items() if split == "test")
+            if (digest(known), digest(test)) != (told.sha256, told.test_sha256):
+                raise IntegrityError(
+                    f"{self.name}: the splits in the journal are not the ones that were frozen (hash differs)"
+                )
+            self._frozen.append(told)
         return known
 
     def frozen(self, members: Mapping[str, str]) -> Membership:
