@@ -43,9 +43,9 @@ TESTS: Final = {
     "life.py": ("test_life.py",),
     "projection.py": ("test_projection.py",),
     "policies/selection.py": ("policies/test_selection.py",),
-    "policies/failures.py": ("policies/test_failures.py",),
-    "policies/golden.py": ("policies/test_golden.py",),
-    "policies/stopping.py": ("policies/test_stopping.py",),
+    "policies/failures.py": ("policies/test_failures.py", "policies/test_edges.py"),
+    "policies/golden.py": ("policies/test_golden.py", "policies/test_edges.py"),
+    "policies/stopping.py": ("policies/test_stopping.py", "policies/test_edges.py"),
     "kernels/curves.py": ("kernels/test_curves.py", "policies/test_stopping.py"),
     "kernels/drift.py": ("policies/test_golden.py", "kernels/test_drift.py"),
     "kernels/allocate.py": ("policies/test_selection.py", "kernels/test_allocate.py"),
@@ -527,8 +527,15 @@ MUTANTS: Final = (
     Mutant("unreadable for ever", "media.py", "if fresh[path] != UNREADABLE)", "if True)"),
 )
 
-EQUAL: Final[dict[str, str]] = {}
-"""Automatic mutants that change nothing that can be seen (`file: old -> new`, without the line) -> why."""
+EQUAL: Final = (
+    ("True -> False", "frozen=True", "nobody writes to it: `frozen` says so"),
+    ("False -> True", "eq=False", "nobody compares it"),
+    ("True -> False", "strict=True", "both are of one length by their making: `strict` says so"),
+    ("yaw + np.pi -> yaw - np.pi", "% (2 * np.pi)", "a whole turn apart"),
+    ("1 -> 0", "known.vectors.shape[1]", "no rows: the kernel does not look at their width"),
+    ("0 -> 1", "np.zeros((0, 0)", "empty in either direction: no failure, or one without candidates"),
+)
+"""Automatic mutants that change nothing that can be seen: what was changed, what stands in that line, and why."""
 
 
 # ---------------------------------------------------------------------- drawn by chance
@@ -542,11 +549,18 @@ class Site:
     line: int
     old: str
     new: str
+    around: str
     text: str
 
     @property
     def what(self) -> str:
-        return f"{self.file}: {self.old} -> {self.new}"
+        return f"{self.file}:{self.line}: {self.old} -> {self.new} in `{self.around}`"
+
+    @property
+    def equal(self) -> str | None:
+        """Why it changes nothing, where that is known."""
+        change = f"{self.old} -> {self.new}"
+        return next((why for one, there, why in EQUAL if one == change and there in self.around), None)
 
 
 COMPARISONS: Final[dict[type[ast.cmpop], tuple[type[ast.cmpop], ...]]] = {
@@ -578,7 +592,9 @@ def sites(file: str) -> Iterator[Site]:
         node, change = list(_changes(tree))[number]
         old = ast.unparse(node)
         new = ast.unparse(change())
-        yield Site(file, node.lineno, _short(old), _short(new), ast.unparse(ast.fix_missing_locations(tree)))
+        around = source.splitlines()[node.lineno - 1].strip()
+        text = ast.unparse(ast.fix_missing_locations(tree))
+        yield Site(file, node.lineno, _short(old), _short(new), around, text)
 
 
 Change = tuple[Any, Callable[[], ast.AST]]
@@ -782,9 +798,9 @@ def main() -> int:
         def plant(one: Mutant | Site) -> tuple[Mutant | Site, Told]:
             text = texts[one] if isinstance(one, Mutant) else one.text
             told = run(one.file, text)
-            name = one.name if isinstance(one, Mutant) else f"{one.line}: {one.old} -> {one.new}"
+            name = f"{one.file}: {one.name}" if isinstance(one, Mutant) else one.what
             what = f"killed by {told.found}" if told.found else "SURVIVED"
-            print(f"[{told.seconds:5.1f} s] {one.file}: {name}: {what}", flush=True)
+            print(f"[{told.seconds:5.1f} s] {name}: {what}", flush=True)
             return one, told
 
         told = list(pool.map(plant, [one for one in by_hand if texts[one] is not None]))
@@ -793,7 +809,7 @@ def main() -> int:
         print(f"STALE: {one.file}: {one.name}: its old text stands there {_count(one)} times, not once")
     alive = [one for one, what in told if what.found is None]
     killed = sum(what.found is not None for _, what in chance)
-    equal = sum(what.found is None and one.what in EQUAL for one, what in chance)  # type: ignore[union-attr]
+    equal = sum(what.found is None and one.equal is not None for one, what in chance)
     minutes = (time.monotonic() - began) / 60
     score = [
         f"planted by hand: {len(told) - len(alive)} of {len(by_hand)} found, {len(stale)} stale",
@@ -828,8 +844,10 @@ def keep(score: Sequence[str], told: Sequence[tuple[Any, Told]], chance: Sequenc
     text += [f"| {one.file} | {_cell(one.name)} | {_by(what)} |" for one, what in told]
     text += ["", "## Drawn by chance", "", "| file | line | change | found by |", "|---|---|---|---|"]
     for one, what in chance:
-        by = _by(what) + (f": {EQUAL[one.what]}" if what.found is None and one.what in EQUAL else "")
-        text.append(f"| {one.file} | {one.line} | `{_cell(one.old)}` to `{_cell(one.new)}` | {by} |")
+        by = f"nobody: {one.equal}" if what.found is None and one.equal else _by(what)
+        where = f"`{_cell(one.old)}` to `{_cell(one.new)}`"
+        where += f" in `{_cell(_short(one.around))}`" if len(one.old) < 6 else ""
+        text.append(f"| {one.file} | {one.line} | {where} | {by} |")
     RESULTS.write_text("\n".join(text) + "\n")
 
 

@@ -557,3 +557,19 @@ def test_colours_that_somebody_chose_stay(loop: Loop) -> None:
     assert dataset.get_field("predictions").description == "mine"
     assert dataset.app_config.sidebar_groups[-1].name == HIDDEN
     assert sure("predictions") in dataset.app_config.active_fields.paths
+
+
+@pytest.mark.database
+def test_a_plain_dataset_before_its_split(dataset_name: str, tmp_path: Path) -> None:
+    """Images alone, taken in a moment ago: settings and descriptions, no scene files, no map."""
+    quick_loop.dataset(dataset_name, 12, grouped=False)
+    loop, _ = Loop.init_fiftyone(dataset_name, changes=quick_loop.SETTINGS, home=tmp_path / "home")
+    show(loop.workspace)
+    dataset = loop.workspace.scenes.dataset
+    assert dataset.app_config.active_fields.paths == ["human_detections", "predictions"]
+    assert dataset.app_config.media_fields == ["filepath"]
+    assert SCENE not in dataset.get_field_schema()
+    assert dataset.list_brain_runs() == []
+    before = documents(loop.workspace)
+    show(loop.workspace)
+    assert documents(loop.workspace) == before

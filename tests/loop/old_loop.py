@@ -169,6 +169,9 @@ def left_of_0_1_0(loop: Any) -> list[str]:
         ]
     }
     found += [f"assignment {one['key']}" for one in journal_of(loop, "assignments").find({**mine, **old})]
+    members = loop.workspace.membership()
+    rows = loop.workspace.journal.assignments.find()
+    found += [f"split of {row.key}" for row in rows if row.split != members[row.key]]
     return found + [name for name in journal_of(loop, "assignments").index_information() if name in OF_0_1]
 
 

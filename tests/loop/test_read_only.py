@@ -121,7 +121,8 @@ def test_the_watch_sees_writes(healthy: Loop) -> None:
     with watched() as commands:
         healthy.repair()
     assert len(commands.writes) > 5
-    assert any(one.startswith("update") and "swath_fence" in one for one in commands.writes)
+    assert any(one.startswith("update {'update': 'samples.") for one in commands.writes)
+    assert any(one.startswith("update {'update': 'swath.loops'") for one in commands.writes)
 
 
 def test_a_healthy_loop(healthy: Loop) -> None:

@@ -43,7 +43,7 @@ def offered(**channels: str) -> dict[str, list[str]]:
 def test_who_may_be_chosen() -> None:
     """Open scenes with a vector, sorted, and what each is labelled in; of the others, why not."""
     found = candidates(
-        offered(d="left pcd", b="pcd", c="left", a="left pcd", e="left"),
+        offered(d="left pcd", b="pcd", e="left", c="left", a="left pcd"),
         {"a", "b", "d", "e"},
         [a_row("v0", "e", state="skipped", annotator="ann", active=False)],
     )
@@ -117,6 +117,7 @@ def test_a_missed_pedestrian_says_more_than_a_missed_car() -> None:
     car, person = 3 / 104, 3 / 23
     assert found == {"car": round(car / (car + person), 6), "person": round(person / (car + person), 6)}
     assert found["person"] > 4 * found["car"]
+    assert list(kinds(a_failure("a", 6, missed={"person": 3, "car": 3}), CLASSES)) == ["car", "person"]
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)
 
 
@@ -380,7 +381,7 @@ def test_evidence_of_the_failing_kind_counts(kind: str) -> None:
 
 def test_weights_mix_the_kinds() -> None:
     """A score is half looks, half evidence by the weights of the failure's classes; the reason names the kind that counts most."""
-    seen = [{"car": 800, "sign": 100}, {"car": 100, "sign": 400}, {"person": 1000}, {"car": 400, "sign": 400}]
+    seen = [{"car": 505, "sign": 100}, {"car": 100, "sign": 400}, {"person": 1000}, {"car": 400, "sign": 400}]
     asked = question(
         config(coverage_share="0"),
         candidates=KEYS[:4],
@@ -400,7 +401,7 @@ def test_weights_mix_the_kinds() -> None:
         assert scene.score == pytest.approx(expected[scene.key], abs=1e-6)
     said = {scene.key: (scene.reason or "").partition("; ")[2] for scene in manifest.scenes}
     assert said == {
-        "000": "evidence of car 0.80",
+        "000": f"evidence of car {0.505:.2f}",
         "001": "evidence of sign 0.40",
         "002": "",
         "003": "evidence of sign 0.40",
@@ -483,6 +484,8 @@ def test_a_manifest_knows_what_it_was_chosen_from() -> None:
     assert prints.failures == fingerprint(["f0", "f1"], here.failures)
     assert prints.pool == digest(list(KEYS))
     assert prints.labelled is None
+    nothing = chosen(question(**FIRST), known(failures=NONE)).fingerprints
+    assert nothing.failures == fingerprint([], vectors(0))
     coverage = chosen(question(**FIRST), known(failures=NONE)).coverage
     assert coverage is not None
     assert coverage.draws == 400

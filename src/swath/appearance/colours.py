@@ -13,7 +13,7 @@ from swath.records.base import Document
 PALETTE: Final = (  # Okabe and Ito (2008), https://jfly.uni-koeln.de/color/, but for black: that is Tol's wine
     *("#56B4E9", "#E69F00", "#009E73", "#F0E442", "#CC79A7", "#D55E00", "#0072B2", "#882255"),
 )
-LIGHTER: Final = 0.75  # how far a prediction's colour is on the way to white
+LIGHTER: Final = 0.6  # how far a prediction's colour is on the way to white
 OPACITY: Final = 0.6  # of labels: what is in a cuboid stays visible
 
 
