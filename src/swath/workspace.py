@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
@@ -52,7 +52,7 @@ def default_home(name: str) -> Path:
 
 @dataclass
 class Workspace:
-    """One dataset under swath's hands."""
+    """One dataset under swath's hands. `origins`: where the settings of `config` were given."""
 
     scenes: Scenes
     journal: Journal
@@ -61,6 +61,7 @@ class Workspace:
     progress: Progress = silent
     wait: float = 30.0
     held: Callable[[str], None] | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

@@ -357,7 +357,8 @@ def test_a_name_does_not_leave_the_home_folder(monkeypatch: pytest.MonkeyPatch, 
 )
 def test_settings_that_cannot_be(text: str, said: str, tmp_path: Path) -> None:
     """Numbers that no machine holds, YAML that eats itself or the stack, a tab: one line that says where."""
-    from swath.config import LoopConfig, merged, read
+    from swath.changes import read
+    from swath.config import LoopConfig, merged
 
     path = tmp_path / "swath.yaml"
     path.write_text(text)

@@ -270,6 +270,24 @@ class ExplainResult(Record):
         return {**data, **{part: [one.as_json() for one in getattr(self, part)] for part in listed}}
 
 
+class Setting(Record):
+    """A setting in force. `name`: dotted; `default`: None also where there is none (channels of other names); `source`: the command
+    and option that it was given with, `default`, or `the journal`, where that was not recorded."""
+
+    name: str
+    value: Any
+    default: Any = None
+    differs: bool
+    source: str
+
+
+class Settings(Record):
+    """`swath config`: every setting. `dataset`: None for the defaults."""
+
+    dataset: str | None = None
+    settings: tuple[Setting, ...]
+
+
 class RoundStatus(Record):
     """One round, as `swath status` shows it; None until known."""
 

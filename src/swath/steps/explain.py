@@ -22,6 +22,8 @@ from swath.records.results import (
     Status,
 )
 from swath.records.shown import Next
+from swath.settings import shortly
+from swath.suggest import meant
 from swath.workspace import Workspace
 
 
@@ -77,7 +79,8 @@ def _key(workspace: Workspace, name: str) -> str:
     found = workspace.scenes.keys_of([name])
     if name not in found:
         raise UnknownNameError(
-            f"no scene {name!r}; keys look like {some(workspace.scenes.some_keys(3), 3)} (a FiftyOne id works too)"
+            f"no scene {shortly(name)}{meant(name, workspace.scenes.all_keys())}; keys look like "
+            f"{some(workspace.scenes.some_keys(3), 3)} (a FiftyOne id works too)"
         )
     return found[name]
 

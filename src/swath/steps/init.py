@@ -16,7 +16,7 @@ from shlex import quote
 from typing import Any
 
 from swath import commit
-from swath.config import LoopConfig, parse
+from swath.config import LoopConfig, Sources, parse, sources
 from swath.errors import ConfigError, FormatError, StateError, some
 from swath.formats.pcd import write_pcd
 from swath.labels import stored
@@ -42,11 +42,12 @@ def init_folder(
     config: LoopConfig,
     home: Path,
     *,
+    origins: Sources | None = None,
     strict: bool = False,
     progress: Progress = silent,
 ) -> tuple[Workspace, InitResult]:
     """Imports the folder `root` of a `kind` ("kitti", "rig") into the dataset `name`. With `strict`, any damage is an error and
-    nothing is written."""
+    nothing is written. `origins`: where the settings of `config` were given."""
     import fiftyone as fo
 
     source = make(kind, root, config.channels)
@@ -59,13 +60,14 @@ def init_folder(
         raise FormatError(
             f"{root}: no usable frame; {len(scan.damages)} damages: {some(map(str, scan.damages), 3)}"
         )
-    config = _with_channels(config, kind, scan)
+    given, config = config, _with_channels(config, kind, scan)
+    origins = sources(origins or {}, given, config, {}, "the folder's rig")
     if fo.dataset_exists(name):
         _clear_half_made(fo.load_dataset(name), name)
     if not fo.dataset_exists(name):
         dataset = fo.Dataset(name, persistent=True)
         dataset.add_group_field("group", default=config.primary)
-    workspace = _open(fo.load_dataset(name), config, home, progress)
+    workspace = _open(fo.load_dataset(name), config, origins, home, progress)
     with workspace.writer("init") as writer:
         _declare(workspace)
         found, told = _recognised(workspace, source, scan.scenes)
@@ -106,7 +108,12 @@ def _with(config: LoopConfig, channels: Mapping[str, Any], primary: str, source:
 
 
 def init_fiftyone(
-    name: str, config: LoopConfig, home: Path, *, progress: Progress = silent
+    name: str,
+    config: LoopConfig,
+    home: Path,
+    *,
+    origins: Sources | None = None,
+    progress: Progress = silent,
 ) -> tuple[Workspace, InitResult]:
     """Starts a loop on the dataset `name`, grouped or plain; doing it again takes in scenes that were added since."""
     dataset = load_dataset(name)
@@ -114,9 +121,10 @@ def init_fiftyone(
         raise ConfigError(
             f"dataset {name!r} holds {dataset.media_type or 'nothing'}; expected groups, images or point clouds"
         )
-    config = _fitting(dataset, config)
+    given, config = config, _fitting(dataset, config)
+    origins = sources(origins or {}, given, config, {}, "the dataset's slices")
     dataset.persistent = True
-    workspace = _open(dataset, config, home, progress)
+    workspace = _open(dataset, config, origins, home, progress)
     with workspace.writer("init") as writer:
         workspace.scenes.declare()
         added = workspace.scenes.give_keys()
@@ -208,13 +216,13 @@ def _measure_images(workspace: Workspace) -> tuple[Damaged, ...]:
     return tuple(damages)
 
 
-def _open(dataset: Any, config: LoopConfig, home: Path, progress: Progress) -> Workspace:
+def _open(dataset: Any, config: LoopConfig, origins: Sources, home: Path, progress: Progress) -> Workspace:
     journal = open_journal(dataset)
     scenes = Scenes(dataset, config)
     home = home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     journal.create(config.model_dump(mode="json"), str(home), token=scenes.highest_fence())
-    return Workspace(scenes, journal, config, home, progress)
+    return Workspace(scenes, journal, config, home, progress, origins=origins)
 
 
 def _record(
@@ -237,7 +245,8 @@ def _record(
         set_aside=aside,
     )
     config = workspace.config.model_dump(mode="json")
-    workspace.journal.record(writer, {"init": record}, config=config, home=str(workspace.home))
+    journal, home = workspace.journal, str(workspace.home)
+    journal.record(writer, {"init": record}, config=config, origins=workspace.origins, home=home)
     new = commit.info(workspace).items()
     workspace.scenes.set_info({key: value for key, value in new if key not in info}, writer)
     return InitResult(

@@ -21,8 +21,9 @@ from swath.records.base import Document
 from swath.records.batch import FINAL_REFERENCE, REFERENCE, Batch, Cancelled, Fetched, Left
 from swath.records.manifest import BatchSize, Chosen, Manifest
 from swath.records.results import ReferenceResult
+from swath.settings import shortly
 from swath.store.journal.lease import Writer
-from swath.suggest import command
+from swath.suggest import command, meant
 from swath.workspace import Workspace
 
 
@@ -46,7 +47,9 @@ def import_reference(workspace: Workspace, source: str, *, final: bool = False) 
     answered anything yet is cancelled first."""
     schema = workspace.scenes.dataset.get_field_schema()
     if source not in schema:
-        raise UnknownNameError(f"reference: no field {source!r}; there are: {some(sorted(schema), 20)}")
+        raise UnknownNameError(
+            f"reference: no field {shortly(source)}{meant(source, schema)}; there are: {some(sorted(schema), 20)}"
+        )
     journal = workspace.journal
     with workspace.writer("reference") as writer:
         there = _there(workspace, final)

@@ -20,7 +20,7 @@ from swath.policies import selection
 from swath.records.batch import Batch
 from swath.records.manifest import Asked, Manifest, Question, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
-from swath.suggest import command
+from swath.suggest import command, meant
 from swath.trainers import make
 from swath.workspace import Workspace
 
@@ -198,7 +198,7 @@ def _candidates(workspace: Workspace, exclude: Sequence[str]) -> selection.Candi
     if unknown:
         workspace.not_test(unknown, "select --exclude")
         raise UnknownNameError(
-            f"--exclude: not in the pool: {some(unknown)}; pool keys look like {some(pool, 3)}"
+            f"--exclude: not in the pool: {some(unknown)}{meant(unknown[0], pool)}; pool keys look like {some(pool, 3)}"
         )
     states = workspace.states()
     waiting = [key for key in pool if states[key].status == "unlabeled"]

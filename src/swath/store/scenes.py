@@ -28,11 +28,12 @@ from swath.labels.channels import Rig, rig_of
 from swath.projection import tag_of
 from swath.records.base import Document
 from swath.records.shown import Difference, SceneState
+from swath.settings import shortly
 from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.table import SceneTable, Strings, names
 from swath.store.views import Views
-from swath.suggest import command
+from swath.suggest import command, meant
 
 CHUNK: Final = 20_000  # keys per query: far below the 16 MB that one query may have
 LARGE: Final = 100_000  # scenes of a saved view from which it goes by tag: ids would outgrow a document
@@ -50,7 +51,10 @@ def load_dataset(name: str) -> Any:
     import fiftyone as fo
 
     if not fo.dataset_exists(name):
-        raise UnknownNameError(f"no dataset {name!r}; there are: {some(fo.list_datasets(), 10)}")
+        known = fo.list_datasets()
+        raise UnknownNameError(
+            f"no dataset {shortly(name)}{meant(name, known)}; there are: {some(known, 10)}"
+        )
     return fo.load_dataset(name)
 
 
