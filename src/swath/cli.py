@@ -143,9 +143,7 @@ class Out:
             self.object({**value.as_json(), **({"kept": kept} if kept else {})})
             return
         show.result(value)
-        if kept:
-            listed = ", ".join(f"{name} = {new}" for name, new in kept.items())
-            show.note(f"kept for the rounds that follow: {listed}")
+        show.kept(kept)
 
     def error(self, text: str, code: int, *lines: str) -> int:
         """One line on stderr (`lines`, if those are others); and the object that is due on stdout, unless there was one."""

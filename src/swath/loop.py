@@ -118,7 +118,10 @@ class Loop:
 
     def configure(self) -> Settings:
         """Keeps the changed settings that the loop was opened with; returns those in force."""
-        return self._done(self.settings())
+        before = configuration.parse(self.workspace.journal.loop().config, "the journal")
+        was, now = configuration.values(before), configuration.values(self.workspace.config)
+        kept = {name: value for name, value in now.items() if was.get(name) != value}
+        return self._done(self.settings().with_(kept=kept))
 
     def settings(self) -> Settings:
         """The settings in force, and where each was given."""

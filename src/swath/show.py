@@ -167,6 +167,13 @@ def note(text: str) -> None:
     console().print(f"  [yellow]note:[/yellow] {escape(printable(text))}", soft_wrap=True)
 
 
+def kept(settings: Mapping[str, object]) -> None:
+    """Says which settings a command changed for good, if any."""
+    if settings:
+        listed = ", ".join(f"{name} = {new}" for name, new in settings.items())
+        note(f"kept for the rounds that follow: {listed}")
+
+
 def notes(lines: Iterable[str]) -> None:
     for one in lines:
         note(one)
@@ -314,8 +321,8 @@ def configured(value: Settings) -> None:
     ]
     table({"  setting": "left", "value": "left", "from": "left"}, rows)
     count = sum(one.differs for one in value.settings)
-    whose = "are the defaults" if value.dataset is None else f"are in force for {value.dataset}"
-    line(f"  {len(value.settings)} settings {whose}; * {count} differ from the default")
+    line(f"  {len(value.settings)} settings; {count} not as by default (*)")
+    kept(value.kept)
 
 
 def _told(one: Setting) -> str:

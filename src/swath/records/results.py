@@ -282,10 +282,11 @@ class Setting(Record):
 
 
 class Settings(Record):
-    """`swath config`: every setting. `dataset`: None for the defaults."""
+    """`swath config`: every setting. `dataset`: None for the defaults; `kept`: those that were changed for good."""
 
     dataset: str | None = None
     settings: tuple[Setting, ...]
+    kept: dict[str, Any] = Field(default_factory=dict)
 
 
 class RoundStatus(Record):
