@@ -715,11 +715,19 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(_run(arguments, Out("--json" in arguments)))
 
 
+def encodable(argument: str) -> bool:
+    """Whether the bytes of an argument are text, as the database and reports need it."""
+    return not any("\ud800" <= one <= "\udfff" for one in argument)
+
+
 UsageError: Final = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
 
 
 def _run(arguments: list[str], out: Out) -> int:
     try:
+        for one in arguments:
+            if not encodable(one):
+                raise ConfigError(f"expected an argument in UTF-8, got {one!a}; rename what it names")
         code = app(args=arguments, standalone_mode=False, obj=out) or 0
         if code == INTERRUPTED:
             raise _Interrupted
@@ -742,8 +750,23 @@ def _run(arguments: list[str], out: Out) -> int:
         return out.error(what, 4, "this is a defect; please report it with the lines above")
 
 
+PARSED: Final = (
+    (", unable to parse string as an integer", ""),
+    (", unable to parse string as a number", ""),
+    ("Input should be a valid integer", "expected a whole number"),
+    ("Input should be a valid number", "expected a number"),
+    ("Input should be greater than or equal to", "expected at least"),
+    ("Input should be less than or equal to", "expected at most"),
+    ("Input should be", "expected"),
+    ("Value error, ", ""),
+)
+"""How the parser's library words what is no value of an option, and how we do."""
+
+
 def _usage(error: Any, out: Out) -> int:
     """What the parser could not take, as it words it."""
+    for theirs, ours in PARSED:
+        error.message = error.message.replace(theirs, ours)
     error.show()
     if out.as_json:
         out.object({"error": error.format_message(), "exit": error.exit_code})
