@@ -38,7 +38,7 @@ from typing import Any, Final, NamedTuple
 HERE: Final = Path(__file__).resolve().parent
 CODES: Final = (0, 1, 2, 3, 130)
 PATIENCE: Final = 25.0  # seconds that a command may take before it gets a Ctrl-C
-SHARE: Final = {"interrupted": 0.15, "two at once": 0.08, "process": 0.02}
+SHARE: Final = {"interrupted": 0.15, "two at once": 0.08, "process": 0.03}
 LONG: Final = "x" * 300
 NAMES: Final = (
     "", " ", ".", "..", "../../x", "/", LONG, "\x1b[31mred", "a\nb", "日本語", "a b", "it's", "$where", "a.b", "_x", "%s",
@@ -174,9 +174,8 @@ class Child:
 class Ground:
     """Where it happens: a database, folders, and loops that stand at every state."""
 
-    def __init__(self, root: Path, uri: str, states: Sequence[str]) -> None:
-        self.root, self.uri, self.states = root, uri, states
-        self.count = 0
+    def __init__(self, root: Path, uri: str, database: str) -> None:
+        self.root, self.count = root, 0
         for name in ("elsewhere", "user", "given", "homes", "outputs", "made"):
             (root / name).mkdir()
         os.environ |= {"HOME": str(root / "user"), "SWATH_HOME": str(root / "homes"), "COLUMNS": "100"}
@@ -188,9 +187,9 @@ class Ground:
         warm()
         import fiftyone as fo
 
-        fo.config.database_uri = uri
+        fo.config.database_uri, fo.config.database_name = uri, database
         fo.config.show_progress_bars = False
-        os.environ["FIFTYONE_DATABASE_URI"] = uri
+        os.environ |= {"FIFTYONE_DATABASE_URI": uri, "FIFTYONE_DATABASE_NAME": database}
         os.chdir(root / "elsewhere")
         self.hostile()
         self.call(make_states, str(root / "given" / "work"))
@@ -322,10 +321,7 @@ def make_states(work: str) -> None:
     loop.reference("ground_truth")
     copied("selected", "ready").select(budget=5)
     copied("sent", "selected").send()
-    loop = copied("files", "selected")
-    loop.workspace.config = loop.workspace.config.model_copy(
-        update={"annotate": {"annotator": "files", "folder": work}}
-    )
+    copied("files", "selected")
     loop = Loop.open(base("files"), changes={"annotate": {"annotator": "files", "folder": work}})
     loop.send()
     loop = copied("partly", "files")
@@ -340,7 +336,6 @@ def make_states(work: str) -> None:
 
 def take(state: str, name: str, home: str) -> list[str]:
     """A copy of a state under a name; its keys."""
-    import fiftyone as fo
 
     import durable
     import quick_loop
@@ -350,7 +345,6 @@ def take(state: str, name: str, home: str) -> list[str]:
         quick_loop.dataset(name, 12)
         return ["0001"]
     durable.fork(base(state), name, Path(home))
-    del fo
     return sorted(Loop.open(name).workspace.scenes.all_keys())
 
 
@@ -570,7 +564,7 @@ class Outcome(NamedTuple):
 def scenario(ground: Ground, all_: Mapping[str, Any], seed: int, number: int) -> Outcome:
     """A few commands on a copy of a loop, and whether all is well afterwards."""
     rng = random.Random(f"{seed} {number}")
-    state = rng.choice(ground.states)
+    state = rng.choice(STATES)
     name = rng.choice(("t-fuzz", "t fuzz's", "t-日本語", "t-fuzz.a:b/c", "t-🚗"))
     keys = ground.call(take, state, name, str(ground.root / "homes" / f"copy{number}"))
     hand = Hand(rng, ground, all_, name, keys)
@@ -648,6 +642,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--only", type=int, default=None, help="one scenario")
     parser.add_argument("--uri", default=None, help="a MongoDB; else one of its own")
+    parser.add_argument("--database", default="fiftyone", help="the name of the database there")
     asked = parser.parse_args()
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
     print(f"seed {seed}", flush=True)
@@ -665,7 +660,7 @@ def main() -> int:
     counts: Counter[tuple[str, str, int]] = Counter()
     bad = 0
     try:
-        ground = Ground(root, asked.uri or server.uri, STATES)  # type: ignore[union-attr]
+        ground = Ground(root, asked.uri or server.uri, asked.database)  # type: ignore[union-attr]
         all_ = commands()
         numbers = range(asked.scenarios) if asked.only is None else [asked.only]
         for number in numbers:
@@ -673,6 +668,8 @@ def main() -> int:
                 break
             outcome = scenario(ground, all_, seed, number)
             for run in outcome.runs:
+                if asked.only is not None:
+                    print(f"{run.code}: swath {list(run.arguments)!a} ({run.how})")
                 words = " ".join(run.arguments[: 2 if run.arguments[:1] == ("round",) else 1])
                 counts[words, outcome.state, run.code] += 1
             for run, complaints in outcome.wrong:
