@@ -10,7 +10,7 @@ PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full mutants browser check format bench bench-long clean
+.PHONY: help setup demo test test-full mutants fuzz browser settings check format bench bench-long clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,9 +36,15 @@ test-full: $(READY)  ## all tests
 mutants: $(READY)  ## plants bugs in the decisions: do the quick tests notice? (minutes)
 	$(BIN)/python tests/mutants.py --keep
 
+fuzz: $(READY)  ## hostile names, files, settings and moments, at every point of a loop (5 minutes)
+	$(BIN)/python tests/fuzz.py --minutes 5
+
 browser: $(READY)  ## what the tests in a browser need: Debian's chromium (as root, if none is there) and playwright
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+
+settings: $(READY)  ## docs/settings.md, from the settings themselves
+	$(BIN)/python -m swath.settings_page > docs/settings.md
 
 check: $(READY)  ## ruff and mypy
 	$(BIN)/ruff check .

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1] / "src" / "swath"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(line.split())
     for line in (
-        "errors config suggest",
+        "errors changes config settings suggest",
         "kernels",
         "labels",
         "records",
@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "steps report",
         "loop",
         "show measure demo",
-        "cli",
+        "cli settings_page",
     )
 )
 """From the ground up. A room imports rooms below it, and itself; of rooms on one line none imports another, but for those
@@ -42,7 +42,7 @@ TOGETHER = (
     },  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},
-    {"errors", "config", "suggest"},
+    {"errors", "changes", "config", "settings", "suggest"},
     {"encoders", "models", "sources", "trainers", "worlds"},
 )
 STORE = ("blobs", "codec", "lease", "batches", "assignments", "journal")

@@ -11,17 +11,18 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
 from swath.errors import ConfigError, SwathError
 
 if TYPE_CHECKING:
+    from swath.changes import Changes
     from swath.demo import DemoResult
     from swath.loop import Loop
     from swath.records.base import Document, Record
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         RoundResult,
         SelectResult,
         SendResult,
+        Settings,
         SplitResult,
         Status,
     )
@@ -141,15 +143,18 @@ class Out:
             self.object({**value.as_json(), **({"kept": kept} if kept else {})})
             return
         show.result(value)
-        if kept:
-            listed = ", ".join(f"{name} = {new}" for name, new in kept.items())
-            show.note(f"kept for the rounds that follow: {listed}")
+        show.kept(kept)
 
-    def error(self, text: str, code: int, line: str | None = None) -> int:
-        """One line on stderr (`line`, if that is another one); and the object that is due on stdout, unless there was one."""
+    def error(self, text: str, code: int, *lines: str) -> int:
+        """One line on stderr (`lines`, if those are others); and the object that is due on stdout, unless there was one."""
         from swath.words import printable
 
-        print(f"swath: {printable(line or text)}", file=sys.stderr)
+        print(
+            "\n  ".join(
+                f"swath: {one}" if i == 0 else one for i, one in enumerate(map(printable, lines or (text,)))
+            ),
+            file=sys.stderr,
+        )
         if self.as_json and not self.said:
             self.object({"error": text, "exit": code})
         return code
@@ -207,12 +212,12 @@ def on_loop(
             from swath.loop import Loop
 
             own = {option: value for option, value in given.items() if option not in settings}
-            changes = changes_of(config, **{option: given[option] for option in settings})
+            said = str(ctx.info_name) if on is app else f"round {ctx.info_name}"
+            changes = changes_of(said, config, **{option: given[option] for option in settings})
             with show.progress() as bars:
                 loop = Loop.open(
                     dataset,
                     changes=changes,
-                    source=str(config or "command line"),
                     progress=bars,
                     held=bars.say,
                 )
@@ -268,44 +273,39 @@ def _add(
 
 
 def changes_of(
+    said: str,
     config: Path | None,
     *,
+    assigned: Iterable[str] = (),
     annotator: str | None = None,
     folder: Path | None = None,
     encoder: str | None = None,
-) -> "Document":
-    """What the command line changes of the configuration."""
-    from swath.config import read
+    classes: str | None = None,
+) -> "Changes":
+    """What the command line of the command `said` changes of the configuration; options stand over the file."""
+    from swath.changes import Changes, assignment, read
 
-    changes = read(config) if config else {}
-    if encoder:
-        changes = {**changes, "embed": {**_section(changes, "embed"), "encoder": encoder}}
-    if annotator or folder:
-        section = dict(_section(changes, "annotate"))
-        section |= {"annotator": annotator} if annotator else {}
-        section |= {"folder": str(folder.resolve()), "annotator": annotator or "files"} if folder else {}
-        changes = {**changes, "annotate": section}
+    changes = read(config, said) if config else Changes()
+    for one in assigned:
+        at, value = assignment(one)
+        changes.put(at, value, "--set", said)
+    if encoder is not None:
+        changes.put(("embed", "encoder"), encoder, "--encoder", said)
+    if annotator is not None or folder is not None:
+        option = "--folder" if annotator is None else "--annotator"
+        changes.put(("annotate", "annotator"), annotator or "files", option, said)
+    if folder is not None:
+        changes.put(("annotate", "folder"), str(folder.resolve()), "--folder", said)
+    if classes is not None:
+        changes.put(("classes",), [one.strip() for one in classes.split(",")], "--classes", said)
     return changes
-
-
-def _section(changes: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    section = changes.get(name) or {}
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"--config: {name}: expected a mapping of settings, got {section!r}")
-    return section
 
 
 def stored(loop: "Loop") -> dict[str, Any]:
     """The settings that are in the journal: dotted name -> value."""
-    from swath.config import parse
+    from swath.config import parse, values
 
-    return dict(_flat("", parse(loop.workspace.journal.loop().config, "the journal").model_dump(mode="json")))
-
-
-def _flat(name: str, value: Any) -> list[tuple[str, Any]]:
-    if not isinstance(value, dict):
-        return [(name, value)]
-    return [pair for key, one in value.items() for pair in _flat(f"{name}.{key}" if name else str(key), one)]
+    return values(parse(loop.workspace.journal.loop().config, "the journal"))
 
 
 def ended(value: "Record", out: Out) -> int:
@@ -346,7 +346,13 @@ def demo(
 
     sizes = {"scenes": scenes, "rounds": rounds, "seed": seed}
     return run_demo(
-        folder, dataset, **sizes, scale=scale, changes=changes_of(config), progress=bars, tell=show.step
+        folder,
+        dataset,
+        **sizes,
+        scale=scale,
+        changes=changes_of("demo", config),
+        progress=bars,
+        tell=show.step,
     )
 
 
@@ -407,9 +413,7 @@ def init(
 
     if sum(one is not None for one in (kitti, rig, fiftyone)) != 1:
         raise typer.BadParameter("give one of --kitti DIR, --rig DIR and --fiftyone NAME")
-    changes = changes_of(config)
-    if classes is not None:
-        changes["classes"] = [one.strip() for one in classes.split(",")]
+    changes = changes_of("init", config, classes=classes)
     if kitti is not None:
         return Loop.init_kitti(name, kitti, changes=changes, home=home, strict=strict, progress=bars)[1]
     if rig is not None:
@@ -433,7 +437,7 @@ def adopt(
     """Take over a loop that was run by hand; say what does not add up."""
     from swath.loop import Loop
 
-    return Loop.adopt(name, changes=changes_of(config), home=home, fix=fix, progress=bars)[1]
+    return Loop.adopt(name, changes=changes_of("adopt", config), home=home, fix=fix, progress=bars)[1]
 
 
 # ---------------------------------------------------------------------- steps
@@ -497,9 +501,21 @@ def send(loop: "Loop") -> "SendResult":
 
 
 @on_loop(STEP, settings=LABELLING)
-def fetch(loop: "Loop") -> "FetchResult":
+def fetch(
+    loop: "Loop",
+    accept_partial: Annotated[
+        bool, typer.Option("--accept-partial", help="Take scenes without their labels in quarantine.")
+    ] = False,
+    mine: Annotated[
+        bool, typer.Option("--mine", help="Where both changed, keep what was edited by hand.")
+    ] = False,
+    theirs: Annotated[bool, typer.Option("--theirs", help="Take the annotators' labels over edits.")] = False,
+) -> "FetchResult":
     """Take in what annotators answered so far."""
-    return loop.fetch()
+    if mine and theirs:
+        raise typer.BadParameter("give one of --mine and --theirs")
+    edits: Literal["mine", "theirs"] | None = "mine" if mine else "theirs" if theirs else None
+    return loop.fetch(accept_partial=accept_partial, edits=edits)
 
 
 @on_loop(STEP)
@@ -572,6 +588,34 @@ def run(
 def status(loop: "Loop") -> "Status":
     """Where the loop stands, by scene, slice and round."""
     return loop.status()
+
+
+@alone(LOOK, "config")
+def config_(
+    bars: "Bars",
+    dataset: Annotated[
+        str | None,
+        typer.Option("--dataset", "-d", help="Of this dataset; else the defaults.", show_default=False),
+    ] = None,
+    assigned: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="Change a setting; may be given again.", show_default=False
+        ),
+    ] = None,
+    config: Config = None,
+) -> "Settings":
+    """The settings in force, and where each comes from; changes them for the rounds that follow."""
+    from swath.config import LoopConfig, merged, sources
+    from swath.loop import Loop, settings_of
+
+    changes = changes_of("config", config, assigned=assigned or ())
+    if dataset is None:
+        default = LoopConfig()
+        changed = merged(default, changes, "config")
+        return settings_of(changed, sources({}, default, changed, changes, "config"))
+    loop = Loop.open(dataset, changes=changes, progress=bars, held=bars.say)
+    return loop.configure()
 
 
 @on_loop(LOOK, looks=True)
@@ -671,17 +715,25 @@ def main(arguments: list[str] | None = None) -> None:
     sys.exit(_run(arguments, Out("--json" in arguments)))
 
 
+def encodable(argument: str) -> bool:
+    """Whether the bytes of an argument are text, as the database and reports need it."""
+    return not any("\ud800" <= one <= "\udfff" for one in argument)
+
+
 UsageError: Final = next(one for one in typer.BadParameter.__mro__ if one.__name__ == "ClickException")
 
 
 def _run(arguments: list[str], out: Out) -> int:
     try:
+        for one in arguments:
+            if not encodable(one):
+                raise ConfigError(f"expected an argument in UTF-8, got {one!a}; rename what it names")
         code = app(args=arguments, standalone_mode=False, obj=out) or 0
         if code == INTERRUPTED:
             raise _Interrupted
         return int(code)
     except SwathError as error:
-        return out.error(str(error), error.exit_code)
+        return out.error(str(error), error.exit_code, *error.lines)
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
         return out.error("interrupted; run the same command again to go on", INTERRUPTED)
     except Exception as error:
@@ -695,11 +747,26 @@ def _run(arguments: list[str], out: Out) -> int:
 
         traceback.print_exc()
         what = f"{type(error).__name__}: {error}"
-        return out.error(what, 4, line="this is a defect; please report it with the lines above")
+        return out.error(what, 4, "this is a defect; please report it with the lines above")
+
+
+PARSED: Final = (
+    (", unable to parse string as an integer", ""),
+    (", unable to parse string as a number", ""),
+    ("Input should be a valid integer", "expected a whole number"),
+    ("Input should be a valid number", "expected a number"),
+    ("Input should be greater than or equal to", "expected at least"),
+    ("Input should be less than or equal to", "expected at most"),
+    ("Input should be", "expected"),
+    ("Value error, ", ""),
+)
+"""How the parser's library words what is no value of an option, and how we do."""
 
 
 def _usage(error: Any, out: Out) -> int:
     """What the parser could not take, as it words it."""
+    for theirs, ours in PARSED:
+        error.message = error.message.replace(theirs, ours)
     error.show()
     if out.as_json:
         out.object({"error": error.format_message(), "exit": error.exit_code})

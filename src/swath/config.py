@@ -1,8 +1,9 @@
 """Every knob of a loop, validated, with its unit; hashed into each round.
 
-`LoopConfig` is what `swath.yaml` holds. A setting that does not exist or is out of range is a `ConfigError` that names it.
-The configuration of a dataset is kept in the journal at `init`; a later `--config` changes it for the rounds that follow,
-and each round records the hash of what it ran under.
+`LoopConfig` is what `swath.yaml` holds; docs/settings.md lists it (`make settings`), from the descriptions here. A setting that
+does not exist or is out of range is a `ConfigError` that names it. The configuration of a dataset is kept in the journal at
+`init`; a later `--config`, `--set` or option changes it for the rounds that follow, and each round records the hash of what it
+ran under.
 """
 
 from __future__ import annotations
@@ -16,26 +17,40 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from swath.changes import Changes
 from swath.errors import ConfigError
+from swath.settings import Expected, Problem, dotted, flat, problems, shortly
+from swath.suggest import meant
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
+Positive = Annotated[int, Field(ge=1, le=10**9)]
+Threads = Annotated[int, Field(ge=1, le=256)]
+Rate = Annotated[float, Field(gt=0)]
+Name = Annotated[str, Field(min_length=1, max_length=200), Expected("a name")]
+FieldName = Annotated[
+    str,
+    Field(pattern=r"^[^_$.\x00][^$\x00]*$", max_length=200),
+    Expected("the name of a field: text that does not begin with _ and has no $ in it"),
+]
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Channel(_Section):
     """One sensor, by the name of its slice: an image or a cloud. Labelled: 2D boxes in an image, cuboids in a cloud."""
 
-    kind: Literal["image", "cloud"] = "image"
-    labelled: bool = False
-    embed: bool = Field(False, description="its vector is part of the scene's")
+    kind: Literal["image", "cloud"] = Field("image", description="what the sensor gives")
+    labelled: bool = Field(
+        False, description="whether annotators label it: boxes in an image, cuboids in a cloud"
+    )
+    embed: bool = Field(False, description="whether its vector is part of the scene's")
     calibration: str | None = Field(
-        None, description="its name in a scene's calibration; without one, the channel's own"
+        None, description="its name in a scene's calibration; null: the channel's own name"
     )
 
 
@@ -47,94 +62,171 @@ CHANNELS: Mapping[str, Channel] = {
 
 
 class Fields(_Section):
-    """Names of the sample fields. Those of labels are the same in every channel of a kind."""
+    """Names of the sample fields. Those of labels are the same in every channel of a kind. Frozen by the split."""
 
-    detections: str = "human_detections"
-    cuboids: str = "human_cuboids"
-    golden_detections: str = "golden_detections"
-    golden_cuboids: str = "golden_cuboids"
-    opinions_2d: str = "opinions_2d"
-    opinions_3d: str = "opinions_3d"
-    predictions: str = "predictions"
-    predictions_3d: str = "predictions_3d"
-    embeddings: str = "embeddings"
-    zcore: str = "zcore"
-    status: str = "annotation_status"
-    sequence: str = "sequence"
-    truth: str = "ground_truth"
+    detections: FieldName = Field(
+        "human_detections", description="people's boxes: training set and reference"
+    )
+    cuboids: FieldName = Field("human_cuboids", description="people's cuboids: training set and reference")
+    golden_detections: FieldName = Field(
+        "golden_detections", description="boxes of golden scenes labelled blindly again"
+    )
+    golden_cuboids: FieldName = Field(
+        "golden_cuboids", description="cuboids of golden scenes labelled blindly again"
+    )
+    opinions_2d: FieldName = Field("opinions_2d", description="boxes of second labellings")
+    opinions_3d: FieldName = Field("opinions_3d", description="cuboids of second labellings")
+    predictions: FieldName = Field("predictions", description="the last model's boxes")
+    predictions_3d: FieldName = Field("predictions_3d", description="the last model's cuboids")
+    embeddings: FieldName = Field("embeddings", description="the scene's vector, on the primary channel")
+    zcore: FieldName = Field(
+        "zcore", description="the coverage score of the last selection, on the primary channel"
+    )
+    status: FieldName = Field("annotation_status", description="unlabeled, selected or annotated")
+    sequence: FieldName = Field(
+        "sequence", description="the drive that a scene is of; scenes of a drive stay in one split"
+    )
+    truth: FieldName = Field(
+        "ground_truth",
+        description="labels that came with the data: read by the simulated annotator and by `reference --from`",
+    )
 
 
 class Splits(_Section):
-    """Shares of the scenes; the pool is what is left."""
+    """Shares of the scenes; the pool is what is left. Frozen by the split."""
 
-    test: Share = 0.15
-    val: Share = 0.15
-    golden: Share = 0.05
-    by: Literal["sequence", "scene"] = "sequence"
+    test: Share = Field(
+        0.15, description="share of the scenes for the final evaluation, which nothing else reads"
+    )
+    val: Share = Field(0.15, description="share of the scenes that every round's model is scored on")
+    golden: Share = Field(0.05, description="share of the scenes that are labelled blindly again each round")
+    by: Literal["sequence", "scene"] = Field(
+        "sequence",
+        description="what stays together: all scenes of a drive, or nothing (each scene for itself)",
+    )
     join_duplicates: float | None = Field(
         None,
         ge=0,
         le=1,
-        description="cosine similarity from which two scenes without a common drive are one unit",
+        description="cosine similarity from which two scenes without a common drive stay together; null: never",
     )
-    audit_pairs: Count = 20
+    audit_pairs: Count = Field(
+        20, description="pairs of most similar scenes across splits that the leak audit lists; 0: no audit"
+    )
 
     @model_validator(mode="after")
     def _something_is_left(self) -> Splits:
         if self.test + self.val + self.golden >= 1:
-            raise ValueError("test + val + golden must leave a pool (sum below 1)")
+            raise ValueError(
+                f"test + val + golden must leave a pool: expected a sum below 1, got {self.test + self.val + self.golden:g}"
+            )
         return self
 
 
-class Embed(_Section):
-    """`encoder`: `descriptor[:image|:cloud]`, `onnx:PATH`, `zoo:NAME`, `model:vN`, `field:NAME`."""
+ENCODERS = (
+    "descriptor",
+    "descriptor:image",
+    "descriptor:cloud",
+    "onnx:PATH",
+    "zoo:NAME",
+    "model:vN",
+    "field:NAME",
+)
 
-    encoder: str = Field("descriptor", pattern=r"^(descriptor(:image|:cloud)?|(onnx|zoo|model|field):.+)$")
-    workers: int = Field(1, ge=1)
+
+class Embed(_Section):
+    """How scenes become vectors."""
+
+    encoder: Annotated[str, Expected(f"one of {', '.join(ENCODERS)}")] = Field(
+        "descriptor",
+        description="what makes the vectors: the built-in descriptor, an ONNX file, a model of FiftyOne's zoo, the model of a "
+        "round, or a field that has them",
+    )
+    workers: Threads = Field(1, description="threads that read media; the vectors do not depend on it")
+
+    @field_validator("encoder")
+    @classmethod
+    def _of_a_kind(cls, value: str) -> str:
+        kind, _, detail = value.partition(":")
+        named = kind in ("onnx", "zoo", "model", "field") and detail != ""
+        if not named and value not in ENCODERS[:3]:
+            hint = meant(kind, [one.partition(":")[0] for one in ENCODERS])
+            raise ValueError(f"expected one of {', '.join(ENCODERS)}, got {shortly(value)}{hint}")
+        return value
 
 
 class Select(_Section):
     """Sizes of batches, and what fills them."""
 
     budget: int | None = Field(
-        None, ge=1, description="scenes per batch, in place of the shares; what there is at most"
+        None,
+        ge=1,
+        le=10**9,
+        description="scenes per batch, in place of the shares below (what there is, at most); null: the shares",
     )
-    first_share: Share = 0.25
-    first_min: Count = 20
-    share: Share = 0.20
-    min: Count = 10
-    coverage_share: str = "0.30"
-    coverage_method: Literal["zcore", "zcore_joint", "kcenter", "random"] = "zcore"
-    failures: int = Field(10, ge=1, description="failures that are answered, at most")
-    neighbors: int = Field(100, ge=1, description="candidates looked up per failure")
+    first_share: Share = Field(0.25, description="size of v0, as a share of the pool")
+    first_min: Count = Field(20, description="scenes of v0, at least")
+    share: Share = Field(0.20, description="size of later batches, as a share of what is unlabelled")
+    min: Count = Field(10, description="scenes of later batches, at least")
+    coverage_share: Annotated[str, Expected('a share from 0 to 1, as 0.3, "0.30" or "3/10"')] = Field(
+        "0.30",
+        description="share of a batch that covers the pool; the rest is like the failures. v0 covers only",
+    )
+    coverage_method: Literal["zcore", "zcore_joint", "kcenter", "random"] = Field(
+        "zcore", description="how scenes that cover the pool are chosen"
+    )
+    failures: Positive = Field(10, description="failures that are answered, at most")
+    neighbors: Positive = Field(100, description="candidates looked up per failure")
     class_evidence: Share = Field(
-        0.5, description="what the model sees of the failing kinds, against looks alone (0)"
+        0.5, description="weight of what the model sees of the failing kinds, against looks alone (0)"
     )
-    zcore_neighbors: int = Field(1000, ge=1)
-    zcore_overlap: Share = 0.8
-    zcore_max_draws: int | None = Field(None, ge=2)
-    workers: int = Field(1, ge=1)
+    zcore_neighbors: Positive = Field(
+        1000, description="nearest scenes that one draw of ZCore takes redundancy from"
+    )
+    zcore_overlap: Share = Field(
+        0.8, description="draws grow until two independent halves agree on this share of the selected scenes"
+    )
+    zcore_max_draws: int | None = Field(
+        None,
+        ge=2,
+        le=10**9,
+        description="draws of ZCore, at most; null: 200 per scene, from 50 000 to 2 000 000",
+    )
+    workers: Threads = Field(1, description="threads that score; the batch does not depend on it")
+
+    @field_validator("coverage_share", mode="before")
+    @classmethod
+    def _spelled(cls, value: Any) -> Any:
+        """0.3 and "3/10" are shares as well as "0.30"."""
+        return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
     @field_validator("coverage_share")
     @classmethod
     def _a_share(cls, value: str) -> str:
-        if value.endswith("/0") or not 0 <= Fraction(value) <= 1:
-            raise ValueError("expected a share between 0 and 1")
+        try:
+            fine = len(value) <= 40 and "e" not in value.lower() and 0 <= Fraction(value) <= 1
+        except (ValueError, ZeroDivisionError):
+            fine = False
+        if not fine:
+            raise ValueError(f'expected a share from 0 to 1, as 0.3, "0.30" or "3/10", got {shortly(value)}')
         return value
 
 
 class Annotate(_Section):
     """Who labels. Secrets (tokens, passwords) are no settings: settings are recorded; secrets come from the environment."""
 
-    annotator: Literal["simulated", "files"] | None = None
+    annotator: Literal["simulated", "files"] | None = Field(
+        None,
+        description="who labels: people, by files in a folder, or the simulation; null: the loop waits for one",
+    )
     folder: Path | None = Field(None, description="where the `files` annotator reads and writes")
     media: Literal["copy", "link"] = Field(
         "copy",
         description="how the `files` annotator gets its media: a copy tells nothing of a scene, a link its name",
     )
-    miss: Share = 0.025
-    extra: Share = 0.015
-    swap: Share = 0.01
+    miss: Share = Field(0.025, description="share of the objects that the simulated annotator misses")
+    extra: Share = Field(0.015, description="boxes and cuboids that it invents, as a share of the objects")
+    swap: Share = Field(0.01, description="share of the objects that it gives a wrong class")
 
     @model_validator(mode="after")
     def _files_are_somewhere(self) -> Annotate:
@@ -146,47 +238,54 @@ class Annotate(_Section):
 class Golden(_Section):
     """Accepted error rates per axis, and when a deviation is called one."""
 
-    miss: Share = 0.05
-    extra: Share = 0.03
-    swap: Share = 0.02
-    shift: Share = 0.05
+    miss: Share = Field(0.05, description="accepted share of reference objects that a blind labelling misses")
+    extra: Share = Field(0.03, description="accepted share of blind labels without a reference object")
+    swap: Share = Field(0.02, description="accepted share of matched objects with another class")
+    shift: Share = Field(0.05, description="accepted share of matched objects that are out of place")
     iou: Share = Field(0.5, description="2D IoU from which a blind label and a reference are one object")
-    center: float = Field(
-        2.0, gt=0, description="metres in bird's eye view within which two cuboids are one object"
+    center: Rate = Field(
+        2.0,
+        description="distance of centres in bird's eye view, in metres, within which two cuboids are one object",
     )
-    shift_iou: Share = Field(0.7, description="a matched box below this 2D IoU is shifted")
-    shift_center: float = Field(0.5, gt=0, description="metres from which a matched cuboid is shifted")
-    warn_alpha: Share = 0.05
-    block_alpha: Share = 0.01
-    min_objects: Count = 20
+    shift_iou: Share = Field(0.7, description="2D IoU below which a matched box is out of place")
+    shift_center: Rate = Field(
+        0.5, description="distance of centres, in metres, from which a matched cuboid is out of place"
+    )
+    warn_alpha: Share = Field(0.05, description="chance of a false warning per check, over all axes")
+    block_alpha: Share = Field(0.01, description="chance of a false block per check, over all axes")
+    min_objects: Count = Field(20, description="objects below which an axis is not tested")
 
 
 class Center(_Section):
     """The built-in image detector."""
 
-    width: int = Field(384, ge=32, multiple_of=16, description="pixels: width of the network's input")
-    steps: int = Field(600, ge=1)
-    batch: int = Field(4, ge=1)
-    lr: float = Field(2e-3, gt=0)
+    width: int = Field(
+        384, ge=32, le=8192, multiple_of=16, description="width of the network's input, in pixels"
+    )
+    steps: Positive = Field(600, description="optimiser steps of one training")
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="images per step")
+    lr: Rate = Field(2e-3, description="highest learning rate")
 
 
 class Pillars(_Section):
     """The built-in point cloud detector."""
 
-    steps: int = Field(400, ge=1)
-    batch: int = Field(4, ge=1)
-    lr: float = Field(6e-3, gt=0)
+    steps: Positive = Field(400, description="optimiser steps of one training")
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="clouds per step")
+    lr: Rate = Field(6e-3, description="highest learning rate")
 
 
 class Train(_Section):
     """`trainer` learns images, `trainer_3d` clouds; each has settings of its own."""
 
-    trainer: Literal["center"] = "center"
+    trainer: Literal["center"] = Field("center", description="what learns from images")
     trainer_3d: Literal["pillars", "none"] = Field(
-        "none", description="also train on clouds; a rig without labelled images always does"
+        "none", description="what learns from clouds; a rig without labelled images always uses pillars"
     )
-    threads: int = Field(1, ge=1)
-    seed: int = 0
+    threads: Threads = Field(1, description="of torch; 1 gives the same weights every time")
+    seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), Expected("a whole number of 64 bits")] = Field(
+        0, description="of the weights and of the order of scenes"
+    )
     center: Center = Center()
     pillars: Pillars = Pillars()
 
@@ -204,8 +303,15 @@ class Train(_Section):
 
 
 class Evaluate(_Section):
-    iou: Share = 0.5
-    resamples: int = Field(200, ge=10, description="of the drives, for the 95 % intervals")
+    """How models are scored."""
+
+    iou: Share = Field(
+        0.5,
+        description="2D IoU, in clouds that of the footprints, from which a prediction has found an object: what a failure is",
+    )
+    resamples: Annotated[int, Field(ge=10, le=100_000)] = Field(
+        200, description="resamples of the drives, for the 95 % intervals"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -217,23 +323,37 @@ class Evaluate(_Section):
 
 
 class Stop(_Section):
-    """`target`: mAP whose lower bound must be reached. `min_gain`: the gain in mAP per round that is worth a round."""
+    """When enough is labelled."""
 
-    target: float | None = Field(None, ge=0, le=1)
-    min_gain: float = Field(0.01, ge=0)
-    patience: int = Field(2, ge=1, description="rounds in a row below `min_gain`")
+    target: float | None = Field(
+        None, ge=0, le=1, description="mAP whose lower bound must be reached; null: none"
+    )
+    min_gain: float = Field(0.01, ge=0, description="the gain in mAP per round that is worth a round")
+    patience: Positive = Field(2, description="rounds in a row below `min_gain` after which to stop")
 
 
 class LoopConfig(_Section):
     """The configuration of one loop. `classes` is the frozen class map; its order is the model's."""
 
-    seed: int = Field(51, ge=0)
-    classes: tuple[str, ...] = KITTI_CLASSES
-    channels: dict[str, Channel] = Field(
-        default_factory=lambda: dict(CHANNELS), description="slice -> what is done with it"
+    seed: Annotated[int, Field(ge=0, lt=2**63), Expected("a whole number of 64 bits, at least 0")] = Field(
+        51,
+        description="of splits, batches and whatever else is drawn: the same seed and folder give the same loop",
     )
-    primary: str = Field(
-        "left", description="the channel that is shown, and that carries the scene's embedding"
+    classes: Annotated[tuple[str, ...], Expected("a list of names, each once")] = Field(
+        KITTI_CLASSES,
+        description="the classes that are labelled; the order is the model's. Frozen by the first label",
+    )
+    channels: dict[str, Channel] = Field(
+        default_factory=lambda: dict(CHANNELS),
+        description="slice -> what is done with it. Frozen by the split",
+    )
+    modalities: tuple[Literal["2d", "3d"], ...] = Field(
+        ("2d", "3d"),
+        description="what is labelled: boxes in images, cuboids in clouds; [2d] leaves clouds alone",
+    )
+    primary: Name = Field(
+        "left",
+        description="the channel that is shown, and that carries the scene's embedding. Frozen by the split",
     )
     fields: Fields = Fields()
     splits: Splits = Splits()
@@ -248,15 +368,19 @@ class LoopConfig(_Section):
     @field_validator("classes")
     @classmethod
     def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or len(set(value)) != len(value):
-            raise ValueError("expected at least one class, each once")
+        twice = sorted({name for name in value if value.count(name) > 1})
+        if not value or twice:
+            got = f"{shortly(twice[0])} twice" if twice else "none"
+            raise ValueError(f"expected at least one class, each once, got {got}")
         odd = [
             name
             for name in value
             if not name.isprintable() or not 0 < len(name) <= 64 or set(name) & set("<>&")
         ]
         if odd:
-            raise ValueError(f"class names of 1 to 64 printable characters without < > &; not {odd[0]!r}")
+            raise ValueError(
+                f"expected class names of 1 to 64 printable characters without < > &, got {shortly(odd[0])}"
+            )
         return value
 
     @model_validator(mode="before")
@@ -276,11 +400,14 @@ class LoopConfig(_Section):
     @model_validator(mode="after")
     def _the_primary_is_a_channel(self) -> LoopConfig:
         if self.primary not in self.channels:
+            hint = meant(self.primary, self.channels)
+            there = ", ".join(self.channels) or "none"
+            raise ValueError(f"primary: no channel {self.primary!r}{hint}; there are: {there}")
+        kinds = {"2d" if one.kind == "image" else "3d" for one in self.channels.values() if one.labelled}
+        if not kinds & set(self.modalities):
             raise ValueError(
-                f"primary: no channel {self.primary!r}; there are: {', '.join(self.channels) or 'none'}"
+                "channels: nothing is labelled; say `labelled: true` of one at least, of a kind that `modalities` has"
             )
-        if not any(one.labelled for one in self.channels.values()):
-            raise ValueError("channels: nothing is labelled; say `labelled: true` of one at least")
         return self
 
     def hash(self) -> str:
@@ -300,50 +427,72 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical(value)).hexdigest()
 
 
-def parse(data: Any, source: str) -> LoopConfig:
-    """A configuration from plain data; `source` names it in the error."""
+def parse(data: Any, source: str, changes: Changes | None = None) -> LoopConfig:
+    """A configuration from plain data; `source` names it in the error, where `changes` does not know a place."""
     if not isinstance(data, dict):
-        raise ConfigError(f"{source}: expected a mapping of settings, got {type(data).__name__}")
+        raise ConfigError(f"{source}: expected a mapping of settings, got {shortly(data)}")
     try:
         return LoopConfig.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        more = f" (+{error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigError(
-            f"{source}: {name or 'settings'}: {first['msg']}, got {first['input']!r}{more}"
-        ) from None
+        told = _told(problems(LoopConfig, error), source, changes or Changes())
+    if len(told) == 1:
+        raise ConfigError(told[0])
+    more = [f"... and {len(told) - MOST} more"] if len(told) > MOST else []
+    raise ConfigError(f"{len(told)} settings cannot be", (*told[:MOST], *more))
 
 
-def merged(base: LoopConfig, changes: dict[str, Any], source: str) -> LoopConfig:
-    """`base` with the (nested) settings of `changes` put over it."""
-    if not isinstance(changes, dict):
-        raise ConfigError(f"{source}: expected a mapping of settings, got {type(changes).__name__}")
+MOST = 10  # mistakes that one message lists
+
+
+def _told(found: list[Problem], source: str, changes: Changes) -> list[str]:
+    """A line for each, in the order in which they were given."""
+    order = {place: i for i, place in enumerate(dict.fromkeys(changes.places.values()))}
+    placed = [(changes.place(tuple(map(str, one.at))), one) for one in found]
+    placed.sort(key=lambda one: len(order) if one[0] is None else order[one[0]])
+    return [
+        ": ".join(part for part in (place.where if place else source, dotted(one.at), one.why) if part)
+        for place, one in placed
+    ]
+
+
+def merged(base: LoopConfig, changes: Mapping[str, Any], source: str) -> LoopConfig:
+    """`base` with the (nested) settings of `changes` put over it; errors say where in `changes`, if it knows (`Changes`)."""
+    if not isinstance(changes, Mapping):
+        raise ConfigError(f"{source}: expected a mapping of settings, got {shortly(changes)}")
 
     def over(old: Any, new: Any) -> Any:
-        if isinstance(old, dict) and isinstance(new, dict):
+        if isinstance(old, dict) and isinstance(new, Mapping):
             return {**old, **{key: over(old.get(key), value) for key, value in new.items()}}
         return new
 
-    return parse(over(base.model_dump(mode="json"), changes), source)
+    known = changes if isinstance(changes, Changes) else None
+    return parse(over(base.model_dump(mode="json"), changes), source, known)
 
 
-def read(path: Path) -> dict[str, Any]:
-    """The settings of a YAML file, not yet validated."""
-    import yaml
+# ---------------------------------------------------------------------- where settings come from
 
-    try:
-        data = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); give --config an existing YAML file"
-        ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: expected YAML in UTF-8, got other bytes") from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {str(error).splitlines()[0]}") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected a mapping of settings, got {type(data).__name__}")
-    return data
+Sources = Mapping[str, str]
+"""Dotted name of a setting -> where it was given (`init --config swath.yaml`)."""
+
+
+def values(config: LoopConfig) -> dict[str, Any]:
+    """Dotted name -> value, of every setting."""
+    return {".".join(at): value for at, value in flat(config.model_dump(mode="json")).items()}
+
+
+def sources(
+    known: Sources, before: LoopConfig, after: LoopConfig, changes: Mapping[str, Any], source: str
+) -> dict[str, str]:
+    """Where the settings of `after` come from that are no default: as `known` of `before`, but for those that `changes`
+    changed."""
+    was, now, defaults = (flat(one.model_dump(mode="json")) for one in (before, after, LoopConfig()))
+    out = {}
+    for at, value in now.items():
+        name = ".".join(at)
+        if at in was and was[at] == value:
+            if name in known:
+                out[name] = known[name]
+        elif at not in defaults or defaults[at] != value:
+            place = changes.place(at) if isinstance(changes, Changes) else None
+            out[name] = place.source if place else source
+    return out

@@ -18,16 +18,29 @@ traceback (exit code 4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SwathError(Exception):
-    """What a user can mend. `str(error)` is the one line to show."""
+    """What a user can mend. `str(error)` is the one line to show; `lines`, where there are several."""
 
     exit_code = 1
 
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return (str(self),)
 
-class ConfigError(SwathError): ...
+
+class ConfigError(SwathError):
+    """With `several` mistakes, one line for each."""
+
+    def __init__(self, message: str, several: Sequence[str] = ()) -> None:
+        super().__init__(message + (": " + "; ".join(several) if several else ""))
+        self._lines = (f"{message}:", *several) if several else (message,)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        return self._lines
 
 
 class DatabaseError(SwathError): ...

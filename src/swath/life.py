@@ -49,6 +49,7 @@ MOVES: Final = {
         Move("send more", ("annotating",), "annotating"),
         Move("import", ("committed",), "closed"),
         Move("fetch", ("annotating",), "labeled", "closed"),
+        Move("fetch again", ("labeled", "checked"), "labeled"),
         Move("check", ("labeled",), "labeled"),
         Move("golden", ("labeled",), "checked"),
         Move("golden blocks", ("labeled",), "labeled"),
@@ -126,10 +127,25 @@ def open_batch(batches: Iterable[Batch], dataset: str = NAME) -> Batch:
     )
 
 
+def to_fetch(batches: Sequence[Batch], dataset: str = NAME) -> Batch:
+    """The batch whose labels may come in: the open one, or the last round, as long as no model has learned from it."""
+    there = standing(batches)
+    if not any(batch.state in OPEN for batch in batches) and there:
+        last = there[-1]
+        if last.state in MOVES["fetch again"].before and last.steps.send:
+            return last
+    return open_batch(batches, dataset)
+
+
+def references(batches: Iterable[Batch], *, final: bool = False) -> list[Batch]:
+    """The reference batches of val and golden (of test, with `final`), in order; all but the last were cancelled."""
+    name = FINAL_REFERENCE if final else REFERENCE
+    return [batch for batch in batches if not batch.is_round and batch.round.partition(".")[0] == name]
+
+
 def reference_done(batches: Iterable[Batch], *, final: bool = False) -> bool:
     """Whether the reference of val and golden (of test, with `final`) is there."""
-    name = FINAL_REFERENCE if final else REFERENCE
-    return any(batch.round == name and batch.state == "closed" for batch in batches)
+    return any(batch.state == "closed" for batch in references(batches, final=final))
 
 
 def may_select(batches: Sequence[Batch], *, anyway: bool = False, dataset: str = NAME) -> Batch | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from swath import config as configuration
 from swath import life
@@ -13,11 +14,13 @@ from swath.config import LoopConfig
 from swath.errors import ConfigError, StateError, UnknownNameError, WaitingError
 from swath.life import STEPS
 from swath.records.loop import Configured
-from swath.records.results import FetchResult, RunResult, StepResult
+from swath.records.results import FetchResult, RunResult, Setting, Settings, StepResult
 from swath.records.shown import Next
+from swath.settings import shortly
+from swath.store.journal import Journal
 from swath.store.scenes import Scenes, load_dataset, open_journal
-from swath.suggest import command
-from swath.workspace import Progress, Workspace, default_home, silent
+from swath.suggest import command, meant
+from swath.workspace import Progress, Workspace, checked_name, default_home, silent
 
 if TYPE_CHECKING:
     from swath.annotators.base import Annotator
@@ -40,7 +43,7 @@ if TYPE_CHECKING:
     )
 
 Result = TypeVar("Result")
-FROZEN: Final = ("classes", "channels", "primary", "fields", "splits")  # settings that a split dataset keeps
+FROZEN: Final = ("channels", "primary", "fields", "splits")  # settings that a split dataset keeps
 
 
 @dataclass
@@ -59,7 +62,7 @@ class Loop:
         name: str,
         *,
         changes: Mapping[str, Any] | None = None,
-        source: str = "config",
+        source: str = "the call",
         progress: Progress = silent,
         wait: float = 30.0,
         held: Callable[[str], None] | None = None,
@@ -67,7 +70,8 @@ class Loop:
         """Opens the loop of a dataset. Writes nothing: what a killed process left behind is put right by the next step that
         writes, or by `recover`.
 
-        `changes` are settings put over the ones in the journal; the first step that succeeds with them keeps them there.
+        `changes` are settings put over the ones in the journal, `source` says where they are from (if they do not say it
+        themselves: `swath.changes`); the first step that succeeds with them keeps them there, and so does `configure`.
         `wait`: seconds to wait for another process that holds the dataset; `held` is told which.
         """
         dataset = load_dataset(name)
@@ -79,25 +83,23 @@ class Loop:
             )
         config = configuration.parse(stored.config, "the journal")
         workspace = Workspace(
-            Scenes(dataset, config), journal, config, Path(stored.home), progress, wait, held
+            Scenes(dataset, config), journal, config, Path(stored.home), progress, wait, held, stored.known()
         )
         loop = cls(workspace)
         if changes:
-            loop._configure(configuration.merged(config, dict(changes), source))
+            loop._change(changes, source)
         return loop
 
-    def _configure(self, config: LoopConfig) -> None:
+    def _change(self, changes: Mapping[str, Any], source: str) -> None:
         before = self.workspace.config
+        config = configuration.merged(before, changes, source)
         if config == before:
             return
-        if self.workspace.is_split():
-            for name in FROZEN:
-                if getattr(config, name) != getattr(before, name):
-                    raise ConfigError(
-                        f"{name}: cannot change once the dataset is split (it is {getattr(before, name)!r}); "
-                        "start another dataset for that"
-                    )
+        _may_change(self.workspace.journal, before, config)
         self.workspace.config = config
+        self.workspace.origins = configuration.sources(
+            self.workspace.origins, before, config, changes, source
+        )
         self.workspace.scenes = Scenes(self.workspace.scenes.dataset, config)
         self._changed = True
 
@@ -107,9 +109,23 @@ class Loop:
             config = self.workspace.config
             with self.workspace.writer("configure") as writer:
                 entry = {"configure": Configured(hash=config.hash())}
-                self.workspace.journal.record(writer, entry, config=config.model_dump(mode="json"))
+                origins = self.workspace.origins
+                self.workspace.journal.record(
+                    writer, entry, config=config.model_dump(mode="json"), origins=origins
+                )
             self._changed = False
         return result
+
+    def configure(self) -> Settings:
+        """Keeps the changed settings that the loop was opened with; returns those in force."""
+        before = configuration.parse(self.workspace.journal.loop().config, "the journal")
+        was, now = configuration.values(before), configuration.values(self.workspace.config)
+        kept = {name: value for name, value in now.items() if was.get(name) != value}
+        return self._done(self.settings().with_(kept=kept))
+
+    def settings(self) -> Settings:
+        """The settings in force, and where each was given."""
+        return settings_of(self.workspace.config, self.workspace.origins, self.name)
 
     def recover(self) -> None:
         """Puts right what a killed process left behind, if it did, and brings a loop of swath 0.1.0 to today's schema."""
@@ -158,9 +174,9 @@ class Loop:
     ) -> tuple[Loop, InitResult]:
         from swath.steps.init import init_folder
 
-        config, home = _config_of(name, changes, home)
+        config, origins, home = _config_of(name, changes, home)
         workspace, result = init_folder(
-            kind, name, Path(root), config, home, strict=strict, progress=progress
+            kind, name, Path(root), config, home, origins=origins, strict=strict, progress=progress
         )
         return cls(workspace), result
 
@@ -176,8 +192,8 @@ class Loop:
         """Begins the loop of a FiftyOne dataset that exists, grouped or plain."""
         from swath.steps.init import init_fiftyone
 
-        config, home = _config_of(name, changes, home)
-        workspace, result = init_fiftyone(name, config, home, progress=progress)
+        config, origins, home = _config_of(name, changes, home)
+        workspace, result = init_fiftyone(name, config, home, origins=origins, progress=progress)
         return cls(workspace), result
 
     @classmethod
@@ -194,9 +210,10 @@ class Loop:
         from swath.steps.adopt import adopt, refuse_a_loop
         from swath.steps.init import init_fiftyone
 
-        config = configuration.merged(LoopConfig(), dict(changes or {}), "config")
+        configuration.merged(LoopConfig(), changes or {}, "the call")  # settings that cannot be come first
         refuse_a_loop(open_journal(load_dataset(name)), name)
-        workspace, _ = init_fiftyone(name, config, home or default_home(name), progress=progress)
+        config, origins, home = _config_of(name, changes, home)
+        workspace, _ = init_fiftyone(name, config, home, origins=origins, progress=progress)
         return cls(workspace), adopt(workspace, fix=fix)
 
     @property
@@ -269,11 +286,14 @@ class Loop:
 
         return self._done(send(self.workspace, self.annotator))
 
-    def fetch(self) -> FetchResult:
-        """Takes in what the annotator answered so far."""
+    def fetch(
+        self, *, accept_partial: bool = False, edits: Literal["mine", "theirs"] | None = None
+    ) -> FetchResult:
+        """Takes in what the annotator answered so far. `accept_partial`: without the labels that are in quarantine; `edits`: whose
+        labels hold where a scene was edited by hand and changed by the annotator too."""
         from swath.steps.annotate import fetch
 
-        return self._done(fetch(self.workspace, self.annotator))
+        return self._done(fetch(self.workspace, self.annotator, accept_partial=accept_partial, edits=edits))
 
     def check(self) -> Checked:
         """Looks for labels of the last round that cannot be right."""
@@ -347,7 +367,7 @@ class Loop:
             "stop": self.stop,
         }
         if name not in steps:
-            raise UnknownNameError(f"no step {name!r}; there are: {', '.join(steps)}")
+            raise UnknownNameError(f"no step {name!r}{meant(name, steps)}; there are: {', '.join(steps)}")
         return steps[name]()
 
     def run(
@@ -359,7 +379,9 @@ class Loop:
     ) -> RunResult:
         """Steps until `rounds` rounds are closed, `until` was done, people are needed, or the decision is to stop."""
         if until is not None and until not in STEPS:
-            raise ConfigError(f"--until: no step {until!r}; there are: {', '.join(STEPS)}")
+            raise ConfigError(
+                f"--until: no step {until!r}{meant(until, STEPS)}; there are: {', '.join(STEPS)}"
+            )
         self.recover()
         done: list[tuple[str, StepResult]] = []
         waits: str | None = None
@@ -461,23 +483,56 @@ def _why_it_waits(result: FetchResult) -> str:
     return "; ".join((waits, *result.notes)) + f"; when they are there: `{how}`"
 
 
-def _config_of(name: str, changes: Mapping[str, Any] | None, home: Path | None) -> tuple[LoopConfig, Path]:
-    """The configuration and folder of a dataset: the journal's, where it has a loop already, with `changes` over them."""
+def settings_of(
+    config: LoopConfig, origins: Mapping[str, str] = MappingProxyType({}), dataset: str | None = None
+) -> Settings:
+    """Every setting of `config`, beside its default and where it was given."""
+    defaults = configuration.values(LoopConfig())
+    listed = []
+    for name, value in configuration.values(config).items():
+        differs = name not in defaults or value != defaults[name]
+        source = origins.get(name, "the journal") if differs else "default"
+        listed.append(
+            Setting(name=name, value=value, default=defaults.get(name), differs=differs, source=source)
+        )
+    return Settings(dataset=dataset, settings=tuple(listed))
+
+
+def _config_of(
+    name: str, changes: Mapping[str, Any] | None, home: Path | None
+) -> tuple[LoopConfig, dict[str, str], Path]:
+    """The configuration of a dataset, where its settings were given, and its folder: the journal's, where it has a loop already,
+    with `changes` over them."""
     from swath import database
 
     database.ensure()
     import fiftyone as fo
 
-    base = LoopConfig()
+    base, known, given = LoopConfig(), {}, changes or {}
+    checked_name(name)
     if fo.dataset_exists(name):
         journal = open_journal(fo.load_dataset(name))
         if journal.exists():
             stored = journal.loop()
-            base = configuration.parse(stored.config, "the journal")
+            base, known = configuration.parse(stored.config, "the journal"), stored.known()
             home = home or (Path(stored.home) if stored.home else None)
-            changed = configuration.merged(base, dict(changes or {}), "config")
-            if stored.membership is not None and any(
-                getattr(changed, one) != getattr(base, one) for one in FROZEN
-            ):
-                raise ConfigError(f"{', '.join(FROZEN)} cannot change once the dataset is split")
-    return configuration.merged(base, dict(changes or {}), "config"), home or default_home(name)
+            _may_change(journal, base, configuration.merged(base, given, "the call"))
+    config = configuration.merged(base, given, "the call")
+    return config, configuration.sources(known, base, config, given, "the call"), home or default_home(name)
+
+
+def _may_change(journal: Journal, before: LoopConfig, after: LoopConfig) -> None:
+    """`ConfigError` for settings that can no longer change: those of the rig and the splits once the dataset is split, the class
+    map once a label has come."""
+    if journal.loop().membership is not None:
+        was, now = configuration.values(before), configuration.values(after)
+        for name in {**was, **now}:
+            if name.split(".")[0] in FROZEN and was.get(name) != now.get(name):
+                raise ConfigError(
+                    f"{name}: cannot change once the dataset is split (it is {shortly(was.get(name))}); "
+                    "start another dataset for that"
+                )
+    if after.classes != before.classes and journal.assignments.any_labelled():
+        raise ConfigError(
+            f"classes: cannot change once labels have come (they are {', '.join(before.classes)}); start another dataset for that"
+        )

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import textwrap
@@ -42,6 +43,8 @@ from swath.records.results import (
     RoundStatus,
     SelectResult,
     SendResult,
+    Setting,
+    Settings,
     SplitResult,
     Status,
 )
@@ -162,6 +165,13 @@ def line(text: str) -> None:
 
 def note(text: str) -> None:
     console().print(f"  [yellow]note:[/yellow] {escape(printable(text))}", soft_wrap=True)
+
+
+def kept(settings: Mapping[str, object]) -> None:
+    """Says which settings a command changed for good, if any."""
+    if settings:
+        listed = ", ".join(f"{name} = {new}" for name, new in settings.items())
+        note(f"kept for the rounds that follow: {listed}")
 
 
 def notes(lines: Iterable[str]) -> None:
@@ -300,6 +310,27 @@ def adopted(value: AdoptResult) -> None:
     notes(value.problems)
     if value.problems and not value.fixed:
         line(f"  nothing was changed in the dataset; `{command('repair', value.dataset)}` puts it right")
+
+
+@result.register
+def configured(value: Settings) -> None:
+    """Those that differ from their default are marked."""
+    rows = [
+        (f"{'[yellow]*[/yellow]' if one.differs else ' '} {_cell(one.name)}", _spelled(one.value), _told(one))
+        for one in value.settings
+    ]
+    table({"  setting": "left", "value": "left", "from": "left"}, rows)
+    count = sum(one.differs for one in value.settings)
+    line(f"  {len(value.settings)} settings; {count} not as by default (*)")
+    kept(value.kept)
+
+
+def _told(one: Setting) -> str:
+    return _cell(f"{one.source} (default {json.dumps(one.default)})" if one.differs else one.source)
+
+
+def _spelled(value: object) -> str:
+    return _cell(json.dumps(value, ensure_ascii=False))
 
 
 @result.register

@@ -1,11 +1,18 @@
-"""Commands in messages, spelled so that they run when copied: with the dataset, quoted as a shell wants them.
+"""What messages suggest: commands, spelled so that they run when copied (with the dataset, quoted as a shell wants them), and
+names that were meant.
 
 Words in capitals (FIELD, DIR, REASON) are for the reader to fill in.
 """
 
 from __future__ import annotations
 
+import difflib
 import shlex
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+LOOKED_AT: Final = 20_000  # names that are compared: a slip is found at once or not at all
 
 
 def command(step: str, dataset: str, *more: str) -> str:
@@ -30,3 +37,24 @@ def ways_on(step: str | None, people: bool, dataset: str, last: str | None) -> t
         again = command("round reopen", dataset, last, "--reason", "REASON")
         return again, command(step, dataset, "--override", "REASON")
     return (command("status" if people else step, dataset),)
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that `name` is most likely a slip of, or None. Of very many, those that begin or end alike are looked
+    at."""
+    known = sorted(set(names))
+    if len(known) > LOOKED_AT:
+        known = list(
+            islice((one for one in known if one[:3] == name[:3] or one[-3:] == name[-3:]), LOOKED_AT)
+        )
+    by_lower: dict[str, str] = {}
+    for one in known:
+        by_lower.setdefault(one.lower(), one)
+    found = difflib.get_close_matches(name[:200].lower(), by_lower, 1, 0.6)
+    return by_lower[found[0]] if found else None
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """` (did you mean 'drives'?)`, or nothing."""
+    close = nearest(name, names)
+    return f" (did you mean {close!r}?)" if close else ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote
 
 from swath import commit, projection
 from swath.config import LoopConfig
-from swath.errors import FrozenSplitError, StateError, some
+from swath.errors import ConfigError, FrozenSplitError, StateError, some
 from swath.labels.channels import Channel, Rig
 from swath.records.batch import Batch, Failure
 from swath.records.shown import SceneState
@@ -28,14 +29,30 @@ def silent(title: str) -> Tick:
     return lambda done, of: None
 
 
+LONGEST_NAME = 100
+
+
+def checked_name(name: str) -> str:
+    """`name`, if a dataset may have it; else a `ConfigError`."""
+    if not name.strip() or name != name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
+        raise ConfigError(
+            f"expected a name of 1 to {LONGEST_NAME} printable characters, got {name[:40]!r}; give the dataset another one"
+        )
+    if not any(character.isalnum() for character in name):
+        raise ConfigError(f"expected a name with a letter or a digit in it, got {name!r}")
+    return name
+
+
 def default_home(name: str) -> Path:
-    """Where swath keeps derived media, models and reports of a dataset: `$SWATH_HOME/NAME`, else `~/.swath/NAME`."""
-    return Path(os.environ.get("SWATH_HOME") or Path.home() / ".swath") / name
+    """Where swath keeps derived media, models and reports of a dataset: `$SWATH_HOME/NAME`, else `~/.swath/NAME`; what a folder
+    cannot be called is spelled with percent signs."""
+    folder = quote(name, safe=" !#$&'()+,;=@[]{}~")
+    return Path(os.environ.get("SWATH_HOME") or Path.home() / ".swath") / folder
 
 
 @dataclass
 class Workspace:
-    """One dataset under swath's hands."""
+    """One dataset under swath's hands. `origins`: where the settings of `config` were given."""
 
     scenes: Scenes
     journal: Journal
@@ -44,6 +61,7 @@ class Workspace:
     progress: Progress = silent
     wait: float = 30.0
     held: Callable[[str], None] | None = None
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:

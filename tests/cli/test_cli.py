@@ -388,6 +388,32 @@ def test_wrong_usage_is_exit_code_2(arguments: tuple[str, ...]) -> None:
         assert found["error"] in " ".join(errors.split())
 
 
+def test_an_argument_that_is_no_text() -> None:
+    """Bytes that are not UTF-8, as a shell passes on of an old file's name: one line, before anything is opened."""
+    for arguments in (
+        ("adopt", "caf\udce9"),
+        ("status", "-d", "\udcff"),
+        ("report", "-d", "a", "--to", "\udcff"),
+    ):
+        is_one_line(*run_cli(*arguments), "expected an argument in UTF-8, got '")
+        assert as_json(*arguments, code=1)["exit"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("world", "x", "--scenes", "many"), "'--scenes': expected a whole number"),
+        (("world", "x", "--scenes", "0"), "'--scenes': expected at least 1"),
+        (("world", "x", "--scale", "7"), "'--scale': expected at most 1"),
+        (("world", "x", "--rig", "bus"), "'--rig': 'bus' is not one of 'kitti'"),
+    ],
+)
+def test_what_an_option_cannot_be(arguments: tuple[str, ...], expected: str) -> None:
+    """In our words, not in those of the parser's library."""
+    assert expected in as_json(*arguments, code=2)["error"]
+    assert "Input should" not in run_cli(*arguments)[2]
+
+
 @pytest.mark.parametrize("arguments", [("-h",), ("--help",), ("select", "-h"), ("round", "close", "-h")])
 def test_help_has_a_short_name(arguments: tuple[str, ...]) -> None:
     """`-h` is `--help`, everywhere."""

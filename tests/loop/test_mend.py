@@ -503,3 +503,13 @@ def test_replay_names_scenes_that_come_and_go(dataset_name: str) -> None:
         loop.replay("v9")
     with pytest.raises(StateError, match="nothing to replay"):
         loop.replay("reference")
+
+
+def test_the_simulated_annotator_is_fetched_again(mongod: str, dataset_name: str) -> None:
+    """A process that has not fetched the batch before: the same labels again, nothing doubled."""
+    loop = quick_loop.at("sent", dataset_name)
+    first = loop.fetch()
+    before = durable.samples(Loop.open(dataset_name))
+    again = Loop.open(dataset_name).fetch()
+    assert (again.state, again.states, again.waiting) == (first.state, first.states, 0)
+    assert durable.samples(Loop.open(dataset_name)) == before

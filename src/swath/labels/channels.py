@@ -83,12 +83,13 @@ def rig_of(config: LoopConfig, slices: Iterable[str]) -> Rig:
     channels = []
     for name, one in config.channels.items():
         flat = one.kind == "image"
+        asked = ("2d" if flat else "3d") in config.modalities
         if name in there:
             channels.append(
                 Channel(
                     name,
                     one.kind,
-                    one.labelled,
+                    one.labelled and asked,
                     one.embed,
                     one.calibration or name,
                     human=fields.detections if flat else fields.cuboids,

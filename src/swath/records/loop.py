@@ -82,6 +82,13 @@ class Configured(Record):
     hash: str
 
 
+class Origin(Record):
+    """Where a setting that is no default was given: its dotted name, and the command and option (`init --config swath.yaml`)."""
+
+    setting: str
+    source: str
+
+
 class Membership(Record):
     """Who is in which split, kept apart: `members` (key -> split, "" where set aside) with its SHA-256, and that of test."""
 
@@ -114,13 +121,19 @@ class LoopSteps(Record):
 
 
 class LoopRecord(Record):
-    """`secret`: what makes the names that annotators see unguessable. `home`: where derived media and models are."""
+    """`secret`: what makes the names that annotators see unguessable. `home`: where derived media and models are. `origins`: of
+    settings; those that were changed before they were recorded have none."""
 
     schema_: int
     config: Document
+    origins: tuple[Origin, ...] = ()
     home: str | None = None
     secret: str = ""
     membership: Membership | None = None
     steps: LoopSteps = LoopSteps()
     revision: int = 0
     floor: int = 0
+
+    def known(self) -> dict[str, str]:
+        """Dotted name of a setting -> where it was given."""
+        return {one.setting: one.source for one in self.origins}

@@ -157,8 +157,9 @@ class SendResult(Record):
 
 
 class FetchResult(Record):
-    """`states`: answers by state, over channels; `waiting`: scenes that somebody has yet to label (`waits_for`: the first of
-    them); `rejected`: labels in quarantine."""
+    """`states`: answers by state, over channels; `waiting`: scenes that somebody has yet to label, to mend or to decide about
+    (`waits_for`: the first of them); `rejected`: labels in quarantine; `edited`: scenes whose labels were changed by hand since
+    they were fetched, and were kept; `disputed`: those of them that the annotators changed as well, and nobody has decided."""
 
     dataset: str
     batch: str
@@ -169,6 +170,8 @@ class FetchResult(Record):
     waiting: int
     waits_for: tuple[str, ...] = ()
     rejected: tuple[Left, ...] = ()
+    edited: tuple[str, ...] = ()
+    disputed: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -277,6 +280,25 @@ class ExplainResult(Record):
         listed = ("rounds", "failures", "findings")
         data = self.model_dump(mode="json", exclude=set(listed))
         return {**data, **{part: [one.as_json() for one in getattr(self, part)] for part in listed}}
+
+
+class Setting(Record):
+    """A setting in force. `name`: dotted; `default`: None also where there is none (channels of other names); `source`: the command
+    and option that it was given with, `default`, or `the journal`, where that was not recorded."""
+
+    name: str
+    value: Any
+    default: Any = None
+    differs: bool
+    source: str
+
+
+class Settings(Record):
+    """`swath config`: every setting. `dataset`: None for the defaults; `kept`: those that were changed for good."""
+
+    dataset: str | None = None
+    settings: tuple[Setting, ...]
+    kept: dict[str, Any] = Field(default_factory=dict)
 
 
 class RoundStatus(Record):

@@ -11,7 +11,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from swath import commit, life
 from swath.annotators.base import Annotator, Answer, Fetched, Task, Work
@@ -21,7 +22,7 @@ from swath.labels import stored
 from swath.labels.channels import Channel
 from swath.labels.consensus import consensus
 from swath.labels.shapes import Boxes, Cuboids, Labels, empty
-from swath.records.assignment import DONE, LABELLED, Assignment, Quarantined, Said
+from swath.records.assignment import DONE, LABELLED, AnswerState, Assignment, Quarantined, Said
 from swath.records.base import Document
 from swath.records.batch import Batch, Left, Sent
 from swath.records.batch import Fetched as FetchedRecord
@@ -44,11 +45,11 @@ def hidden_truth(workspace: Workspace) -> Truth:
     known: dict[str, Known] = {}
 
     def look() -> None:
-        """Reads the truth of all scenes that are with annotators."""
+        """Reads the truth of all scenes that are with annotators, or whose labels may be fetched again."""
         journal = workspace.journal
         secret = journal.loop().secret
         for batch in journal.batches.all():
-            if batch.state not in life.OPEN:
+            if batch.state not in (*life.OPEN, *life.MOVES["fetch again"].before):
                 continue
             rows = journal.assignments.find(round=batch.round, active=True)
             task_of: dict[str, set[str]] = {}
@@ -163,54 +164,153 @@ def task_id(secret: str, batch: str, key: str, slot: int) -> str:
 # ---------------------------------------------------------------------- fetch
 
 
-def fetch(workspace: Workspace, annotator: Annotator) -> FetchResult:
-    """Takes in what annotators answered so far. When nobody is waited for, the batch is `labeled`."""
+Choice = Literal["mine", "theirs"]
+
+
+def fetch(
+    workspace: Workspace,
+    annotator: Annotator,
+    *,
+    accept_partial: bool = False,
+    edits: Choice | None = None,
+) -> FetchResult:
+    """Takes in what annotators answered so far. When nobody is waited for, the batch is `labeled`; until its model is trained it
+    may be fetched again, and is checked again where labels changed.
+
+    A scene of which labels went to quarantine waits until they are mended, or `accept_partial` takes it without them. Labels
+    that were edited by hand since they were fetched are kept; where the annotators changed theirs too, `edits` says whose hold.
+    """
     with workspace.writer("fetch") as writer:
-        batch = life.open_batch(workspace.journal.batches.all(), workspace.name)
+        journal = workspace.journal
+        batch = life.to_fetch(journal.batches.all(), workspace.name)
         name = batch.round
         sent = _sent(workspace, batch, annotator)
         work = work_of(workspace, batch, sent.slots)
-        rows = workspace.journal.assignments.find(round=name, active=True)
+        rows = journal.assignments.find(round=name, active=True)
         place_of = _places(workspace, batch, rows)
         answers = _checked(work, annotator.fetch(work, sent.receipt))
-        heard = [_Heard(answer, place_of[answer.task, answer.channel]) for answer in answers.answers]
+        heard = [_Heard(one, place_of[one.task, one.channel], accept_partial) for one in answers.answers]
+        _spell(workspace, heard)
+        hands = _hands(workspace, heard)
         tick = workspace.progress(f"take in labels of {name}")
         for channel in workspace.rig.labelled:
-            _write(
-                workspace, writer, batch, channel, [one for one in heard if one.row.channel == channel.name]
-            )
+            new = [one for one in heard if one.row.channel == channel.name]
+            _write(workspace, writer, batch, channel, [one for one in new if hands.may_write(one, edits)])
         tick(1, 1)
-        workspace.journal.lease.barrier(writer)
-        workspace.journal.assignments.answer(writer, name, _all_said(workspace, heard))
-        result = _result(workspace, batch, annotator, answers.notes)
-        if result.waiting == 0 and _all_sent(batch):
-            entry = FetchedRecord(
-                states=result.states,
-                labels=result.labels,
-                notes=result.notes,
-                rejected=len(result.rejected),
-            )
-            after = workspace.journal.batches.advance(writer, name, "fetch", {"fetch": entry})
-            result = result.with_(state=after.state)
-            commit.settle(workspace, writer)
+        journal.lease.barrier(writer)
+        news = [one for one in heard if one.is_new and not (hands.is_disputed(one) and edits is None)]
+        journal.assignments.answer(writer, name, [one.said() for one in news])
+        result = _result(workspace, batch, annotator, answers.notes, hands, edits)
+        result = _moved(
+            workspace, writer, batch, result, changed=bool(news) or bool(edits == "theirs" and hands.edited)
+        )
         commit.project(workspace, writer, sorted({row.key for row in rows}))
     return result
 
 
-class _Heard:
-    """One answer, the assignment that it is for, and its labels."""
+def _moved(
+    workspace: Workspace, writer: Writer, batch: Batch, result: FetchResult, *, changed: bool
+) -> FetchResult:
+    """Moves the batch on, where nobody is waited for; back to `labeled`, where labels changed after it was checked."""
+    batches = workspace.journal.batches
+    if result.waiting or not _all_sent(batch):
+        return result
+    entry = FetchedRecord(
+        states=result.states, labels=result.labels, notes=result.notes, rejected=len(result.rejected)
+    )
+    if batch.state == "annotating":
+        after = batches.advance(writer, batch.round, "fetch", {"fetch": entry})
+        commit.settle(workspace, writer)
+        return result.with_(state=after.state)
+    if changed:
+        after = batches.advance(
+            writer, batch.round, "fetch again", {"fetch": entry}, drop=("check", "golden")
+        )
+        return result.with_(state=after.state)
+    return result
 
-    def __init__(self, answer: Answer, row: Assignment) -> None:
+
+class _Heard:
+    """One answer, the assignment that it is for, and what the journal will say of it."""
+
+    def __init__(self, answer: Answer, row: Assignment, accept_partial: bool) -> None:
         self.answer, self.row = answer, row
+        partial = bool(answer.rejected) and answer.state in LABELLED and not accept_partial
+        self.state: AnswerState = "unreviewed" if partial else answer.state
+        self.digest = ""
 
     @property
     def seen(self) -> bool:
         """Whether somebody looked, and said what is there."""
         return self.answer.state in LABELLED
 
-    def labels(self, channel: Channel) -> Labels:
+    @property
+    def is_new(self) -> bool:
+        """Whether it says anything that the journal does not know."""
+        row = self.row
+        known = (row.state, row.digest, row.annotator or "", len(row.rejected))
+        return known != (self.state, self.digest, self.answer.annotator, len(self.answer.rejected))
+
+    def labels(self, modality: str) -> Labels:
         found = self.answer.labels
-        return empty(channel.modality) if found is None else found
+        return empty(modality) if found is None else found
+
+    def said(self) -> Said:
+        """What the journal keeps of it."""
+        return Said(
+            key=self.row.key,
+            role=self.row.role,
+            channel=self.row.channel,
+            slot=self.row.slot,
+            state=self.state,
+            annotator=self.answer.annotator,
+            count=0 if self.answer.labels is None else len(self.answer.labels),
+            digest=self.digest,
+            rejected=tuple(Quarantined(where=bad.where, reason=bad.reason) for bad in self.answer.rejected),
+        )
+
+
+def _spell(workspace: Workspace, heard: Sequence[_Heard]) -> None:
+    """Gives each answer the digest of its labels, as they are stored."""
+    rig, table = workspace.rig, workspace.scenes.of({one.row.key for one in heard})
+    for one in heard:
+        size = table.size(one.row.channel, one.row.key)
+        drawn = one.labels(rig[one.row.channel].modality)
+        one.digest = stored.digest_of(stored.documents_of(drawn, size, []))
+
+
+@dataclass(frozen=True)
+class _Hands:
+    """Pool labels that are not the ones that were fetched last: (scene, channel) that somebody edited, and those of them where
+    the annotators changed theirs as well."""
+
+    edited: frozenset[tuple[str, str]]
+    disputed: frozenset[tuple[str, str]]
+
+    def is_disputed(self, one: _Heard) -> bool:
+        return (one.row.key, one.row.channel) in self.disputed
+
+    def may_write(self, one: _Heard, choice: Choice | None) -> bool:
+        place = (one.row.key, one.row.channel)
+        return place not in self.edited or choice == "theirs"
+
+
+def _hands(workspace: Workspace, heard: Sequence[_Heard]) -> _Hands:
+    nothing = stored.digest_of(())
+    edited, disputed = set(), set()
+    for channel in workspace.rig.labelled:
+        mine = [
+            one for one in heard if one.row.channel == channel.name and one.row.role == "pool" and one.seen
+        ]
+        keys = [one.row.key for one in mine]
+        for one, doc in zip(mine, workspace.scenes.values(channel.name, keys, [channel.human]), strict=True):
+            there = stored.digest_of(stored.detections(doc.get(channel.human)))
+            fetched = one.row.digest or nothing
+            if there not in (fetched, one.digest):
+                edited.add((one.row.key, channel.name))
+                if one.digest != fetched:
+                    disputed.add((one.row.key, channel.name))
+    return _Hands(frozenset(edited), frozenset(disputed))
 
 
 def _sent(workspace: Workspace, batch: Batch, annotator: Annotator) -> Sent:
@@ -265,7 +365,7 @@ def _write(
         if role == "reference":
             continue
         documents = stored.documents_of(
-            one.labels(channel),
+            one.labels(channel.modality),
             table.size(channel.name, key),
             _identity(workspace, batch, channel, key, role),
             round=batch.round,
@@ -309,7 +409,7 @@ def _references(
         first = _identity(workspace, batch, channel, key, "reference")
         for one in ordered:
             opinions += stored.documents_of(
-                one.labels(channel),
+                one.labels(channel.modality),
                 size,
                 [*first[:2], *first[3:], one.row.slot],
                 round=batch.round,
@@ -320,7 +420,7 @@ def _references(
         if needed[key] > 1:
             values[key][channel.opinions] = {"$literal": stored.field_of(opinions)}
         if len(ordered) == needed[key]:
-            agreed = _majority([one.labels(channel) for one in ordered])
+            agreed = _majority([one.labels(channel.modality) for one in ordered])
             documents = stored.documents_of(
                 agreed, size, first, round=batch.round, annotator=ordered[0].answer.annotator
             )
@@ -349,37 +449,27 @@ def _replace_round(field: str, name: str, documents: Sequence[Mapping[str, Any]]
     return {"_cls": "Detections", "detections": {"$concatArrays": [others, {"$literal": list(documents)}]}}
 
 
-def _all_said(workspace: Workspace, heard: Sequence[_Heard]) -> list[Said]:
-    """What the journal keeps of the answers."""
-    rig, table = workspace.rig, workspace.scenes.of({one.row.key for one in heard})
-    out = []
-    for one in heard:
-        row, drawn = one.row, one.labels(rig[one.row.channel])
-        documents = stored.documents_of(drawn, table.size(row.channel, row.key), [])
-        said = Said(
-            key=row.key,
-            role=row.role,
-            channel=row.channel,
-            slot=row.slot,
-            state=one.answer.state,
-            annotator=one.answer.annotator,
-            count=len(drawn),
-            digest=stored.digest_of(documents),
-            rejected=tuple(Quarantined(where=bad.where, reason=bad.reason) for bad in one.answer.rejected),
-        )
-        out.append(said)
-    return out
-
-
-def _result(workspace: Workspace, batch: Batch, annotator: Annotator, notes: tuple[str, ...]) -> FetchResult:
-    """Where the batch stands, from its assignments. Nobody is waited for in a scene that was deleted by hand since."""
+def _result(
+    workspace: Workspace,
+    batch: Batch,
+    annotator: Annotator,
+    notes: tuple[str, ...],
+    hands: _Hands,
+    choice: Choice | None,
+) -> FetchResult:
+    """Where the batch stands, from its assignments."""
     rows = workspace.journal.assignments.find(round=batch.round, active=True)
     of = workspace.modality_of()
     labels: Counter[str] = Counter({of[row.channel]: 0 for row in rows})
     for row in rows:
         labels[of[row.channel]] += row.count or 0
-    open_keys = {row.key for row in rows if row.state not in DONE}
-    waiting = workspace.scenes.of(open_keys).keys.tolist()
+    edited = tuple(sorted({key for key, _ in hands.edited}))
+    disputed = tuple(sorted({key for key, _ in hands.disputed})) if choice is None else ()
+    waiting = sorted({row.key for row in rows if row.state not in DONE} | set(disputed))
+    rejected = tuple(
+        Left.of(row.key, of[row.channel], row.channel, one) for row in rows for one in row.rejected
+    )
+    held = {row.key for row in rows if row.rejected and row.state not in DONE}
     return FetchResult(
         dataset=workspace.name,
         batch=batch.round,
@@ -389,8 +479,32 @@ def _result(workspace: Workspace, batch: Batch, annotator: Annotator, notes: tup
         labels=dict(sorted(labels.items())),
         waiting=len(waiting),
         waits_for=tuple(waiting[:LISTED]),
-        rejected=tuple(
-            Left.of(row.key, of[row.channel], row.channel, one) for row in rows for one in row.rejected
-        ),
-        notes=notes,
+        rejected=rejected,
+        edited=edited,
+        disputed=disputed,
+        notes=(*notes, *_advice(workspace.name, edited, disputed, sorted(held), choice)),
     )
+
+
+def _advice(
+    dataset: str, edited: Sequence[str], disputed: Sequence[str], held: Sequence[str], choice: Choice | None
+) -> list[str]:
+    """What to do about edits and quarantine, in words."""
+    said = []
+    if disputed:
+        mine, theirs = command("fetch", dataset, "--mine"), command("fetch", dataset, "--theirs")
+        said.append(
+            f"labels of {len(disputed)} scenes were edited by hand and changed by the annotators as well ({some(disputed)}); "
+            f"nothing of either is lost: `{mine}` keeps the edits, `{theirs}` takes the annotators'"
+        )
+    elif edited and choice != "theirs":
+        said.append(
+            f"labels of {len(edited)} scenes were edited by hand since they were fetched, and are kept: {some(edited)}"
+        )
+    if held:
+        how = command("fetch", dataset, "--accept-partial")
+        said.append(
+            f"{len(held)} scenes wait because labels of theirs are in quarantine ({some(held)}): have them mended and fetch again, "
+            f"or take the scenes without them: `{how}`"
+        )
+    return said

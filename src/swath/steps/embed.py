@@ -17,9 +17,10 @@ from swath.errors import StateError, UnknownNameError, some
 from swath.kernels.vectors import fingerprint, usable
 from swath.records.loop import Embedded, Problem
 from swath.records.results import EmbedResult
+from swath.settings import shortly
 from swath.store.journal.lease import Writer
 from swath.store.scenes import SOURCE
-from swath.suggest import command
+from swath.suggest import command, meant
 from swath.workspace import Tick, Workspace
 
 EMBEDDED = ("pool", "val", "golden")
@@ -81,7 +82,8 @@ def _from_field(
     schema = workspace.scenes.dataset.get_field_schema()
     if field not in schema:
         raise UnknownNameError(
-            f"embed: dataset {workspace.name!r} has no field {field!r}; it has {some(sorted(schema), 12)}"
+            f"embed: dataset {workspace.name!r} has no field {shortly(field)}{meant(field, schema)}; "
+            f"it has {some(sorted(schema), 12)}"
         )
     vectors = workspace.scenes.vectors(keys, field)
     good = usable(vectors)

@@ -6,7 +6,7 @@ from collections import Counter
 
 from swath import life, projection
 from swath.errors import UnknownNameError, some
-from swath.records.batch import REFERENCE, Batch
+from swath.records.batch import Batch
 from swath.records.results import (
     BatchResult,
     BatchScene,
@@ -22,6 +22,8 @@ from swath.records.results import (
     Status,
 )
 from swath.records.shown import Next
+from swath.settings import shortly
+from swath.suggest import meant
 from swath.workspace import Workspace
 
 
@@ -77,7 +79,8 @@ def _key(workspace: Workspace, name: str) -> str:
     found = workspace.scenes.keys_of([name])
     if name not in found:
         raise UnknownNameError(
-            f"no scene {name!r}; keys look like {some(workspace.scenes.some_keys(3), 3)} (a FiftyOne id works too)"
+            f"no scene {shortly(name)}{meant(name, workspace.scenes.all_keys())}; keys look like "
+            f"{some(workspace.scenes.some_keys(3), 3)} (a FiftyOne id works too)"
         )
     return found[name]
 
@@ -132,7 +135,7 @@ def status(workspace: Workspace, plan: Next) -> Status:
     pool = Counter(states[key].status for key, split in members.items() if split == "pool" and key in there)
     sizes = Counter(members.values())
     embedded = loop.steps.embed
-    reference = next((batch for batch in batches if batch.round == REFERENCE), None)
+    reference = next((one for one in life.references(batches) if not one.cancelled), None)
     annotated = Counter(
         tag.removeprefix("annotated:")
         for state in states.values()

@@ -7,13 +7,16 @@ of a test drive are set aside and counted, and the others join the pool.
 
 from __future__ import annotations
 
+import filecmp
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from swath import commit
-from swath.config import LoopConfig, parse
+from swath.config import LoopConfig, Sources, parse, sources
 from swath.errors import ConfigError, FormatError, StateError, some
 from swath.formats.pcd import write_pcd
 from swath.labels import stored
@@ -39,11 +42,12 @@ def init_folder(
     config: LoopConfig,
     home: Path,
     *,
+    origins: Sources | None = None,
     strict: bool = False,
     progress: Progress = silent,
 ) -> tuple[Workspace, InitResult]:
     """Imports the folder `root` of a `kind` ("kitti", "rig") into the dataset `name`. With `strict`, any damage is an error and
-    nothing is written."""
+    nothing is written. `origins`: where the settings of `config` were given."""
     import fiftyone as fo
 
     source = make(kind, root, config.channels)
@@ -56,23 +60,27 @@ def init_folder(
         raise FormatError(
             f"{root}: no usable frame; {len(scan.damages)} damages: {some(map(str, scan.damages), 3)}"
         )
-    config = _with_channels(config, kind, scan)
+    given, config = config, _with_channels(config, kind, scan)
+    origins = sources(origins or {}, given, config, {}, "the folder's rig")
     if fo.dataset_exists(name):
         _clear_half_made(fo.load_dataset(name), name)
     if not fo.dataset_exists(name):
         dataset = fo.Dataset(name, persistent=True)
         dataset.add_group_field("group", default=config.primary)
-    workspace = _open(fo.load_dataset(name), config, home, progress)
+    workspace = _open(fo.load_dataset(name), config, origins, home, progress)
     with workspace.writer("init") as writer:
         _declare(workspace)
-        added = _add(workspace, source, scan.scenes)
+        found, told = _recognised(workspace, source, scan.scenes)
+        added = _add(workspace, source, found)
         workspace.scenes.refresh()
+        told += _labels_again(workspace, writer, found)
         workspace.scenes.declare()  # once more: fields of slices that came just now
         workspace.scenes.give_keys()
         aside = _place_new(workspace, writer)
         damages = tuple(Damaged(file=one.file, line=one.line, reason=one.reason) for one in scan.damages)
         begun = Initialised(scenes=0, **{kind: str(root.resolve())})
-        return workspace, _record(workspace, writer, begun, added, damages, aside)
+        told += _without_calibration(workspace)
+        return workspace, _record(workspace, writer, begun, added, damages, aside, told)
 
 
 def _clear_half_made(dataset: Any, name: str) -> None:
@@ -100,7 +108,12 @@ def _with(config: LoopConfig, channels: Mapping[str, Any], primary: str, source:
 
 
 def init_fiftyone(
-    name: str, config: LoopConfig, home: Path, *, progress: Progress = silent
+    name: str,
+    config: LoopConfig,
+    home: Path,
+    *,
+    origins: Sources | None = None,
+    progress: Progress = silent,
 ) -> tuple[Workspace, InitResult]:
     """Starts a loop on the dataset `name`, grouped or plain; doing it again takes in scenes that were added since."""
     dataset = load_dataset(name)
@@ -108,16 +121,18 @@ def init_fiftyone(
         raise ConfigError(
             f"dataset {name!r} holds {dataset.media_type or 'nothing'}; expected groups, images or point clouds"
         )
-    config = _fitting(dataset, config)
+    given, config = config, _fitting(dataset, config)
+    origins = sources(origins or {}, given, config, {}, "the dataset's slices")
     dataset.persistent = True
-    workspace = _open(dataset, config, home, progress)
+    workspace = _open(dataset, config, origins, home, progress)
     with workspace.writer("init") as writer:
         workspace.scenes.declare()
         added = workspace.scenes.give_keys()
         damages = _measure_images(workspace)
         aside = _place_new(workspace, writer)
         begun = Initialised(scenes=0, fiftyone=name)
-        return workspace, _record(workspace, writer, begun, added, damages, aside)
+        told = _other_classes(workspace) + _without_calibration(workspace)
+        return workspace, _record(workspace, writer, begun, added, damages, aside, told)
 
 
 def _fitting(dataset: Any, config: LoopConfig) -> LoopConfig:
@@ -146,6 +161,43 @@ def _fitting(dataset: Any, config: LoopConfig) -> LoopConfig:
     return _with(config, channels, primary, "the dataset")
 
 
+def _other_classes(workspace: Workspace) -> list[str]:
+    """What to say where label fields hold classes that the class map lacks."""
+    classes, collection = workspace.config.classes, workspace.scenes
+    told = []
+    fields = dict.fromkeys(
+        [workspace.config.fields.truth, *(channel.human for channel in workspace.rig.labelled)]
+    )
+    for field in fields:
+        found = collection.label_names(field)
+        strange = sorted(found - set(classes))
+        if strange:
+            listed = ",".join(sorted(found & set(classes)) + strange)
+            told.append(
+                f"{field} holds labels of {len(strange)} classes that are not in the class map ({', '.join(classes)}): {some(strange)}; "
+                f"nothing is trained or compared on them; to take them in, before the first label comes: "
+                f"`swath init {quote(workspace.name)} --fiftyone {quote(workspace.name)} --classes {quote(listed)}`"
+            )
+    return told
+
+
+def _without_calibration(workspace: Workspace) -> list[str]:
+    """What to say where cuboids are wanted in scenes of which no camera is calibrated."""
+    rig = workspace.rig
+    if not rig.images or "3d" not in rig.modalities:
+        return []
+    clouds = [channel.name for channel in rig.clouds if channel.labelled]
+    table = workspace.scenes.table
+    wanted = [key for key in table.keys.tolist() if any(table.has(name, key) for name in clouds)]
+    without = sorted(set(wanted) - workspace.scenes.calibrations(wanted).keys())
+    if not without:
+        return []
+    return [
+        f"{len(without)} of {len(wanted)} scenes with a cloud have no calibration: box and cuboid are not compared there, and label "
+        "files, which place cuboids by the camera, cannot hold any; to label boxes alone: `modalities: [2d]` in the configuration"
+    ]
+
+
 def _measure_images(workspace: Workspace) -> tuple[Damaged, ...]:
     """Has FiftyOne note the sizes of images that it does not know; names the scenes where it cannot."""
     dataset, rig = workspace.scenes.dataset, workspace.rig
@@ -164,13 +216,13 @@ def _measure_images(workspace: Workspace) -> tuple[Damaged, ...]:
     return tuple(damages)
 
 
-def _open(dataset: Any, config: LoopConfig, home: Path, progress: Progress) -> Workspace:
+def _open(dataset: Any, config: LoopConfig, origins: Sources, home: Path, progress: Progress) -> Workspace:
     journal = open_journal(dataset)
     scenes = Scenes(dataset, config)
     home = home.resolve()
     home.mkdir(parents=True, exist_ok=True)
     journal.create(config.model_dump(mode="json"), str(home), token=scenes.highest_fence())
-    return Workspace(scenes, journal, config, home, progress)
+    return Workspace(scenes, journal, config, home, progress, origins=origins)
 
 
 def _record(
@@ -180,6 +232,7 @@ def _record(
     added: int,
     damages: Sequence[Damaged],
     aside: int,
+    notes: Sequence[str],
 ) -> InitResult:
     table, info = workspace.scenes.table, workspace.scenes.dataset.info
     before = workspace.journal.loop().steps.init
@@ -192,7 +245,8 @@ def _record(
         set_aside=aside,
     )
     config = workspace.config.model_dump(mode="json")
-    workspace.journal.record(writer, {"init": record}, config=config, home=str(workspace.home))
+    journal, home = workspace.journal, str(workspace.home)
+    journal.record(writer, {"init": record}, config=config, origins=workspace.origins, home=home)
     new = commit.info(workspace).items()
     workspace.scenes.set_info({key: value for key, value in new if key not in info}, writer)
     return InitResult(
@@ -202,6 +256,7 @@ def _record(
         slices=table.counts(),
         damages=tuple(damages),
         set_aside=aside,
+        notes=tuple(notes),
     )
 
 
@@ -222,11 +277,96 @@ def _declare(workspace: Workspace) -> None:
         dataset.add_sample_field(LABEL_DIGEST, fo.StringField)
 
 
+def _recognised(
+    workspace: Workspace, source: Source, scenes: Sequence[Found]
+) -> tuple[list[Found], list[str]]:
+    """The scenes under the keys that they have in the dataset, and what is worth saying.
+
+    A name that is there already is the same scene if one of its media is the same file, or has the same bytes, or if its file
+    has moved here; else it is another scene, and gets a key with the folder's name before it.
+    """
+    workspace.scenes.give_keys()
+    table = workspace.scenes.table
+    key_of: dict[str, str] = {}
+    for paths in table.paths.values():
+        key_of.update(zip(paths.tolist(), table.keys.tolist(), strict=True))
+    out: list[Found] = []
+    renamed: list[str] = []
+    moved: dict[str, dict[str, str]] = {}
+    for scene in scenes:
+        ours = {channel: str(_target(workspace, source, scene, channel)) for channel in scene.media}
+        known = next((key_of[path] for path in ours.values() if path in key_of), None)
+        there = {name: table.path(name, scene.key) for name in ours} if scene.key in table.row_of else {}
+        there = {name: path for name, path in there.items() if path}
+        if known is None and there:
+            gone = all(not Path(path).exists() for path in there.values())
+            if gone or any(_same_bytes(path, ours[name]) for name, path in there.items()):
+                known = scene.key
+            else:
+                known = f"{source.root.resolve().name}/{scene.key}"
+                renamed.append(known)
+        if known == scene.key:
+            lost = {n: ours[n] for n, path in there.items() if path != ours[n] and not Path(path).exists()}
+            moved |= {scene.key: lost} if lost else {}
+        out.append(scene if known in (None, scene.key) else replace(scene, key=str(known)))
+    told = []
+    if moved:
+        workspace.scenes.relocate(moved)
+        told.append(f"{len(moved)} scenes had moved: their media are found in {source.root} now")
+    if renamed:
+        told.append(
+            f"{len(renamed)} frames have names that other scenes have already; they are taken in under keys of their own: {some(renamed)}"
+        )
+    return out, told
+
+
+def _target(workspace: Workspace, source: Source, scene: Found, channel: str) -> Path:
+    """Where the medium of a channel is, or will be, for the dataset."""
+    path = scene.media[channel]
+    return path.resolve() if channel in scene.sizes else _readable(workspace, source, scene, path)
+
+
+def _same_bytes(one: str, two: str) -> bool:
+    try:
+        return filecmp.cmp(one, two, shallow=False)
+    except OSError:
+        return False
+
+
+def _labels_again(workspace: Workspace, writer: Writer, scenes: Sequence[Found]) -> list[str]:
+    """Takes over the source's labels of scenes whose label files changed since they were taken in."""
+    with_labels = [scene for scene in scenes if scene.label_digest]
+    keys = [scene.key for scene in with_labels]
+    table, fields = workspace.scenes.table, workspace.config.fields
+    primary = workspace.rig.primary
+    docs = workspace.scenes.values(primary, keys, [LABEL_DIGEST])
+    values: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in workspace.rig.names}
+    changed = 0
+    for scene, doc in zip(with_labels, docs, strict=True):
+        before = doc.get(LABEL_DIGEST)
+        if before == scene.label_digest:
+            continue
+        changed += before is not None
+        for channel in scene.media:
+            if not table.has(channel, scene.key):
+                continue
+            value: dict[str, Any] = {LABEL_DIGEST: scene.label_digest}
+            for field, labelled in ((fields.truth, scene.truth), (DONT_CARE, scene.dont_care)):
+                if channel in labelled and before is not None:
+                    size = scene.sizes.get(channel)
+                    documents = _documents(scene, field, channel, labelled[channel], size, workspace.config)
+                    value[field] = stored.field_of(documents)
+            values[channel][scene.key] = value
+    for channel, of_channel in values.items():
+        if of_channel:
+            workspace.scenes.write(channel, of_channel, writer)
+    return [f"label files of {changed} scenes had changed, and were read again"] if changed else []
+
+
 def _add(workspace: Workspace, source: Source, scenes: Sequence[Found]) -> int:
     """Adds what is missing, slice by slice: an import that was killed goes on where it was. Returns the new scenes."""
     import fiftyone as fo
 
-    workspace.scenes.give_keys()
     table = workspace.scenes.table
     tick = workspace.progress("import scenes")
     samples: list[Any] = []
@@ -261,7 +401,7 @@ def _sample(workspace: Workspace, source: Source, scene: Found, group: Any, chan
         if channel in labelled:
             documents = _documents(scene, field, channel, labelled[channel], size, workspace.config)
             values[field] = fo.Detections.from_dict(stored.field_of(documents))
-    media = path.resolve() if channel in scene.sizes else _readable(workspace, source, scene, path)
+    media = _target(workspace, source, scene, channel)
     return fo.Sample(filepath=str(media), group=group.element(channel), **values)
 
 

@@ -18,42 +18,52 @@ from swath.labels.clean import Rejected, clean
 from swath.labels.shapes import Boxes, Labels
 from swath.records.assignment import Said
 from swath.records.base import Document
-from swath.records.batch import FINAL_REFERENCE, REFERENCE, Fetched, Left
+from swath.records.batch import FINAL_REFERENCE, REFERENCE, Batch, Cancelled, Fetched, Left
 from swath.records.manifest import BatchSize, Chosen, Manifest
 from swath.records.results import ReferenceResult
+from swath.settings import shortly
 from swath.store.journal.lease import Writer
+from swath.suggest import command, meant
 from swath.workspace import Workspace
 
 
 def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = False) -> str:
     """Commits the reference batch, to be sent and fetched like any other. Returns its name."""
-    if life.reference_done(workspace.journal.batches.all(), final=final):
+    there = _there(workspace, final)
+    if there is not None and there.state == "closed":
         raise StateError("the reference is there already; it is made once")
-    name, keys = _which(workspace, final)
-    if not workspace.journal.batches.has(name):
+    if there is None:
         with workspace.writer("reference") as writer:
-            commit.plan(workspace, writer, _manifest(workspace, name, keys, slots=annotator.opinions))
-    there = life.open_batch(workspace.journal.batches.all(), workspace.name).round
-    if there != name:
-        raise StateError(f"{there} is open; fetch it before the {name} batch")
-    return name
+            manifest = _manifest(workspace, final, slots=annotator.opinions)
+            there = commit.plan(workspace, writer, manifest)
+    open_ = life.open_batch(workspace.journal.batches.all(), workspace.name).round
+    if open_ != there.round:
+        raise StateError(f"{open_} is open; fetch it before the {there.round} batch")
+    return there.round
 
 
 def import_reference(workspace: Workspace, source: str, *, final: bool = False) -> ReferenceResult:
-    """Takes the reference over from the field `source` of each labelled channel. Doing it again changes nothing."""
-    name, keys = _which(workspace, final)
+    """Takes the reference over from the field `source` of each labelled channel. One that waits for annotators who have not
+    answered anything yet is cancelled first."""
     schema = workspace.scenes.dataset.get_field_schema()
     if source not in schema:
-        raise UnknownNameError(f"reference: no field {source!r}; there are: {some(sorted(schema), 20)}")
+        raise UnknownNameError(
+            f"reference: no field {shortly(source)}{meant(source, schema)}; there are: {some(sorted(schema), 20)}"
+        )
     journal = workspace.journal
     with workspace.writer("reference") as writer:
-        if not journal.batches.has(name):
-            commit.plan(workspace, writer, _manifest(workspace, name, keys, slots=1))
-        state = journal.batches.get(name).state
-        if state != "committed":
+        there = _there(workspace, final)
+        if there is not None and there.state == "annotating":
+            _withdraw(workspace, writer, there)
+            there = None
+        if there is None:
+            there = commit.plan(workspace, writer, _manifest(workspace, final, slots=1))
+        if there.state != "committed":
             raise StateError(
-                f"the {name} batch is {state}: its labels are there or on their way; nothing was imported"
+                f"the {there.round} batch is {there.state}: its labels are there; nothing was imported"
             )
+        name, keys = there.round, [scene.key for scene in journal.batches.manifest(there).scenes]
+        keys = workspace.scenes.table.known(keys)
         taken = _take_over(workspace, writer, name, keys, source)
         entry = Fetched(source=source, labels=taken.labels, rejected=len(taken.rejected))
         journal.batches.advance(writer, name, "import", {"fetch": entry})
@@ -67,6 +77,26 @@ def import_reference(workspace: Workspace, source: str, *, final: bool = False) 
         rejected=tuple(taken.rejected),
         without=tuple(taken.without),
     )
+
+
+def _there(workspace: Workspace, final: bool) -> Batch | None:
+    """The reference batch that was not cancelled."""
+    found = life.references(workspace.journal.batches.all(), final=final)
+    return next((batch for batch in found if not batch.cancelled), None)
+
+
+def _withdraw(workspace: Workspace, writer: Writer, batch: Batch) -> None:
+    """Cancels a reference batch that nobody has answered; `StateError` where somebody has."""
+    rows = workspace.journal.assignments.find(round=batch.round)
+    if any(row.labelled for row in rows):
+        how = command("round cancel", workspace.name, batch.round, "--reason", "REASON")
+        raise StateError(
+            f"the {batch.round} batch is with annotators, and labels of it have come; to import over them cancel it first: `{how}`"
+        )
+    scenes = len({row.key for row in rows})
+    record = Cancelled(reason="imported over", was=batch.state, returned=scenes, kept=0)
+    workspace.journal.batches.advance(writer, batch.round, "cancel", {"cancel": record})
+    commit.settle(workspace, writer)
 
 
 @dataclass
@@ -137,16 +167,14 @@ def _cleaned(
     return clean(labels, classes, *size, where)
 
 
-def _which(workspace: Workspace, final: bool) -> tuple[str, list[str]]:
-    if final:
-        return FINAL_REFERENCE, workspace.members("test")
-    return REFERENCE, workspace.members("val", "golden")
-
-
-def _manifest(workspace: Workspace, name: str, keys: Sequence[str], slots: int) -> Manifest:
+def _manifest(workspace: Workspace, final: bool, slots: int) -> Manifest:
+    """The reference batch of val and golden (of test, with `final`); one after a cancelled one has a number in its name."""
+    keys = workspace.members("test") if final else workspace.members("val", "golden")
+    before = len(life.references(workspace.journal.batches.all(), final=final))
+    name = FINAL_REFERENCE if final else REFERENCE
     table, membership = workspace.scenes.table, workspace.membership()
     return Manifest(
-        round=name,
+        round=f"{name}.{before + 1}" if before else name,
         role="reference",
         slots=slots,
         size=BatchSize(budget=len(keys), size=len(keys)),

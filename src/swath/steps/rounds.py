@@ -12,14 +12,13 @@ from swath.workspace import Workspace
 
 
 def cancel(workspace: Workspace, name: str, reason: str) -> RoundResult:
-    """Cancels a round before its model is trained. Scenes without labels go back to the pool."""
+    """Cancels a round before its model is trained, or a reference batch before its labels are there. Scenes without labels go
+    back to the pool."""
     if not reason.strip():
         how = command("round cancel", workspace.name, name, "--reason", "REASON")
         raise StateError(f"cancelling {name} needs a reason: `{how}`")
     with workspace.writer("cancel") as writer:
         batch = workspace.journal.batches.get(name)
-        if not batch.is_round:
-            raise StateError(f"{name} is no round; only rounds can be cancelled")
         if batch.state not in life.MOVES["cancel"].before:
             raise StateError(f"{name} is {batch.state}; a round can be cancelled until its model is trained")
         returned, kept = _given_back(workspace.journal.assignments.find(round=name))
@@ -78,10 +77,11 @@ def reopen(workspace: Workspace, name: str, reason: str) -> RoundResult:
 
 
 def _given_back(rows: list[Assignment]) -> tuple[set[str], set[str]]:
-    """(scenes that go back to the pool, scenes whose labels are kept), from the assignments of a batch."""
+    """(scenes that go back to the pool, scenes of which labels are kept), from the assignments of a batch. A scene with labels of
+    one channel and none of another is both: its labels are kept, and train uses them."""
     asked = [row for row in rows if row.role != "golden"]
     back = {row.key for row in asked if row.state == "unreviewed"}
-    return back, {row.key for row in asked if row.labelled} - back
+    return back, {row.key for row in asked if row.labelled}
 
 
 def _result(name: str, state: str, returned: int, kept: int, reason: str) -> RoundResult:

@@ -20,7 +20,7 @@ from swath.policies import selection
 from swath.records.batch import Batch
 from swath.records.manifest import Asked, Manifest, Question, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
-from swath.suggest import command
+from swath.suggest import command, meant
 from swath.trainers import make
 from swath.workspace import Workspace
 
@@ -47,7 +47,19 @@ def select(
         values = {key: {field: score} for key, score in zip(keys, chosen.scores.tolist(), strict=True)}
         workspace.scenes.write(workspace.rig.primary, values, writer)
         commit.plan(workspace, writer, chosen.manifest)
-    return result_of(workspace.name, chosen.manifest, dry_run=False)
+    result = result_of(workspace.name, chosen.manifest, dry_run=False)
+    return result.with_(notes=(*result.notes, *_nothing_left(chosen.manifest)))
+
+
+def _nothing_left(manifest: Manifest) -> list[str]:
+    """A word where the first batch takes the whole pool: there is nothing left to target then."""
+    question = manifest.question
+    if question is None or question.answers is not None or manifest.size.size < len(question.candidates):
+        return []
+    return [
+        f"{manifest.round} takes all {manifest.size.size} candidates: no later batch can be like the failures; "
+        "a smaller one: `select --budget N`, before labels come (`round cancel` first)"
+    ]
 
 
 def result_of(dataset: str, manifest: Manifest, *, dry_run: bool) -> SelectResult:
@@ -186,7 +198,7 @@ def _candidates(workspace: Workspace, exclude: Sequence[str]) -> selection.Candi
     if unknown:
         workspace.not_test(unknown, "select --exclude")
         raise UnknownNameError(
-            f"--exclude: not in the pool: {some(unknown)}; pool keys look like {some(pool, 3)}"
+            f"--exclude: not in the pool: {some(unknown)}{meant(unknown[0], pool)}; pool keys look like {some(pool, 3)}"
         )
     states = workspace.states()
     waiting = [key for key in pool if states[key].status == "unlabeled"]

@@ -115,6 +115,12 @@ def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, 
     rng = np.random.default_rng([seed, 0x5711])
     order = [units[i] for i in rng.permutation(len(units))]
     wanted = sizes(sum(map(len, units)), config)
+    if not wanted["val"] or not wanted["pool"]:
+        short = "val" if not wanted["val"] else "the pool"
+        raise StateError(
+            f"{sum(map(len, units))} scenes are too few to split: {short} would be empty; take in more scenes, or give other "
+            "shares (splits: {val: ...})"
+        )
     membership: dict[str, str] = {}
     for name in ("test", "val"):
         taken = choose([len(unit) for unit in order], wanted[name])

@@ -29,11 +29,12 @@ from swath.labels.channels import Rig, rig_of
 from swath.projection import tag_of
 from swath.records.base import Document
 from swath.records.shown import Difference, SceneState
+from swath.settings import shortly
 from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.table import SceneTable, Strings, names
 from swath.store.views import Views
-from swath.suggest import command
+from swath.suggest import command, meant
 
 CHUNK: Final = 20_000  # keys per query: far below the 16 MB that one query may have
 LARGE: Final = 100_000  # scenes of a saved view from which it goes by tag: ids would outgrow a document
@@ -51,7 +52,10 @@ def load_dataset(name: str) -> Any:
     import fiftyone as fo
 
     if not fo.dataset_exists(name):
-        raise UnknownNameError(f"no dataset {name!r}; there are: {some(fo.list_datasets(), 10)}")
+        known = fo.list_datasets()
+        raise UnknownNameError(
+            f"no dataset {shortly(name)}{meant(name, known)}; there are: {some(known, 10)}"
+        )
     return fo.load_dataset(name)
 
 
@@ -237,6 +241,10 @@ class Scenes:
                 out[str(found)] = str(doc[KEY])
         return out
 
+    def label_names(self, field: str) -> set[str]:
+        """Class names in a field of labels, on any channel."""
+        return {str(one) for one in self._collection.distinct(f"{field}.detections.label")}
+
     def _unnamed(self) -> dict[ObjectId, str]:
         """Sample -> id of its scene, of the samples without a key: somebody added them by hand."""
         found = self.samples.find({KEY: None}, {self._group: 1})
@@ -327,6 +335,18 @@ class Scenes:
         self.samples.update_many({FENCE: None}, {"$set": {FENCE: 0}})
         self.refresh()
         return len(new)
+
+    def relocate(self, paths: Mapping[str, Mapping[str, str]]) -> None:
+        """Gives scenes new media paths: key -> channel -> path."""
+        import pymongo
+
+        changes = [
+            pymongo.UpdateOne({KEY: key, **self._slice(channel)}, {"$set": {"filepath": path}})
+            for key, of_scene in paths.items()
+            for channel, path in of_scene.items()
+        ]
+        self._collection.bulk_write(changes, ordered=False)
+        self.refresh()
 
     def name_slices(self, writer: Writer) -> None:
         """Gives slices that somebody added by hand to a known scene its key and a fence, so that writes reach them."""

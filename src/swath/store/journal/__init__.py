@@ -26,7 +26,7 @@ from pymongo.write_concern import WriteConcern
 from swath.config import digest
 from swath.errors import IntegrityError, StateError, UnknownNameError
 from swath.records.base import SCHEMA, Document, Record
-from swath.records.loop import LoopRecord, Membership
+from swath.records.loop import LoopRecord, Membership, Origin
 from swath.records.migrate import slices_of
 from swath.store.journal import codec
 from swath.store.journal.assignments import Assignments
@@ -133,12 +133,16 @@ class Journal:
         steps: Mapping[str, Record],
         *,
         config: Mapping[str, Any] | None = None,
+        origins: Mapping[str, str] | None = None,
         home: str | None = None,
         membership: Membership | None = None,
     ) -> None:
         """Records steps that belong to no batch (`init`, `split`, `embed`, `final.v2`), and what they change of the loop."""
         change: Document = {f"steps.{step}": entry.document() for step, entry in steps.items()}
         change |= {} if config is None else {"config": dict(config)}
+        if origins is not None:
+            listed = [Origin(setting=name, source=source) for name, source in sorted(origins.items())]
+            change["origins"] = [one.document() for one in listed]
         change |= {} if home is None else {"home": home}
         change |= {} if membership is None else {"membership": membership.document()}
         self.lease.change(writer, {"$set": change, "$inc": {"revision": 1}})

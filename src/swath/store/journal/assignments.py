@@ -89,6 +89,11 @@ class Assignments:
         """Those that somebody has labelled, or found empty."""
         return self.find(state=LABELLED, **query)
 
+    def any_labelled(self) -> bool:
+        """Whether any label has come."""
+        query = {"dataset": self._dataset, "state": {"$in": list(LABELLED)}}
+        return self._rows.find_one(query, {"_id": 1}) is not None
+
     def waiting(self, name: str) -> int:
         """Scenes of a batch that somebody has yet to look at."""
         query = {

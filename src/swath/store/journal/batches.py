@@ -16,6 +16,7 @@ from swath.errors import ConflictError, StateError, UnknownNameError
 from swath.records.base import SCHEMA, Document, Record
 from swath.records.batch import Batch, Failure
 from swath.records.manifest import Manifest
+from swath.settings import shortly
 from swath.store.journal import codec
 from swath.store.journal.blobs import Blobs
 from swath.store.journal.lease import Lease, Writer
@@ -51,7 +52,7 @@ class Batches:
         found = self._find(name)
         if found is None:
             known = [batch.round for batch in self.all()]
-            raise UnknownNameError(f"no round {name!r}; there are: {', '.join(known) or 'none yet'}")
+            raise UnknownNameError(f"no round {shortly(name)}; there are: {_listed(known)}")
         return found
 
     def has(self, name: str) -> bool:
@@ -176,3 +177,11 @@ class Batches:
 
     def forget(self) -> None:
         self._rounds.delete_many({"dataset": self._dataset})
+
+
+def _listed(names: list[str]) -> str:
+    """`reference, v0 to v3`."""
+    rounds = [name for name in names if name[:1] == "v" and name[1:].isdigit()]
+    others = [name for name in names if name not in rounds]
+    span = [f"{rounds[0]} to {rounds[-1]}"] if len(rounds) > 2 else rounds
+    return ", ".join(others + span) or "none yet"
