@@ -69,6 +69,8 @@ NAME: Final = "NAME"
 
 OPEN: Final[tuple[State, ...]] = ("planned", "committed", "annotating")
 """Its scenes are with annotators, or about to be."""
+FETCHED: Final[tuple[State, ...]] = MOVES["fetch"].before + MOVES["fetch again"].before
+"""Its labels may come in."""
 ENDED: Final[tuple[State, ...]] = ("closed", "cancelled")
 
 

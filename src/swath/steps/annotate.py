@@ -45,11 +45,11 @@ def hidden_truth(workspace: Workspace) -> Truth:
     known: dict[str, Known] = {}
 
     def look() -> None:
-        """Reads the truth of all scenes that are with annotators."""
+        """Reads the truth of all scenes of which labels may come in."""
         journal = workspace.journal
         secret = journal.loop().secret
         for batch in journal.batches.all():
-            if batch.state not in life.OPEN:
+            if batch.state not in life.FETCHED:
                 continue
             rows = journal.assignments.find(round=batch.round, active=True)
             task_of: dict[str, set[str]] = {}
