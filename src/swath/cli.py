@@ -11,7 +11,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         SplitResult,
         Status,
     )
-    from swath.show import Bars, Did, MadeWorld, Ran, Reported, Selected
+    from swath.show import Bars, Did, Finished, MadeWorld, Ran, Reported, Selected
 
 app = typer.Typer(
     name="swath",
@@ -145,13 +145,16 @@ class Out:
             listed = ", ".join(f"{name} = {new}" for name, new in kept.items())
             show.note(f"kept for the rounds that follow: {listed}")
 
-    def error(self, text: str, code: int, line: str | None = None) -> int:
-        """One line on stderr (`line`, if that is another one); and the object that is due on stdout, unless there was one."""
+    def error(self, text: str, code: int, line: str | None = None, ways: Sequence[str] = ()) -> int:
+        """One line on stderr (`line`, if that is another one), and one for each of the `ways` on; and the object that is due on
+        stdout, unless there was one."""
         from swath.words import printable
 
         print(f"swath: {printable(line or text)}", file=sys.stderr)
+        for way in ways:
+            print(f"    {printable(way)}", file=sys.stderr)
         if self.as_json and not self.said:
-            self.object({"error": text, "exit": code})
+            self.object({"error": text, "exit": code, **({"ways": list(ways)} if ways else {})})
         return code
 
     def object(self, value: "Document") -> None:
@@ -410,14 +413,16 @@ def init(
     changes = changes_of(config)
     if classes is not None:
         changes["classes"] = [one.strip() for one in classes.split(",")]
-    if kitti is not None:
-        return Loop.init_kitti(name, kitti, changes=changes, home=home, strict=strict, progress=bars)[1]
-    if rig is not None:
-        return Loop.init_rig(name, rig, changes=changes, home=home, strict=strict, progress=bars)[1]
+    for folder, begin in ((kitti, Loop.init_kitti), (rig, Loop.init_rig)):
+        if folder is not None:
+            _, begun = begin(
+                name, folder, changes=changes, home=home, strict=strict, progress=bars, held=bars.say
+            )
+            return begun
     if fiftyone is not None and fiftyone != name:
         how = suggested(fiftyone, "--fiftyone", fiftyone)
         raise ConfigError(f"init: a loop runs on the dataset itself: `{how}`")
-    return Loop.init_fiftyone(name, changes=changes, home=home, progress=bars)[1]
+    return Loop.init_fiftyone(name, changes=changes, home=home, progress=bars, held=bars.say)[1]
 
 
 @alone(START)
@@ -557,10 +562,13 @@ def stop(loop: "Loop") -> "Stopped":
 
 
 @on_loop(LOOK, "next", settings=LABELLING)
-def next_(loop: "Loop") -> "Did":
+def next_(loop: "Loop") -> "Did | Finished":
     """Do the next step, and say why it is next."""
-    from swath.show import Did
+    from swath.show import Did, Finished
 
+    plan = loop.plan()
+    if plan.step is None:
+        return Finished(why=plan.why, ways=loop.ways_on(plan))
     plan, came = loop.next()
     return Did(plan=plan, came=came)
 
@@ -693,9 +701,10 @@ def _run(arguments: list[str], out: Out) -> int:
             raise _Interrupted
         return int(code)
     except SwathError as error:
-        return out.error(str(error), error.exit_code)
+        return out.error(str(error), error.exit_code, ways=error.ways)
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
-        return out.error("interrupted; run the same command again to go on", INTERRUPTED)
+        said = "interrupted; run the same command again: what was finished is kept, a training starts anew"
+        return out.error(said, INTERRUPTED)
     except Exception as error:
         if isinstance(error, UsageError):
             return _usage(error, out)

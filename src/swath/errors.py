@@ -22,9 +22,13 @@ from collections.abc import Iterable
 
 
 class SwathError(Exception):
-    """What a user can mend. `str(error)` is the one line to show."""
+    """What a user can mend. `str(error)` is the one line to show; `ways`: commands to choose from, where there are several."""
 
     exit_code = 1
+
+    def __init__(self, text: str = "", ways: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.ways = tuple(ways)
 
 
 class ConfigError(SwathError): ...
