@@ -26,6 +26,7 @@ TABLE: dict[str, dict[str, str]] = {
     "send more": {"annotating": "annotating"},
     "import": {"committed": "closed"},
     "fetch": {"annotating": "labeled"},
+    "fetch again": {"labeled": "labeled", "checked": "labeled"},
     "check": {"labeled": "labeled"},
     "golden": {"labeled": "checked"},
     "golden blocks": {"labeled": "labeled"},
@@ -387,6 +388,8 @@ def test_ways_on() -> None:
     )
     assert ways_on("reference", False, "d", None) == ("swath reference --dataset d",)
     assert ways_on("golden", True, "d", "v2") == (
+        "swath report --dataset d",
         "swath round reopen v2 --reason REASON --dataset d",
+        "swath round cancel v2 --reason REASON --dataset d",
         "swath golden --override REASON --dataset d",
     )

@@ -11,7 +11,7 @@ import inspect
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         SplitResult,
         Status,
     )
-    from swath.show import Bars, Did, MadeWorld, Ran, Reported, Selected
+    from swath.show import Bars, Did, Finished, MadeWorld, Ran, Reported, Selected
 
 app = typer.Typer(
     name="swath",
@@ -145,18 +145,19 @@ class Out:
         show.result(value)
         show.kept(kept)
 
-    def error(self, text: str, code: int, *lines: str) -> int:
-        """One line on stderr (`lines`, if those are others); and the object that is due on stdout, unless there was one."""
+    def error(self, text: str, code: int, *lines: str, ways: Sequence[str] = ()) -> int:
+        """One line on stderr (`lines`, if those are others), and one for each of the `ways` on; and the object that is due on
+        stdout, unless there was one."""
         from swath.words import printable
 
-        print(
-            "\n  ".join(
-                f"swath: {one}" if i == 0 else one for i, one in enumerate(map(printable, lines or (text,)))
-            ),
-            file=sys.stderr,
-        )
+        first, *more = map(printable, lines or (text,))
+        print(f"swath: {first}", file=sys.stderr)
+        for one in more:
+            print(f"  {one}", file=sys.stderr)
+        for way in ways:
+            print(f"    {printable(way)}", file=sys.stderr)
         if self.as_json and not self.said:
-            self.object({"error": text, "exit": code})
+            self.object({"error": text, "exit": code, **({"ways": list(ways)} if ways else {})})
         return code
 
     def object(self, value: "Document") -> None:
@@ -414,14 +415,16 @@ def init(
     if sum(one is not None for one in (kitti, rig, fiftyone)) != 1:
         raise typer.BadParameter("give one of --kitti DIR, --rig DIR and --fiftyone NAME")
     changes = changes_of("init", config, classes=classes)
-    if kitti is not None:
-        return Loop.init_kitti(name, kitti, changes=changes, home=home, strict=strict, progress=bars)[1]
-    if rig is not None:
-        return Loop.init_rig(name, rig, changes=changes, home=home, strict=strict, progress=bars)[1]
+    for folder, begin in ((kitti, Loop.init_kitti), (rig, Loop.init_rig)):
+        if folder is not None:
+            _, begun = begin(
+                name, folder, changes=changes, home=home, strict=strict, progress=bars, held=bars.say
+            )
+            return begun
     if fiftyone is not None and fiftyone != name:
         how = suggested(fiftyone, "--fiftyone", fiftyone)
         raise ConfigError(f"init: a loop runs on the dataset itself: `{how}`")
-    return Loop.init_fiftyone(name, changes=changes, home=home, progress=bars)[1]
+    return Loop.init_fiftyone(name, changes=changes, home=home, progress=bars, held=bars.say)[1]
 
 
 @alone(START)
@@ -561,10 +564,13 @@ def stop(loop: "Loop") -> "Stopped":
 
 
 @on_loop(LOOK, "next", settings=LABELLING)
-def next_(loop: "Loop") -> "Did":
+def next_(loop: "Loop") -> "Did | Finished":
     """Do the next step, and say why it is next."""
-    from swath.show import Did
+    from swath.show import Did, Finished
 
+    plan = loop.plan()
+    if plan.step is None:
+        return Finished(why=plan.why, ways=loop.ways_on(plan))
     plan, came = loop.next()
     return Did(plan=plan, came=came)
 
@@ -733,9 +739,10 @@ def _run(arguments: list[str], out: Out) -> int:
             raise _Interrupted
         return int(code)
     except SwathError as error:
-        return out.error(str(error), error.exit_code, *error.lines)
+        return out.error(str(error), error.exit_code, *error.lines, ways=error.ways)
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
-        return out.error("interrupted; run the same command again to go on", INTERRUPTED)
+        said = "interrupted; run the same command again: what was finished is kept, a training starts anew"
+        return out.error(said, INTERRUPTED)
     except Exception as error:
         if isinstance(error, UsageError):
             return _usage(error, out)

@@ -22,9 +22,14 @@ from collections.abc import Iterable, Sequence
 
 
 class SwathError(Exception):
-    """What a user can mend. `str(error)` is the one line to show; `lines`, where there are several."""
+    """What a user can mend. `str(error)` is the one line to show; `lines`, where there are several; `ways`: commands to choose from,
+    where there are several."""
 
     exit_code = 1
+
+    def __init__(self, text: str = "", ways: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.ways = tuple(ways)
 
     @property
     def lines(self) -> tuple[str, ...]:

@@ -69,6 +69,8 @@ NAME: Final = "NAME"
 
 OPEN: Final[tuple[State, ...]] = ("planned", "committed", "annotating")
 """Its scenes are with annotators, or about to be."""
+FETCHED: Final[tuple[State, ...]] = MOVES["fetch"].before + MOVES["fetch again"].before
+"""Its labels may come in."""
 ENDED: Final[tuple[State, ...]] = ("closed", "cancelled")
 
 
@@ -203,6 +205,12 @@ def plan(loop: LoopRecord, batches: Sequence[Batch], at: Situation, dataset: str
     return _after(there[-1]) if there else Next("select", "nothing is chosen yet: v0, for coverage")
 
 
+def shortly(reasons: Sequence[str]) -> str:
+    """The first of `reasons`, and how many more there are."""
+    more = f" (and {len(reasons) - 1} more reasons)" if len(reasons) > 1 else ""
+    return (reasons[0] if reasons else "no reason is on record") + more
+
+
 def _open(batch: Batch, at: Situation) -> Next:
     if batch.state == "planned":
         by = at.holder or "a process that ended; the next step that writes finishes it"
@@ -220,8 +228,7 @@ def _after(batch: Batch) -> Next:
         if steps.check is None:
             return Next("check", f"the labels of {name} came and are not checked yet")
         if steps.golden is not None and steps.golden.holds:
-            why = f"the golden check of {name} blocks: {'; '.join(steps.golden.reasons)}"
-            return Next("golden", why, True)
+            return Next("golden", f"the golden check of {name} blocks: {shortly(steps.golden.reasons)}", True)
         return Next("golden", f"the blind labels of {name} are not compared with the reference yet")
     if state == "checked":
         verdict = steps.golden.verdict if steps.golden else "none"

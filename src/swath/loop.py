@@ -19,7 +19,7 @@ from swath.records.shown import Next
 from swath.settings import shortly
 from swath.store.journal import Journal
 from swath.store.scenes import Scenes, load_dataset, open_journal
-from swath.suggest import command, meant
+from swath.suggest import command, meant, ways_on
 from swath.workspace import Progress, Workspace, checked_name, default_home, silent
 
 if TYPE_CHECKING:
@@ -143,9 +143,10 @@ class Loop:
         home: Path | None = None,
         strict: bool = False,
         progress: Progress = silent,
+        held: Callable[[str], None] | None = None,
     ) -> tuple[Loop, InitResult]:
         """Imports a KITTI folder as the dataset `name`, or adds its new frames to it."""
-        return cls._init_folder("kitti", name, root, changes, home, strict, progress)
+        return cls._init_folder("kitti", name, root, changes, home, strict, progress, held)
 
     @classmethod
     def init_rig(
@@ -157,9 +158,10 @@ class Loop:
         home: Path | None = None,
         strict: bool = False,
         progress: Progress = silent,
+        held: Callable[[str], None] | None = None,
     ) -> tuple[Loop, InitResult]:
         """Imports a rig folder (any number of cameras and clouds) as the dataset `name`, or adds its new frames to it."""
-        return cls._init_folder("rig", name, root, changes, home, strict, progress)
+        return cls._init_folder("rig", name, root, changes, home, strict, progress, held)
 
     @classmethod
     def _init_folder(
@@ -171,12 +173,13 @@ class Loop:
         home: Path | None,
         strict: bool,
         progress: Progress,
+        held: Callable[[str], None] | None,
     ) -> tuple[Loop, InitResult]:
         from swath.steps.init import init_folder
 
         config, origins, home = _config_of(name, changes, home)
         workspace, result = init_folder(
-            kind, name, Path(root), config, home, origins=origins, strict=strict, progress=progress
+            kind, name, Path(root), config, home, origins=origins, strict=strict, progress=progress, held=held
         )
         return cls(workspace), result
 
@@ -188,12 +191,13 @@ class Loop:
         changes: Mapping[str, Any] | None = None,
         home: Path | None = None,
         progress: Progress = silent,
+        held: Callable[[str], None] | None = None,
     ) -> tuple[Loop, InitResult]:
         """Begins the loop of a FiftyOne dataset that exists, grouped or plain."""
         from swath.steps.init import init_fiftyone
 
         config, origins, home = _config_of(name, changes, home)
-        workspace, result = init_fiftyone(name, config, home, origins=origins, progress=progress)
+        workspace, result = init_fiftyone(name, config, home, origins=origins, progress=progress, held=held)
         return cls(workspace), result
 
     @classmethod
@@ -348,8 +352,13 @@ class Loop:
         self.recover()
         plan = self.plan()
         if plan.step is None or plan.people:
-            raise WaitingError(plan.why)
+            raise WaitingError(plan.why, self.ways_on(plan))
         return plan, self.step(plan.step)
+
+    def ways_on(self, plan: Next) -> tuple[str, ...]:
+        """Commands to choose from where `plan` waits for people, or nothing is next."""
+        there = life.rounds(self.workspace.journal.batches.all())
+        return ways_on(plan.step, plan.people, self.name, there[-1].round if there else None)
 
     def step(self, name: str) -> StepResult:
         """Does a step by its name (one of `life.STEPS`)."""

@@ -56,6 +56,9 @@ PATIENCE: Final = 1.0  # seconds before a bar shows: short work stays quiet
 EVERY: Final = 5.0  # seconds between lines where no bar can be drawn
 FEW, SOME, MANY = 5, 10, 20  # lines of a list that are shown
 NARROW: Final = 100  # columns of a terminal below which tables are packed
+DRAWN: Final = (
+    "they are kept, and count once the annotator has answered the scene: `fetch --mine` takes them then"
+)
 Tick = Callable[[int, int], None]
 
 
@@ -257,6 +260,16 @@ class Did(Record):
 
     def as_json(self) -> Document:
         return {"step": self.plan.step, "why": self.plan.why, "result": self.came.as_json()}
+
+
+class Finished(Record):
+    """`swath next` where nothing is next: why, and commands to go on all the same."""
+
+    why: str
+    ways: tuple[str, ...]
+
+    def as_json(self) -> Document:
+        return {"step": None, "why": self.why, "result": None, "ways": list(self.ways)}
 
 
 class Ran(Record):
@@ -566,7 +579,18 @@ def did(value: Did) -> None:
 
 
 @result.register
+def finished(value: Finished) -> None:
+    line(f"nothing is next: {value.why}")
+    for way in value.ways:
+        line(f"    `{way}`")
+
+
+@result.register
 def ran(value: Ran) -> None:
+    if not value.steps and value.waits is None and value.status.next.step is not None:
+        closed = sum(one.state == "closed" for one in value.status.rounds)
+        more = command("run", value.status.dataset, "--rounds", str(closed + 1))
+        note(f"nothing to do: {closed} rounds are closed already; for one more: `{more}`")
     result(value.status)
 
 
@@ -630,6 +654,8 @@ def explained(value: ExplainResult) -> None:
         line(f"  {channel}: {path}")
     for one in value.rounds:
         _explained_round(value.scene, one)
+    for channel, labels in value.drawn.items():
+        note(f"{channel}: {labels} labels drawn by hand; {DRAWN}")
     for failed in value.failures:
         line(f"  failure of {failed.round}: {_wrong(failed.failure)}")
     for found in value.findings:
@@ -690,6 +716,7 @@ def repaired(value: RepairResult) -> None:
         ),
         (value.gone, "scenes of the journal are not in the dataset any more"),
         (value.edited, "scenes have labels that are not the ones that were fetched (edited by hand?)"),
+        (value.drawn, f"scenes that wait have labels drawn by hand; {DRAWN}"),
     ):
         if keys:
             note(f"{len(keys)} {what}: {some(keys)}")

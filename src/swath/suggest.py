@@ -34,8 +34,13 @@ def ways_on(step: str | None, people: bool, dataset: str, last: str | None) -> t
         people_label = ("--annotator", "files", "--folder", "DIR")
         return command(step, dataset, "--from", "FIELD"), command(step, dataset, *people_label)
     if people and step == "golden" and last is not None:
-        again = command("round reopen", dataset, last, "--reason", "REASON")
-        return again, command(step, dataset, "--override", "REASON")
+        because = (last, "--reason", "REASON")
+        return (
+            command("report", dataset),
+            command("round reopen", dataset, *because),
+            command("round cancel", dataset, *because),
+            command(step, dataset, "--override", "REASON"),
+        )
     return (command("status" if people else step, dataset),)
 
 

@@ -12,7 +12,9 @@ from urllib.parse import quote
 from swath import commit, projection
 from swath.config import LoopConfig
 from swath.errors import ConfigError, FrozenSplitError, StateError, some
+from swath.labels import stored
 from swath.labels.channels import Channel, Rig
+from swath.records.assignment import Assignment
 from swath.records.batch import Batch, Failure
 from swath.records.shown import SceneState
 from swath.store.journal import Journal
@@ -110,6 +112,19 @@ class Workspace:
                 f"{operation} works on {split}; {len(other)} scenes are not in it: {some(other)}"
             )
         return keys
+
+    # ------------------------------------------------------------------ labels that nobody sent
+
+    def drawn(self, rows: Iterable[Assignment]) -> dict[tuple[str, str], int]:
+        """(scene, channel) -> labels that are there, of those of `rows` that were never answered: somebody drew them by hand."""
+        asked = [row for row in rows if row.role == "pool" and row.active and row.digest is None]
+        found: dict[tuple[str, str], int] = {}
+        for channel in self.rig.labelled:
+            keys = self.scenes.of(row.key for row in asked if row.channel == channel.name).keys.tolist()
+            for key, doc in zip(keys, self.scenes.values(channel.name, keys, [channel.human]), strict=True):
+                if labels := stored.detections(doc.get(channel.human)):
+                    found[key, channel.name] = len(labels)
+        return found
 
     # ------------------------------------------------------------------ what the journal says must be shown
 

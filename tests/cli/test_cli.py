@@ -448,7 +448,10 @@ def test_an_interruption_is_one_line(begun: str, more: tuple[str, ...]) -> None:
     """Ctrl-C: exit code 130, and a line that says how to go on."""
     done = shell(STOPPED, begun, *more)
     assert done.returncode == 130, done.stderr
-    assert done.stderr.strip() == "swath: interrupted; run the same command again to go on"
+    assert (
+        done.stderr.strip()
+        == "swath: interrupted; run the same command again: what was finished is kept, a training starts anew"
+    )
     assert (json.loads(done.stdout)["exit"] == 130) if more else (done.stdout == "")
 
 

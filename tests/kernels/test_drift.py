@@ -124,7 +124,7 @@ def test_few_objects_are_not_enough_evidence_but_no_excuse() -> None:
     """
     thin = {"miss": rate_test(0, 10, 0.05), "swap": rate_test(0, 40, 0.02)}
     assert verdict(thin).status == "not enough evidence"
-    assert any("miss: 10 objects, a verdict needs 20" in reason for reason in verdict(thin).reasons)
+    assert any("needs 20 of each: miss 10" in reason for reason in verdict(thin).reasons)
     assert verdict({"miss": rate_test(8, 10, 0.05)}).status == "block"
     assert verdict({}).status == "not enough evidence"
     assert verdict({"miss": rate_test(0, 0, 0.05)}).status == "not enough evidence"

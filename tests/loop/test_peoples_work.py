@@ -1,19 +1,49 @@
-"""Nothing of a person's work is lost or mixed up: each test is one way in which 0.1.0 lost it, by the number of the walk's list."""
+"""Nothing of a person's work is lost or mixed up. Each test is one way in which 0.1.0 lost it; most carry a number:
+
+1   clouds of an earlier dataset            here
+2   labels that were edited by hand         here
+3   stale files taken for new labels        annotators/test_files.py: nothing_is_read_from_elsewhere, reopened_batches, ...
+4   golden scenes known from two rounds     annotators/test_curious.py: rounds_share_no_name, no_text_names_a_scene
+5   an interrupted init                     here; loop/test_init_again.py: an_import_that_was_killed_goes_on
+6   a reference that cannot be left         here
+7   classes of one's own                    here
+8   frame names that are taken              here
+9   label files that were mended            here
+10  labels in quarantine                    here
+11  labels in 2D alone                      here
+12  cuboids without a calibration           here; annotators/test_files.py: no_calibration
+13  16-bit images                           formats/test_images.py: sixteen_bits
+14  EXIF's orientation                      here; formats/test_images.py: orientation
+15  Ctrl-C                                  cli/test_cli.py: an_interruption_is_one_line
+16  a database that dies during training    here; loop/test_train.py: a_training_whose_record_was_not_written
+17  a bar that stays on the screen          cli/test_show.py: bars_leave_nothing_behind
+18  a round whose scenes are all skipped    here
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import durable
 import quick_loop
 from quick_loop import Picky, number_of
-from support import remove
+from run_cli import run_cli
+from support import remove, samples_of
+from swath import database
 from swath.annotators.base import Answer, Fetched, Work
 from swath.errors import ConfigError, StateError, SwathError
 from swath.labels.clean import Rejected
@@ -150,6 +180,54 @@ def test_10_quarantine_keeps_a_scene_waiting(at: Callable[[str], Loop]) -> None:
     assert boxes_of(loop, annotator.bad)
     assert any("--accept-partial" in note for note in result.notes)
     assert loop.fetch(accept_partial=True).state == "labeled"
+
+
+class AllSpoiled(Picky):
+    """Every label of one pool scene is bad."""
+
+    bad = ""
+
+    def fetch(self, work: Work, receipt: Any) -> Fetched:
+        answers = list(super().fetch(work, receipt).answers)
+        task_of = {task.task: task for task in work.tasks}
+        for i, one in enumerate(answers):
+            if f"{number_of(task_of[one.task]):04d}" == self.bad:
+                lost = (Rejected("file:1", "NaN"),)
+                answers[i] = Answer(one.task, one.channel, "unreviewed", None, one.annotator, lost)
+        return Fetched(tuple(answers))
+
+
+def test_10_a_scene_with_bad_labels_alone_has_a_way_out(at: Callable[[str], Loop]) -> None:
+    """Where nothing good came `--accept-partial` would make the scene an empty one: it waits, and the way out is named and works."""
+    loop = at("sent")
+    annotator = AllSpoiled()
+    annotator.bad = loop.batch("v0").scenes[0].choice.key
+    loop.annotator = annotator
+    result = loop.fetch(accept_partial=True)
+    assert (result.waits_for, result.state) == ((annotator.bad,), "annotating")
+    (note,) = [note for note in result.notes if "quarantine" in note]
+    assert f"`swath round close v0 --return-missing --dataset {loop.name}`" in note
+    assert "--accept-partial" not in note
+    assert loop.close_round("v0").returned == 1
+    assert loop.plan().step == "check"
+
+
+def test_10_the_golden_check_speaks_of_quarantine(at: Callable[[str], Loop]) -> None:
+    """Blind labels in quarantine count as missed: the check says that they are there, and how to look at them."""
+    loop = at("sent")
+    golden = loop.workspace.members("golden")
+    annotator = Spoiled()
+    objects = quick_loop.small_scenes.objects
+    annotator.bad = next(key for key in golden if objects(int(key), quick_loop.CLASSES))
+    loop.annotator = annotator
+    assert loop.fetch().waits_for == (annotator.bad,)
+    loop.fetch(accept_partial=True)
+    loop.check()
+    with suppress(SwathError):
+        loop.golden()
+    record = loop.workspace.journal.batches.get("v0").steps.golden
+    assert record is not None
+    assert any("1 blind labels are in quarantine" in reason for reason in record.reasons)
 
 
 def test_10_fetch_works_until_the_model_is_trained(at: Callable[[str], Loop]) -> None:
@@ -373,6 +451,21 @@ def test_a_share_may_be_a_number() -> None:
     assert merged(LoopConfig(), {"select": {"coverage_share": 0.5}}, "x").select.coverage_share == "0.5"
 
 
+def test_5_a_home_that_cannot_be_begins_nothing(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:
+    """`init --home` below a file: one line, no dataset; the same with another home is an ordinary init."""
+    import fiftyone as fo
+
+    name, home = two
+    folder = kitti("one")
+    home.parent.joinpath("file").write_text("")
+    bad = str(home.parent / "file" / "home")
+    code, out, err = run_cli("init", name, "--kitti", str(folder), "--home", bad)
+    assert (code, out, err.count("\n")) == (1, "", 1), err
+    assert "a part of the path is a file" in err
+    assert not fo.dataset_exists(name)
+    assert Loop.init_kitti(name, folder, home=home)[1].added == 12
+
+
 def test_5_an_interrupted_init_is_said(dataset_name: str, mongod: str, tmp_path: Path) -> None:
     """A loop whose scenes were never all taken in: every other command says what to do, and init goes on."""
     import fiftyone as fo
@@ -388,3 +481,283 @@ def test_5_an_interrupted_init_is_said(dataset_name: str, mongod: str, tmp_path:
     loop, _ = Loop.init_fiftyone(dataset_name, changes=quick_loop.SETTINGS, home=tmp_path)
     assert loop.plan().step == "split"
     assert durable.samples(loop)
+
+
+def test_two_inits_of_one_name_at_once(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:
+    """Two processes that begin the same dataset: each ends well or says in one line what to do, and the scenes are there once."""
+    name, home = two
+    begin = [sys.executable, "-m", "swath", "init", name, "--kitti", str(kitti("one")), "--home", str(home)]
+    both = [subprocess.Popen(begin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in "ab"]
+    said = [one.communicate(timeout=120) for one in both]
+    assert {one.returncode for one in both} <= {0, 1}, said
+    assert 0 in {one.returncode for one in both}, said
+    assert not any("Traceback" in err for _, err in said), said
+    table = Loop.open(name).workspace.scenes.table
+    assert len(table) == 12
+    assert table.counts() == {"left": 12, "right": 12, "pcd": 12}
+
+
+def test_14_sizes_are_those_of_the_upright_image(dataset_name: str, mongod: str, tmp_path: Path) -> None:
+    """Images that EXIF turns, in a FiftyOne dataset: their sizes, and so the pixels of boxes, are those that people see."""
+    import fiftyone as fo
+
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(0).integers(0, 255, (60, 100, 3), np.uint8)
+    for i in range(12):
+        Image.fromarray(noise).save(tmp_path / f"{i}.jpg", exif=exif if i else Image.Exif())
+    dataset = fo.Dataset(dataset_name, persistent=True)
+    dataset.add_samples([fo.Sample(filepath=str(tmp_path / f"{i}.jpg")) for i in range(12)])
+    dataset.compute_metadata()
+    loop, _ = Loop.init_fiftyone(dataset_name, home=tmp_path / "home")
+    table = loop.workspace.scenes.table
+    assert table.size("image", "0") == (100, 60)
+    assert {table.size("image", str(i)) for i in range(1, 12)} == {(60, 100)}
+    dataset.reload()
+    assert {(one.metadata.width, one.metadata.height) for one in dataset} == {(100, 60), (60, 100)}
+
+
+DYING = """
+import os, signal, sys
+import swath.models
+from swath.cli import main
+
+fit = swath.models.fit
+
+def last(*args, **kwargs):
+    made = fit(*args, **kwargs)
+    os.kill(int(sys.argv[2]), signal.SIGKILL)
+    return made
+
+swath.models.fit = last
+main(["train", "--dataset", sys.argv[1]])
+"""
+
+
+def test_16_a_database_that_dies_during_training(tmp_path: Path) -> None:
+    """mongod is killed while a model is trained: one line; once it runs again `train` takes the model from the shelf, in no time."""
+    server = database.start(tmp_path / "db")
+    env = {**os.environ, "FIFTYONE_DATABASE_URI": server.uri, "FIFTYONE_DATABASE_DIR": str(server.folder)}
+    name, home = "t-dying", tmp_path / "home"
+    begin = (
+        "import sys, pathlib, quick_loop; from swath.loop import Loop\n"
+        "name, home = sys.argv[1], pathlib.Path(sys.argv[2])\n"
+        "quick_loop.dataset(name)\n"
+        "Loop.init_fiftyone(name, changes=quick_loop.SETTINGS, home=home)[0].run(1, until='golden')"
+    )
+
+    def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env["PYTHONPATH"] = os.pathsep.join(sys.path)
+        command = [sys.executable, "-c", code, *arguments]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
+
+    try:
+        begun = python(begin, name, str(home))
+        assert begun.returncode == 0, begun.stderr
+        died = python(DYING, name, str(server.process.pid))
+        assert died.returncode == 1, died.stderr
+        assert died.stderr.count("\n") == 1, died.stderr
+        assert "start it and run the same command again" in died.stderr
+        (shelf,) = (home / "models").glob("*.pt")
+        before = shelf.stat().st_mtime_ns
+        server.process.wait()
+        port = int(server.uri.partition("127.0.0.1:")[2].partition("/")[0])
+        server = database.start(tmp_path / "db", port)
+        no_fit = "import swath.models, swath.cli, sys; swath.models.fit = None; swath.cli.main(sys.argv[1:])"
+        again = python(no_fit, "train", "--dataset", name)
+        assert again.returncode == 0, again.stderr
+        assert "model of v0" in again.stdout
+        assert shelf.stat().st_mtime_ns == before
+    finally:
+        server.stop()
+
+
+STARTING = """
+import os, signal, sys
+import swath.database
+from swath.cli import main
+
+ping = swath.database.ping
+
+def last(uri):
+    ping(uri)
+    os.kill(int(sys.argv[1]), signal.SIGKILL)
+
+swath.database.ping = last
+main(["status", "--dataset", "any"])
+"""
+
+
+def test_a_database_that_dies_while_swath_starts(tmp_path: Path) -> None:
+    """mongod answers, and is killed before FiftyOne has connected: one line, exit code 1."""
+    server = database.start(tmp_path / "db")
+    env = {**os.environ, "FIFTYONE_DATABASE_URI": server.uri}
+    env["PYTHONPATH"] = os.pathsep.join(sys.path)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", STARTING, str(server.process.pid)],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    finally:
+        server.stop()
+    assert done.returncode == 1, done.stderr
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1), done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_18_a_round_whose_scenes_are_all_skipped(at: Callable[[str], Loop]) -> None:
+    """Nobody can label a whole batch: it can be cancelled, the next round takes other scenes, and the loop goes on."""
+    loop = at("sent")
+    skipped = {scene.choice.key for scene in loop.batch("v0").scenes}
+    loop.annotator = Picky(lambda task, _: f"{number_of(task):04d}" not in skipped, "skipped")
+    assert loop.fetch().state == "labeled"
+    loop.check()
+    loop.golden()
+    with pytest.raises(StateError, match=f"swath round cancel v0 --reason REASON --dataset {loop.name}"):
+        loop.train()
+    loop.cancel("v0", "nobody could label it")
+    assert not skipped & {choice.key for choice in loop.select().scenes}
+    loop.annotator = Picky()
+    assert loop.run(1).closed == 1
+
+
+def test_labels_drawn_on_an_open_scene_are_mentioned(at: Callable[[str], Loop]) -> None:
+    """Boxes drawn in the App while a scene waits: `explain` and `repair --check` name them, and what becomes of them."""
+    loop = at("sent")
+    key = loop.batch("v0").scenes[0].choice.key
+    assert loop.explain(key).drawn == {}
+    drawn = {"_cls": "Detection", "label": "car", "bounding_box": [0.2, 0.2, 0.1, 0.1], "tags": []}
+    change = {"$set": {"human_detections": {"_cls": "Detections", "detections": [drawn]}}}
+    assert samples_of(loop).update_one({"scene_key": key, "group.name": "left"}, change).modified_count
+    assert loop.explain(key).drawn == {"left": 1}
+    assert loop.repair(check=True).drawn == (key,)
+    for command in (("explain", key), ("repair", "--check")):
+        _, said, _ = run_cli(*command, "--dataset", loop.name)
+        assert "drawn by hand; they are kept, and count once the annotator has answered" in said
+
+
+def test_a_split_of_media_that_moved_is_refused(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:
+    """A split is for good: where the folder is gone it says so, with the way to relocate, and then it splits."""
+    name, home = two
+    old = kitti("one")
+    loop, _ = Loop.init_kitti(name, old, home=home)
+    new = old.parent / "elsewhere"
+    old.rename(new)
+    with pytest.raises(StateError, match="12 of 12 files of 'left' are not where they were"):
+        loop.split()
+    assert not loop.workspace.is_split()
+    moved, _ = Loop.init_kitti(name, new)
+    assert sum(moved.split().splits.values()) == 12
+
+
+def test_a_dataset_that_is_held_is_said_at_once(at: Callable[[str], Loop]) -> None:
+    """Whoever waits for a dataset is told within two seconds for whom, in a step and in `init`."""
+    loop = at("ready")
+    for command in (("embed", "--dataset", loop.name), ("init", loop.name, "--fiftyone", loop.name)):
+        began, ready = threading.Event(), threading.Event()
+
+        def hold(began: threading.Event = began, ready: threading.Event = ready) -> None:
+            with Loop.open(loop.name).workspace.writer("a long step"):
+                began.set()
+                ready.wait(20)
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        assert began.wait(20)
+        release = threading.Timer(2.0, ready.set)
+        release.start()
+        started = time.monotonic()
+        code, _, err = run_cli(*command)
+        holder.join()
+        assert code == 0, err
+        assert time.monotonic() - started >= 2
+        assert "swath: waiting for process" in err
+        assert "(a long step)" in err
+
+
+def test_before_the_split(at: Callable[[str], Loop]) -> None:
+    """A scene that is in no split yet is not "set aside"."""
+    loop = at("new")
+    key = loop.workspace.scenes.some_keys(1)[0]
+    assert loop.explain(key).split == "not split yet"
+
+
+def test_two_scenes_are_too_few(dataset_name: str, mongod: str, tmp_path: Path) -> None:
+    """No val, no reference, nothing to wait for: the split says so."""
+    quick_loop.dataset(dataset_name, 2)
+    loop, _ = Loop.init_fiftyone(dataset_name, changes=quick_loop.SETTINGS, home=tmp_path)
+    with pytest.raises(StateError, match=r"2 scenes are too few to split: .* would be empty"):
+        loop.split()
+
+
+def test_a_first_batch_that_takes_all_says_so(dataset_name: str, mongod: str, tmp_path: Path) -> None:
+    """25 scenes: v0 takes the whole pool, and says that nothing can be targeted then, and how to take fewer."""
+    quick_loop.dataset(dataset_name, 25)
+    loop, _ = Loop.init_fiftyone(dataset_name, changes=quick_loop.SETTINGS, home=tmp_path)
+    loop.split()
+    loop.embed()
+    loop.reference("ground_truth")
+    assert not [note for note in loop.select(dry_run=True, budget=3).notes if "takes all" in note]
+    (note,) = [note for note in loop.select().notes if "takes all" in note]
+    assert f"`swath round cancel v0 --reason REASON --dataset {dataset_name}`" in note
+    assert f"`swath select --budget N --dataset {dataset_name}`" in note
+
+
+def test_no_classes_are_no_class_map(dataset_name: str, mongod: str) -> None:
+    """`--classes ""` is refused, not passed over."""
+    quick_loop.dataset(dataset_name, 2)
+    code, _, err = run_cli("init", dataset_name, "--fiftyone", dataset_name, "--classes", "")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "classes" in err
+
+
+def test_a_report_that_cannot_be_written_is_one_line(at: Callable[[str], Loop], tmp_path: Path) -> None:
+    """`report --to` below a file."""
+    loop = at("ready")
+    (tmp_path / "file").write_text("")
+    code, _, err = run_cli("report", "--to", str(tmp_path / "file" / "r.html"), "--dataset", loop.name)
+    assert (code, err.count("\n")) == (1, 1), err
+
+
+def test_the_ways_out_of_a_block_are_lines(at: Callable[[str], Loop]) -> None:
+    """A golden check that blocks says why in one line, and each command to choose from on a line of its own; each one runs."""
+    loop = at("sent")
+    loop.annotator = Picky(lambda task, _: True)
+    fetch = loop.annotator.fetch
+
+    def careless(work: Work, receipt: Any) -> Fetched:
+        empty = [
+            Answer(one.task, one.channel, "reviewed_empty", None) for one in fetch(work, receipt).answers
+        ]
+        return Fetched(tuple(empty))
+
+    loop.annotator.fetch = careless  # type: ignore[method-assign]
+    loop.fetch()
+    loop.check()
+    for command in ("golden", "next"):
+        code, _, err = run_cli(command, "--dataset", loop.name)
+        line, *ways = err.splitlines()
+        assert (code, len(line) < 300) == (3, True), err
+        assert [way.split()[1:3] for way in ways] == [
+            ["report", "--dataset"],
+            ["round", "reopen"],
+            ["round", "cancel"],
+            ["golden", "--override"],
+        ]
+    _, out, _ = run_cli("next", "--json", "--dataset", loop.name)
+    assert len(json.loads(out)["ways"]) == 4
+    assert run_cli(*ways[0].split()[1:])[0] == 0
+    assert run_cli(*ways[1].split()[1:])[0] == 0
+
+
+def test_run_says_when_there_is_nothing_to_do(at: Callable[[str], Loop]) -> None:
+    """`swath run` counts rounds from the first: where they are closed it says so, and which command runs one more."""
+    loop = at("closed")
+    code, out, _ = run_cli("run", "--dataset", loop.name)
+    assert code == 0
+    assert "1 rounds are closed already" in out
+    assert f"`swath run --rounds 2 --dataset {loop.name}`" in out

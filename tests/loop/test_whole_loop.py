@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import durable
+from run_cli import run_cli
 from support import QUICK, remove, samples_of
 from swath.annotators.base import Answer, Fetched, Receipt, Work
 from swath.cli import main
@@ -592,9 +593,11 @@ def test_a_reached_target_stops_the_loop(at: Callable[[str], Loop]) -> None:
         with pytest.raises(WaitingError, match="stop"):
             step()
     assert loop.run(2).done == ()
-    with pytest.raises(SystemExit) as ended:
-        main(["next", "--dataset", loop.name])
-    assert ended.value.code == 3
+    code, said, _ = run_cli("next", "--dataset", loop.name)
+    assert code == 0
+    assert said.startswith("nothing is next: ")
+    assert f"`swath evaluate --final --dataset {loop.name}`" in said
+    assert f"`swath select --anyway --dataset {loop.name}`" in said
     assert loop.select(anyway=True).round == "v1"
     assert loop.plan().step == "send"
 

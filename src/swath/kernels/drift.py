@@ -160,7 +160,9 @@ def verdict(
             reasons.append(f"{axis}: {now} wrong, {before} in earlier rounds (p = {p:.2g} after Holm)")
     warned = len(reasons) > len(blocking)
     thin = [axis for axis, test in tests.items() if test.trials < min_trials]
-    reasons += [f"{axis}: {tests[axis].trials} objects, a verdict needs {min_trials}" for axis in thin]
+    if thin:
+        counted = ", ".join(f"{axis} {tests[axis].trials}" for axis in thin)
+        reasons.append(f"too few objects for a verdict, it needs {min_trials} of each: {counted}")
     if not tests:
         reasons.append("nothing was compared: no axis has a test")
 

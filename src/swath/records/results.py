@@ -158,7 +158,7 @@ class SendResult(Record):
 
 class FetchResult(Record):
     """`states`: answers by state, over channels; `waiting`: scenes that somebody has yet to label, to mend or to decide about
-    (`waits_for`: the first of them); `rejected`: labels in quarantine; `edited`: scenes whose labels were changed by hand since
+    (`waits_for`: which); `rejected`: labels in quarantine; `edited`: scenes whose labels were changed by hand since
     they were fetched, and were kept; `disputed`: those of them that the annotators changed as well, and nobody has decided."""
 
     dataset: str
@@ -200,13 +200,15 @@ class RoundResult(Record):
 
 class RepairResult(Record):
     """Of `dataset`. `differences`: what was (with `checked_only`: is) not as the journal says; `strangers`: scenes the journal does not
-    know; `gone`: scenes it knows that are not in the dataset; `edited`: scenes whose labels are not those that were fetched."""
+    know; `gone`: scenes it knows that are not in the dataset; `edited`: scenes whose labels are not those that were fetched;
+    `drawn`: scenes that wait for labels, and have some that somebody drew by hand."""
 
     dataset: str = "NAME"
     differences: tuple[Difference, ...]
     strangers: tuple[str, ...]
     gone: tuple[str, ...]
     edited: tuple[str, ...]
+    drawn: tuple[str, ...] = ()
     checked_only: bool
 
 
@@ -263,7 +265,7 @@ class ExplainedFinding(Record):
 
 
 class ExplainResult(Record):
-    """All that the journal knows of one scene."""
+    """All that the journal knows of one scene. `drawn`: channel -> labels that somebody drew by hand while it waits for some."""
 
     scene: str
     id: str
@@ -275,6 +277,7 @@ class ExplainResult(Record):
     rounds: tuple[ExplainedRound, ...]
     failures: tuple[ExplainedFailure, ...]
     findings: tuple[ExplainedFinding, ...]
+    drawn: dict[str, int] = {}
 
     def as_json(self) -> Document:
         listed = ("rounds", "failures", "findings")

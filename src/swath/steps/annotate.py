@@ -31,8 +31,6 @@ from swath.store.journal.lease import Writer
 from swath.suggest import command
 from swath.workspace import Workspace
 
-LISTED = 20  # scenes that wait, named in a result
-
 
 def hidden_truth(workspace: Workspace) -> Truth:
     """What the simulated annotators look at: a function of a task's id. Read by them alone."""
@@ -45,11 +43,11 @@ def hidden_truth(workspace: Workspace) -> Truth:
     known: dict[str, Known] = {}
 
     def look() -> None:
-        """Reads the truth of all scenes that are with annotators, or whose labels may be fetched again."""
+        """Reads the truth of all scenes of which labels may come in."""
         journal = workspace.journal
         secret = journal.loop().secret
         for batch in journal.batches.all():
-            if batch.state not in (*life.OPEN, *life.MOVES["fetch again"].before):
+            if batch.state not in life.FETCHED:
                 continue
             rows = journal.assignments.find(round=batch.round, active=True)
             task_of: dict[str, set[str]] = {}
@@ -470,6 +468,7 @@ def _result(
         Left.of(row.key, of[row.channel], row.channel, one) for row in rows for one in row.rejected
     )
     held = {row.key for row in rows if row.rejected and row.state not in DONE}
+    bare = {row.key for row in rows if row.key in held and row.rejected and not row.count}
     return FetchResult(
         dataset=workspace.name,
         batch=batch.round,
@@ -478,18 +477,20 @@ def _result(
         states=dict(sorted(Counter(row.state for row in rows).items())),
         labels=dict(sorted(labels.items())),
         waiting=len(waiting),
-        waits_for=tuple(waiting[:LISTED]),
+        waits_for=tuple(waiting),
         rejected=rejected,
         edited=edited,
         disputed=disputed,
-        notes=(*notes, *_advice(workspace.name, edited, disputed, sorted(held), choice)),
+        notes=(
+            *notes,
+            *_advice(workspace.name, edited, disputed, choice),
+            *_quarantined(workspace.name, batch.round, sorted(held - bare), sorted(bare)),
+        ),
     )
 
 
-def _advice(
-    dataset: str, edited: Sequence[str], disputed: Sequence[str], held: Sequence[str], choice: Choice | None
-) -> list[str]:
-    """What to do about edits and quarantine, in words."""
+def _advice(dataset: str, edited: Sequence[str], disputed: Sequence[str], choice: Choice | None) -> list[str]:
+    """What to do about edits, in words."""
     said = []
     if disputed:
         mine, theirs = command("fetch", dataset, "--mine"), command("fetch", dataset, "--theirs")
@@ -501,10 +502,22 @@ def _advice(
         said.append(
             f"labels of {len(edited)} scenes were edited by hand since they were fetched, and are kept: {some(edited)}"
         )
-    if held:
+    return said
+
+
+def _quarantined(dataset: str, name: str, partly: Sequence[str], bare: Sequence[str]) -> list[str]:
+    """What to do about scenes that wait with labels in quarantine: `partly` have good ones too, `bare` have none."""
+    said = []
+    if partly:
         how = command("fetch", dataset, "--accept-partial")
         said.append(
-            f"{len(held)} scenes wait because labels of theirs are in quarantine ({some(held)}): have them mended and fetch again, "
-            f"or take the scenes without them: `{how}`"
+            f"{len(partly)} scenes wait because labels of theirs are in quarantine ({some(partly)}): have them mended and fetch "
+            f"again, or take the scenes without them: `{how}`"
+        )
+    if bare:
+        how = command("round close", dataset, name, "--return-missing")
+        said.append(
+            f"{len(bare)} scenes wait because every label of theirs is in quarantine ({some(bare)}): have them mended and fetch "
+            f"again, or go on without these scenes: `{how}`"
         )
     return said

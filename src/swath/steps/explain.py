@@ -70,6 +70,7 @@ def explain(workspace: Workspace, name: str) -> ExplainResult:
         rounds=tuple(rounds),
         failures=tuple(failures),
         findings=tuple(findings),
+        drawn={channel: n for (_, channel), n in workspace.drawn(asked).items()},
     )
 
 

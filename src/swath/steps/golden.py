@@ -15,7 +15,7 @@ from swath.labels.shapes import Labels
 from swath.policies import golden as policy
 from swath.records.assignment import Assignment
 from swath.records.batch import Batch, GoldenChecked
-from swath.suggest import command
+from swath.suggest import command, ways_on
 from swath.workspace import Workspace
 
 
@@ -33,11 +33,10 @@ def golden(workspace: Workspace, *, override: str | None = None) -> GoldenChecke
         workspace.journal.batches.advance(writer, batch.round, step, {"golden": result})
         commit.project(workspace, writer, [])
     if result.holds:
-        again = command("round reopen", workspace.name, result.round, "--reason", "REASON")
-        anyway = command("golden", workspace.name, "--override", "REASON")
         raise WaitingError(
-            f"golden check of {result.round}: block: {'; '.join(result.reasons)}; look at the scenes, then have "
-            f"them labelled again (`{again}`), or go on with `{anyway}`"
+            f"golden check of {result.round}: block: {life.shortly(result.reasons)}; look at it, have the round labelled "
+            "again, cancel it, or go on with a reason:",
+            ways_on("golden", True, workspace.name, result.round),
         )
     return result
 
@@ -75,7 +74,7 @@ def _compare(
                 shown += blind.classes if modality == rig.modalities[0] else ()
     of = workspace.modality_of()
     counted = [row for row in rows if of.get(row.channel) == rig.modalities[0]]
-    return policy.decide(
+    result = policy.decide(
         batch,
         batches,
         rig.modalities,
@@ -84,6 +83,9 @@ def _compare(
         settings,
         override,
     )
+    lost = sum(len(row.rejected) for row in rows if row.labelled)
+    told = f"{lost} blind labels are in quarantine, and count as missed: `{command('explain', workspace.name, 'SCENE')}`"
+    return result.with_(reasons=(*result.reasons, told)) if lost else result
 
 
 def _both(

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -17,7 +19,8 @@ from typing import Any
 
 from swath import commit
 from swath.config import LoopConfig, Sources, parse, sources
-from swath.errors import ConfigError, FormatError, StateError, some
+from swath.errors import ConfigError, ConflictError, FormatError, StateError, some
+from swath.formats.images import image_size
 from swath.formats.pcd import write_pcd
 from swath.labels import stored
 from swath.labels.channels import found
@@ -33,6 +36,8 @@ CHUNK = 100  # frames per insert
 LISTED = 1000  # damages that the journal keeps
 DONT_CARE = "dont_care"
 LABEL_DIGEST = "label_source"
+PATIENCE = 3.0  # seconds for a process that is making a dataset; one that was killed is not heard of any more
+Held = Callable[[str], None] | None
 
 
 def init_folder(
@@ -45,11 +50,10 @@ def init_folder(
     origins: Sources | None = None,
     strict: bool = False,
     progress: Progress = silent,
+    held: Held = None,
 ) -> tuple[Workspace, InitResult]:
     """Imports the folder `root` of a `kind` ("kitti", "rig") into the dataset `name`. With `strict`, any damage is an error and
     nothing is written. `origins`: where the settings of `config` were given."""
-    import fiftyone as fo
-
     source = make(kind, root, config.channels)
     scan = source.scan(progress=progress("read the folder"), workers=config.embed.workers)
     if strict and scan.damages:
@@ -62,12 +66,8 @@ def init_folder(
         )
     given, config = config, _with_channels(config, kind, scan)
     origins = sources(origins or {}, given, config, {}, "the folder's rig")
-    if fo.dataset_exists(name):
-        _clear_half_made(fo.load_dataset(name), name)
-    if not fo.dataset_exists(name):
-        dataset = fo.Dataset(name, persistent=True)
-        dataset.add_group_field("group", default=config.primary)
-    workspace = _open(fo.load_dataset(name), config, origins, home, progress)
+    home = _made(home)
+    workspace = _open(_dataset(name, config.primary), config, origins, home, progress, held)
     with workspace.writer("init") as writer:
         _declare(workspace)
         found, told = _recognised(workspace, source, scan.scenes)
@@ -83,9 +83,32 @@ def init_folder(
         return workspace, _record(workspace, writer, begun, added, damages, aside, told)
 
 
+def _dataset(name: str, primary: str) -> Any:
+    """The dataset `name` of a folder; made, where there is none yet."""
+    import fiftyone as fo
+
+    if fo.dataset_exists(name):
+        _clear_half_made(fo.load_dataset(name), name)
+    if not fo.dataset_exists(name):
+        try:
+            fo.Dataset(name, persistent=True).add_group_field("group", default=primary)
+        except Exception as error:
+            if not fo.dataset_exists(name):
+                raise
+            raise ConflictError(
+                f"{name}: another process is making this dataset; run the same command again when it is done"
+            ) from error
+    return fo.load_dataset(name)
+
+
 def _clear_half_made(dataset: Any, name: str) -> None:
-    """Removes a dataset that FiftyOne has half made: it makes one in many writes, and may have been killed in between."""
+    """Removes a dataset that FiftyOne has half made: it makes one in many writes, and may have been killed in between. Somebody
+    who is making it now is waited for."""
     bare = not open_journal(dataset).exists()
+    deadline = time.monotonic() + PATIENCE
+    while bare and not len(dataset) and time.monotonic() < deadline:
+        time.sleep(0.1)
+        bare = not open_journal(dataset).exists()
     if bare and not len(dataset) and not dataset.info:
         dataset.delete()
     elif bare:
@@ -114,6 +137,7 @@ def init_fiftyone(
     *,
     origins: Sources | None = None,
     progress: Progress = silent,
+    held: Held = None,
 ) -> tuple[Workspace, InitResult]:
     """Starts a loop on the dataset `name`, grouped or plain; doing it again takes in scenes that were added since."""
     dataset = load_dataset(name)
@@ -123,12 +147,13 @@ def init_fiftyone(
         )
     given, config = config, _fitting(dataset, config)
     origins = sources(origins or {}, given, config, {}, "the dataset's slices")
+    home = _made(home)
     dataset.persistent = True
-    workspace = _open(dataset, config, origins, home, progress)
+    workspace = _open(dataset, config, origins, home, progress, held)
     with workspace.writer("init") as writer:
         workspace.scenes.declare()
         added = workspace.scenes.give_keys()
-        damages = _measure_images(workspace)
+        damages = _measure_images(workspace, writer)
         aside = _place_new(workspace, writer)
         begun = Initialised(scenes=0, fiftyone=name)
         told = _other_classes(workspace) + _without_calibration(workspace)
@@ -198,14 +223,15 @@ def _without_calibration(workspace: Workspace) -> list[str]:
     ]
 
 
-def _measure_images(workspace: Workspace) -> tuple[Damaged, ...]:
-    """Has FiftyOne note the sizes of images that it does not know; names the scenes where it cannot."""
+def _measure_images(workspace: Workspace, writer: Writer) -> tuple[Damaged, ...]:
+    """Has FiftyOne note the sizes of images that it does not know, upright as they are seen; names the scenes where it cannot."""
     dataset, rig = workspace.scenes.dataset, workspace.rig
     wanted = [channel.name for channel in rig.images if channel.labelled or channel.name == rig.primary]
     for name in wanted:
         images = dataset.select_group_slices([name]) if workspace.scenes.grouped else dataset
         images.compute_metadata(skip_failures=True, progress=False)
     workspace.scenes.refresh()
+    _upright(workspace, writer, wanted)
     table = workspace.scenes.table
     damages = []
     for name in wanted:
@@ -216,13 +242,42 @@ def _measure_images(workspace: Workspace) -> tuple[Damaged, ...]:
     return tuple(damages)
 
 
-def _open(dataset: Any, config: LoopConfig, origins: Sources, home: Path, progress: Progress) -> Workspace:
-    journal = open_journal(dataset)
-    scenes = Scenes(dataset, config)
+def _upright(workspace: Workspace, writer: Writer, channels: Sequence[str]) -> None:
+    """Corrects the sizes of images that EXIF turns: FiftyOne notes them as they lie. Scenes that are split were looked at before."""
+    table = workspace.scenes.table
+    known = workspace.membership() if workspace.is_split() else {}
+    new = [key for key in table.keys.tolist() if key not in known]
+    tick = workspace.progress("measure images")
+    for name in channels:
+        turned: dict[str, dict[str, int]] = {}
+        for done, key in enumerate(new):
+            tick(done, len(new))
+            there = table.size(name, key) if table.has(name, key) else (0, 0)
+            if there == (0, 0):
+                continue
+            with suppress(FormatError):
+                width, height = image_size(table.path(name, key), whole=False)
+                if (width, height) != there:
+                    turned[key] = {"metadata.width": width, "metadata.height": height}
+        workspace.scenes.write(name, turned, writer)
+    tick(1, 1)
+    workspace.scenes.refresh()
+
+
+def _made(home: Path) -> Path:
+    """The loop's folder, made before anything else is: where it cannot be, nothing is begun."""
     home = home.resolve()
     home.mkdir(parents=True, exist_ok=True)
+    return home
+
+
+def _open(
+    dataset: Any, config: LoopConfig, origins: Sources, home: Path, progress: Progress, held: Held
+) -> Workspace:
+    journal = open_journal(dataset)
+    scenes = Scenes(dataset, config)
     journal.create(config.model_dump(mode="json"), str(home), token=scenes.highest_fence())
-    return Workspace(scenes, journal, config, home, progress, origins=origins)
+    return Workspace(scenes, journal, config, home, progress, origins=origins, held=held)
 
 
 def _record(

@@ -38,9 +38,11 @@ def _look(workspace: Workspace, *, checked_only: bool) -> RepairResult:
             strangers=nothing,
             gone=nothing,
             edited=nothing,
+            drawn=nothing,
             checked_only=checked_only,
         )
     known = workspace.membership()
+    unanswered = workspace.journal.assignments.find(role="pool", state="unreviewed", active=True)
     differences = workspace.scenes.differences(workspace.states())
     differences += _views(workspace, there)
     differences += _info(workspace)
@@ -51,6 +53,7 @@ def _look(workspace: Workspace, *, checked_only: bool) -> RepairResult:
         strangers=tuple(sorted(there - set(known))),
         gone=tuple(sorted(set(known) - there)),
         edited=tuple(edited(workspace)),
+        drawn=tuple(sorted({key for key, _ in workspace.drawn(unanswered)})),
         checked_only=checked_only,
     )
 

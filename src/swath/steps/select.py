@@ -48,17 +48,19 @@ def select(
         workspace.scenes.write(workspace.rig.primary, values, writer)
         commit.plan(workspace, writer, chosen.manifest)
     result = result_of(workspace.name, chosen.manifest, dry_run=False)
-    return result.with_(notes=(*result.notes, *_nothing_left(chosen.manifest)))
+    return result.with_(notes=(*result.notes, *_nothing_left(workspace.name, chosen.manifest)))
 
 
-def _nothing_left(manifest: Manifest) -> list[str]:
+def _nothing_left(dataset: str, manifest: Manifest) -> list[str]:
     """A word where the first batch takes the whole pool: there is nothing left to target then."""
     question = manifest.question
     if question is None or question.answers is not None or manifest.size.size < len(question.candidates):
         return []
+    back = command("round cancel", dataset, manifest.round, "--reason", "REASON")
+    fewer = command("select", dataset, "--budget", "N")
     return [
-        f"{manifest.round} takes all {manifest.size.size} candidates: no later batch can be like the failures; "
-        "a smaller one: `select --budget N`, before labels come (`round cancel` first)"
+        f"{manifest.round} takes all {manifest.size.size} candidates: no later batch can be like the failures; for a smaller one "
+        f"`{back}`, then `{fewer}`"
     ]
 
 

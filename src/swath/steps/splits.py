@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from swath.kernels.subsets import choose, spread
 from swath.projection import SPLITS
 from swath.records.loop import Pair, SplitDone
 from swath.records.results import SplitResult
-from swath.suggest import command
+from swath.suggest import command, init
 from swath.workspace import Workspace
 
 Unit = tuple[str, ...]  # keys that stay together, sorted
@@ -38,6 +39,7 @@ def split(workspace: Workspace) -> SplitResult:
         if workspace.is_split():
             return _result(workspace)
         table, config = workspace.scenes.table, workspace.config.splits
+        _media_are_there(workspace)
         drives = table.sequence if config.by == "sequence" else np.full(len(table), "")
         units = units_of(table.keys.tolist(), drives.tolist())
         notes: list[str] = []
@@ -70,6 +72,18 @@ def split(workspace: Workspace) -> SplitResult:
         workspace.journal.record(writer, {"split": record}, membership=frozen)
         commit.project_all(workspace, writer)
     return _result(workspace)
+
+
+def _media_are_there(workspace: Workspace) -> None:
+    """`StateError` where most files of the channel that is shown are gone: a split is for good, and test could never be read."""
+    primary = workspace.rig.primary
+    paths = [path for path in workspace.scenes.table.paths[primary].tolist() if path]
+    gone = [path for path in paths if not Path(path).exists()]
+    if 2 * len(gone) > len(paths):
+        raise StateError(
+            f"split: {len(gone)} of {len(paths)} files of {primary!r} are not where they were ({some(gone, 2)}); bring them back, or run "
+            f"init again with the folder's new place: `{init(workspace.name, '--kitti', 'DIR')}`"
+        )
 
 
 def _result(workspace: Workspace) -> SplitResult:

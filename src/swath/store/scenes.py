@@ -243,7 +243,7 @@ class Scenes:
 
     def label_names(self, field: str) -> set[str]:
         """Class names in a field of labels, on any channel."""
-        return {str(one) for one in self._collection.distinct(f"{field}.detections.label")}
+        return {str(one) for one in self.samples.distinct(f"{field}.detections.label")}
 
     def _unnamed(self) -> dict[ObjectId, str]:
         """Sample -> id of its scene, of the samples without a key: somebody added them by hand."""
@@ -345,7 +345,7 @@ class Scenes:
             for key, of_scene in paths.items()
             for channel, path in of_scene.items()
         ]
-        self._collection.bulk_write(changes, ordered=False)
+        self.samples.bulk_write(changes, ordered=False)
         self.refresh()
 
     def name_slices(self, writer: Writer) -> None:
