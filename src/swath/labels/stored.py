@@ -61,8 +61,10 @@ def _box_shapes(labels: Boxes, size: tuple[int, int]) -> list[Document]:
 
 
 def _cuboid_shapes(labels: Cuboids) -> list[Document]:
+    """With an empty 2D box, as FiftyOne's own have: its App stumbles over cuboids without."""
     return [
-        {"location": one[:3], "dimensions": one[3:6], "rotation": one[6:]} for one in labels.shapes.tolist()
+        {"bounding_box": [], "location": one[:3], "dimensions": one[3:6], "rotation": one[6:]}
+        for one in labels.shapes.tolist()
     ]
 
 

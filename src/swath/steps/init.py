@@ -15,7 +15,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from swath import commit
+from swath import appearance, commit
 from swath.config import LoopConfig, parse
 from swath.errors import ConfigError, FormatError, StateError, some
 from swath.formats.pcd import write_pcd
@@ -240,6 +240,7 @@ def _record(
     workspace.journal.record(writer, {"init": record}, config=config, home=str(workspace.home))
     new = commit.info(workspace).items()
     workspace.scenes.set_info({key: value for key, value in new if key not in info}, writer)
+    appearance.show(workspace, writer)
     return InitResult(
         dataset=workspace.name,
         scenes=len(table),
