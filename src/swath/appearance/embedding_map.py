@@ -34,7 +34,7 @@ def show_map(workspace: Workspace, writer: Writer) -> None:
         return
     from fiftyone.brain.visualization import ManualVisualizationConfig, VisualizationResults
 
-    seen = dataset.select_group_slices([primary]) if workspace.scenes.grouped else dataset
+    seen = dataset.select_group_slices([primary]) if workspace.scenes.grouped else dataset.view()
     results = VisualizationResults(
         seen,
         ManualVisualizationConfig(**{MARK: mark}),
