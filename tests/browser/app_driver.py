@@ -143,6 +143,30 @@ class App:
         names = [found.nth(i).get_attribute("data-cy") or "" for i in range(found.count())]
         return [name.removeprefix("sidebar-group-entry-").lower() for name in names]
 
+    def unfold(self, group: str) -> None:
+        """Opens a group of the sidebar that is folded."""
+        header = self.page.locator(f"[data-cy='sidebar-group-entry-{group}' i]").first
+        self.until(header.is_visible, f"no group {group}")
+        header.locator("svg").last.click()
+
+    def fields(self) -> list[str]:
+        """Fields in the groups of the sidebar that are open."""
+        found = self.page.locator("[data-cy^=sidebar-entry-draggable-]")
+        names = [found.nth(i).get_attribute("data-cy") or "" for i in range(found.count())]
+        return [name.removeprefix("sidebar-entry-draggable-") for name in names]
+
+    def count_of(self, field: str) -> int | None:
+        """How many labels of a field the open scene has, as the sidebar says; None while it says nothing."""
+        found = self.page.locator(
+            f"[data-cy=sidebar-field-container-{field}] [data-cy=entry-count-all]"
+        ).all_inner_texts()
+        return int(found[-1]) if found and found[-1].isdigit() else None
+
+    def table(self) -> dict[str, str]:
+        """Rows of two columns, of all tables of the page: name -> value."""
+        rows = [one.split("\t") for one in self.page.locator("tr").all_inner_texts()]
+        return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
+
     # ------------------------------------------------------------------ looking
 
     def picture(self, data_cy: str | None = None) -> np.ndarray:
