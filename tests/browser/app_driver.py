@@ -87,11 +87,19 @@ class App:
 
     def show_view(self, name: str) -> None:
         """A saved view, by the list that people use."""
-        self.click("saved-views-selection")
-        self.page.get_by_role("option", name=name, exact=True).first.click()
-        self.until(
-            lambda: name in self._at("saved-views-selection").inner_text(), f"view {name} is not shown"
-        )
+        asked = -PATIENCE
+
+        def shown() -> bool:
+            nonlocal asked
+            if name in self._at("saved-views-selection").inner_text():
+                return True
+            if time.monotonic() - asked > PATIENCE / 4:  # the list was drawn anew under the click before
+                asked = time.monotonic()
+                self._at("saved-views-selection").click(timeout=5000)
+                self.page.get_by_role("option", name=name, exact=True).first.click(timeout=5000)
+            return False
+
+        self.until(shown, f"view {name} is not shown")
 
     # ------------------------------------------------------------------ reading
 
@@ -119,7 +127,11 @@ class App:
                     return None
                 raise
 
-        return _wait(ready, what)
+        try:
+            return _wait(ready, what)
+        except AssertionError:
+            self.shot("late")
+            raise
 
     def no_error(self) -> None:
         """Fails on one of the App's error pages."""
