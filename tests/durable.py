@@ -11,7 +11,7 @@ from swath.loop import Loop
 from swath.store.scenes import load_dataset
 
 STAMPS = ("last_modified_at", "swath_fence")
-OF_ONE_DATASET = ("_id", "_dataset_id", "_rand", "filepath", "created_at")
+OF_ONE_DATASET = ("_id", "_dataset_id", "_rand", "filepath", "scene_3d", "created_at")
 
 
 def samples(loop: Loop) -> dict[tuple[str, str], dict[str, Any]]:
@@ -89,6 +89,8 @@ def fork(name: str, copy: str, home: Path) -> None:
     book = loop.workspace.journal
     load_dataset(name).clone(copy, persistent=True)
     new_id = load_dataset(copy)._doc.id
+    moved = {"input": "$scene_3d", "find": str(loop.workspace.home), "replacement": str(home)}
+    samples_of(copy).update_many({"scene_3d": {"$gt": ""}}, [{"$set": {"scene_3d": {"$replaceOne": moved}}}])
     if loop.workspace.home.exists():
         shutil.copytree(loop.workspace.home, home, ignore=shutil.ignore_patterns("clouds"))
     database = book._loops.database

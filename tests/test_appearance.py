@@ -407,6 +407,27 @@ def documents(workspace: Workspace) -> tuple[dict[str, Any], list[dict[str, Any]
     return doc, list(samples_of(dataset).find({}).sort("_id", 1))
 
 
+def as_of_old(workspace: Workspace) -> None:
+    """Takes away all that is shown: a loop of 0.1.0's."""
+    import fiftyone.core.odm as foo
+
+    dataset = workspace.scenes.dataset
+    gone = {"color_scheme": "", "active_fields": "", "sidebar_groups": "", "plugins.swath": ""}
+    unset = {**{f"app_config.{name}": "" for name in gone}, f"brain_methods.{MAP}": ""}
+    bare = {"media_fields": ["filepath"], "modal_media_field": "filepath", "media_fallback": False}
+    change = {"$unset": unset, "$set": {f"app_config.{name}": value for name, value in bare.items()}}
+    foo.get_db_conn().datasets.update_one({"_id": dataset._doc.id}, change)
+    samples = samples_of(dataset)
+    shown_fields = [SCENE, sure("predictions"), sure("predictions_3d")]
+    samples.update_many({}, {"$unset": dict.fromkeys(shown_fields, "")})
+    for field in ("human_cuboids", "golden_cuboids"):
+        samples.update_many(
+            {f"{field}.detections.0": {"$exists": True}},
+            {"$unset": {f"{field}.detections.$[].bounding_box": ""}},
+        )
+    workspace.scenes.refresh()
+
+
 @pytest.mark.database
 def test_showing_again_changes_nothing(loop: Loop) -> None:
     """A second time neither the dataset nor a sample nor the map is written."""
@@ -528,6 +549,7 @@ def test_a_map_that_was_interrupted_is_made_again(loop: Loop) -> None:
 def test_a_writer_that_was_overtaken_shows_nothing(loop: Loop) -> None:
     """Settings, predictions and cuboids of a writer whose fence is too low do not land, and it is told."""
     workspace = loop.workspace
+    as_of_old(workspace)
     with workspace.writer("new") as writer:
         commit.raise_fence(workspace, writer)
         late = Writer(writer.token - 1, "late", "late")

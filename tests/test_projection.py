@@ -236,6 +236,16 @@ def test_cancelled_rounds_failed_nowhere() -> None:
     assert failure_tags(batches, failures) == {"a": {"failure:v0", "failure:high_fn"}}
 
 
+def test_failures_that_are_not_notable_have_no_tag() -> None:
+    """Only those that are worth a look are tagged, of every evaluation."""
+    failures = {
+        "v0": [a_failure("a"), a_failure("b").with_(notable=False)],
+        "v1": [a_failure("b").with_(notable=False), a_failure("c")],
+    }
+    batches = [a_batch(name, evaluate=an_evaluation(name)) for name in ("v0", "v1")]
+    assert failure_tags(batches, failures) == {"a": {"failure:v0"}, "c": {"failure:v1", "failure:high_fn"}}
+
+
 def test_an_evaluation_without_failures_clears_high() -> None:
     """The last evaluation found nothing: nothing is high any more."""
     batches = [a_batch(name, evaluate=an_evaluation(name)) for name in ("v0", "v1")]

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swath import evaluations, life, projection
+from swath import appearance, evaluations, life, projection
 from swath.records.assignment import Assignment, Said
 from swath.records.batch import Batch
 from swath.records.manifest import Manifest
@@ -104,7 +104,6 @@ def recover(workspace: Workspace, writer: Writer) -> None:
     if workspace.is_split():
         settle(workspace, writer)
         project_all(workspace, writer)
-        show_evaluations(workspace, writer)
 
 
 def raise_fence(workspace: Workspace, writer: Writer) -> None:
@@ -127,8 +126,8 @@ def project(workspace: Workspace, writer: Writer, keys: Collection[str], views: 
 
 
 def project_all(workspace: Workspace, writer: Writer) -> None:
-    """Writes tags and status of every scene that differs, all saved views and `dataset.info`; views of rounds that are no more
-    are deleted."""
+    """Writes tags and status of every scene that differs, all saved views and `dataset.info`, the evaluations that FiftyOne lacks,
+    and what the App shows; views of rounds that are no more are deleted."""
     states = workspace.states()
     workspace.scenes.name_slices(writer)
     differ = {one.scene for one in workspace.scenes.differences(states)}
@@ -139,14 +138,11 @@ def project_all(workspace: Workspace, writer: Writer) -> None:
         if name not in wanted:
             workspace.scenes.views.delete(name, writer)
     workspace.scenes.set_info(info(workspace), writer)
-    workspace.journal.lease.barrier(writer)
     workspace.scenes.refresh()
-
-
-def show_evaluations(workspace: Workspace, writer: Writer) -> None:
-    """Makes the evaluations that FiftyOne lacks, round by round."""
     for batch in life.evaluated(workspace.journal.batches.all()):
         evaluations.show(workspace, writer, batch)
+    appearance.show(workspace, writer)
+    workspace.journal.lease.barrier(writer)
 
 
 def _states_of(workspace: Workspace, keys: Collection[str]) -> dict[str, SceneState]:
@@ -165,7 +161,8 @@ def _states_of(workspace: Workspace, keys: Collection[str]) -> dict[str, SceneSt
 
 def _save_views(workspace: Workspace, writer: Writer, names: Iterable[str]) -> None:
     for name in names:
-        workspace.scenes.save_view(name, view(workspace, name), f"swath: {name}", writer)
+        style = appearance.view_style(name, workspace.journal.batches.all())
+        workspace.scenes.save_view(name, view(workspace, name), style, writer)
 
 
 def view(workspace: Workspace, name: str) -> list[str]:
@@ -177,7 +174,8 @@ def view(workspace: Workspace, name: str) -> list[str]:
     kind, round_name, *_ = name.split("_")
     if kind == "batch":
         return projection.batch_view(journal.assignments.find(round=round_name))
-    return sorted(one.key for one in journal.batches.failures(journal.batches.get(round_name)))
+    failures = journal.batches.failures(journal.batches.get(round_name))
+    return sorted(one.key for one in failures if one.notable)
 
 
 def info(workspace: Workspace) -> Mapping[str, Any]:

@@ -5,32 +5,34 @@ form that `dataset.evaluate_detections` gives it, but without its slow loop, and
 
     eval_vN, eval_vN_id, eval_vN_iou       of each object: tp, fp or fn, and its partner
     eval_vN_tp, eval_vN_fp, eval_vN_fn     of each sample, counts
-    eval_vN                                the run, for the panel Model Evaluation
+    eval_vN                                the run, for the panel Model Evaluation, with mAP as the record has it
 
-The failures of a round are those of its mined modality, and so is `eval_vN`; a second modality has `eval_vN_3d`. A run is
-known by its content. It is inserted first, and listed in the dataset last: what is in between, nobody sees.
+The failures of a round are those of its mined modality, and so is `eval_vN`; a second modality has `eval_vN_3d`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from bson import ObjectId
 
-from swath import database, life, models
+from swath import life, models
 from swath.config import digest
-from swath.errors import FencedError, SwathError
+from swath.errors import SwathError
 from swath.kernels import boxes as box_kernel
 from swath.kernels import cuboids as cuboid_kernel
-from swath.kernels.detection import Predictions, References
-from swath.kernels.detection3d import Predictions3D, References3D, type_mistakes_3d
+from swath.kernels.detection import MOST, OVERLAPS, RECALLS, Curves, Predictions, References, detection_curves
+from swath.kernels.detection3d import (
+    OVERLAPS_3D,
+    Predictions3D,
+    References3D,
+    cuboid_curves,
+    type_mistakes_3d,
+)
 from swath.kernels.mistakes import Mistakes, type_mistakes
 from swath.labels import stored
 from swath.labels.channels import Channel, Rig
@@ -39,14 +41,15 @@ from swath.records.base import Document
 from swath.records.batch import Batch, Evaluated
 from swath.records.shown import Difference
 from swath.store.journal.lease import Writer
+from swath.store.runs import Runs
 from swath.store.scenes import KEY, LARGE
-from swath.store.views import FENCE
 from swath.trainers import make
 
 if TYPE_CHECKING:
     from swath.workspace import Workspace
 
 MARK: Final = "swath"  # what a run was made from; a run without it is FiftyOne's own, or of swath 0.1.0
+THRESHOLD: Final = "Score threshold of TP, FP, FN"  # what the panel calls it
 Found = Predictions | Predictions3D
 
 
@@ -145,10 +148,7 @@ def show(workspace: Workspace, writer: Writer, batch: Batch) -> None:
 def forget(workspace: Workspace, writer: Writer, batch: Batch) -> None:
     """Takes evaluations with the names of this round's off the list, whosever they are: it is about to have new ones."""
     keys = [f"eval_{batch.round}", f"eval_{batch.round}_3d"]
-    there = [run for key in keys if (run := _listed(workspace, key)) is not None]
-    _change_dataset(workspace, writer, {"$unset": {f"evaluations.{key}": "" for key in keys}})
-    for run in there:
-        _drop(run)
+    _listed(workspace).forget(keys, writer)
     workspace.scenes.refresh()
 
 
@@ -159,6 +159,10 @@ def differences(workspace: Workspace) -> list[Difference]:
         Difference(f"evaluation {run.key}", "", "run", "as journaled", "missing or changed")
         for run in missing
     ]
+
+
+def _listed(workspace: Workspace) -> Runs:
+    return Runs(workspace.scenes.dataset, "evaluations")
 
 
 class _Gone(Exception):
@@ -180,7 +184,7 @@ class _Run:
     """One evaluation, of one round and modality."""
 
     def __init__(self, workspace: Workspace, batch: Batch, done: Evaluated, modality: Modality) -> None:
-        self._workspace, self._batch, self._modality = workspace, batch, modality
+        self._workspace, self._batch, self._done, self._modality = workspace, batch, done, modality
         self.key = f"eval_{batch.round}" + ("" if modality == done.modality else f"_{modality}")
         figures = done.figures[modality]
         self._threshold = figures.operating.threshold
@@ -196,13 +200,12 @@ class _Run:
         dataset = self._workspace.scenes.dataset
         if any(name not in dataset.get_field_schema() for name in self._counts(0, 0, 0)):
             return False
-        run = _listed(self._workspace, self.key)
-        if run is None or run.get("results") is None:
+        run = _listed(self._workspace).get(self.key)
+        if run is None:
             return False
         config = run.get("config") or {}
         fits = (config.get("pred_field"), config.get("gt_field")) == (self._predictions, self._human)
-        whole = database.connected().fs.files.find_one({"_id": run["results"]}, {"_id": 1}) is not None
-        return fits and whole and config.get(MARK, self._mark) == self._mark
+        return fits and config.get(MARK, self._mark) == self._mark
 
     def _counts(self, tp: int, fp: int, fn: int) -> dict[str, int]:
         return {f"{self.key}_tp": tp, f"{self.key}_fp": fp, f"{self.key}_fn": fn}
@@ -218,18 +221,24 @@ class _Run:
         if not listed:
             raise _Gone
         predicted, is_stored = self._predicted(listed)
+        overlaps = OVERLAPS.tolist() if self._modality == "2d" else list(OVERLAPS_3D[1:])
         config = COCOEvaluationConfig(
-            self._predictions, self._human, iou=iou, classwise=True, **{MARK: self._mark}
+            *(self._predictions, self._human),
+            **{"iou": iou, "classwise": True, MARK: self._mark},
+            **{"compute_mAP": True, "iou_threshs": overlaps, "max_preds": MOST},
         )
         method = config.build()
         view = self._view(listed)
         method.register_samples(view, self.key)  # declares the fields: before there is a value
+        found = [self._found(labels) for labels in predicted]
         compared = [
-            self._compare(truth, labels, iou) for truth, labels in zip(listed, predicted, strict=True)
+            self._compare(truth, labels, one, iou)
+            for truth, labels, one in zip(listed, predicted, found, strict=True)
         ]
         self._write_fields(writer, listed, compared, is_stored)
-        method.add_fields_to_sidebar_group(view, self.key, omit_fields=(self._predictions, self._human))
-        self._write_run(writer, view, config, method, [match for one in compared for match in one.matches])
+        matches = [match for one in compared for match in one.matches]
+        results = self._results(view, config, matches, self._curves(listed, found))
+        _listed(workspace).put(self.key, results, view, writer)
         workspace.journal.lease.barrier(writer)
         workspace.scenes.dataset._evaluation_cache.pop(self.key, None)
         workspace.scenes.refresh()
@@ -272,18 +281,35 @@ class _Run:
             stored.read(self._modality, field, one.size) for one, field in zip(listed, fields, strict=True)
         ]
 
-    def _compare(self, truth: Truth, labels: Labels, iou: float) -> _Compared:
-        """Matches one sample's predictions, as FiftyOne would: class by class, best first."""
+    def _found(self, labels: Labels) -> Found:
+        """The predictions that count: finite ones, of a class."""
         rows, positions = known(labels, self._workspace.config.classes)
         scores = np.array([float(labels.documents[row].get("confidence") or 0.0) for row in rows])
-        shapes, wanted = labels.shapes[rows], truth.labels.shapes[truth.rows]
-        found: Found
+        shape: type[Found] = Predictions if self._modality == "2d" else Predictions3D
+        return shape(labels.shapes[rows], scores, positions)
+
+    def _curves(self, listed: Sequence[Truth], found: Sequence[Found]) -> Curves:
+        wanted, classes = [one.references for one in listed], len(self._workspace.config.classes)
         if self._modality == "2d":
-            found = Predictions(shapes, scores, positions)
-            overlap = box_kernel.iou(shapes, wanted)
+            return detection_curves(
+                [one for one in found if isinstance(one, Predictions)],
+                [one for one in wanted if isinstance(one, References)],
+                classes,
+            )
+        return cuboid_curves(
+            [one for one in found if isinstance(one, Predictions3D)],
+            [one for one in wanted if isinstance(one, References3D)],
+            classes,
+        )
+
+    def _compare(self, truth: Truth, labels: Labels, found: Found, iou: float) -> _Compared:
+        """Matches one sample's predictions, as FiftyOne would: class by class, best first."""
+        rows, _ = known(labels, self._workspace.config.classes)
+        scores, wanted = found.scores, truth.labels.shapes[truth.rows]
+        if isinstance(found, Predictions):
+            overlap = box_kernel.iou(found.boxes, wanted)
         else:
-            found = Predictions3D(shapes, scores, positions)
-            overlap = cuboid_kernel.bev_iou(cuboid_kernel.yawed(shapes), cuboid_kernel.yawed(wanted))
+            overlap = cuboid_kernel.bev_iou(cuboid_kernel.yawed(found.cuboids), cuboid_kernel.yawed(wanted))
         wrong = mistakes(found, truth, self._threshold, iou)
         out = _Compared(self.key)
         taken: dict[int, int] = {}
@@ -325,36 +351,27 @@ class _Run:
         for name, changed in values.items():
             self._workspace.scenes.write(name, changed, writer, by_pipeline=True)
 
-    def _write_run(self, writer: Writer, view: Any, config: Any, method: Any, matches: Sequence[Any]) -> None:
-        import fiftyone.constants as foc
-        from bson import json_util
-        from fiftyone.utils.eval.detection import DetectionResults
+    def _results(self, view: Any, config: Any, matches: Sequence[Any], curves: Curves) -> Any:
+        """FiftyOne's results: matches at the operating threshold, and the curves that mAP is the mean of, of all scores."""
+        from fiftyone.utils.eval.coco import COCODetectionResults
 
-        workspace = self._workspace
-        dataset_id = workspace.scenes.dataset._doc.id
-        classes = list(workspace.config.classes)
-        results = DetectionResults(view, config, self.key, list(matches), classes=classes, backend=method)
-        data = json_util.dumps(results.serialize()).encode()
-        stages = [json_util.dumps(stage) for stage in view._serialize(include_uuids=False)]
-        content = [str(dataset_id), self.key, config.serialize(), stages, hashlib.sha256(data).hexdigest()]
-        run_id = ObjectId(hashlib.sha256(json_util.dumps(content).encode()).digest()[:12])
-        file_id = ObjectId(hashlib.sha256(str(run_id).encode() + data).digest()[:12])
-        before = _listed(workspace, self.key)
-        _put_file(file_id, data)
-        run = {
-            "_dataset_id": dataset_id,
-            "key": self.key,
-            "version": foc.VERSION,
-            "timestamp": datetime.now(timezone.utc),
-            "config": config.serialize(),
-            "view_stages": stages,
-            "results": file_id,
-            "results_meta": {},
-        }
-        database.connected().runs.update_one({"_id": run_id}, {"$setOnInsert": run}, upsert=True)
-        _change_dataset(workspace, writer, {"$set": {f"evaluations.{self.key}": run_id}})
-        if before is not None and before["_id"] != run_id:
-            _drop(before)
+        precision, recall = (
+            np.nan_to_num(one, nan=-1.0).round(6).tolist() for one in (curves.precision, curves.recall)
+        )
+        at = {"key": "threshold", "value": self._threshold, "lower_is_better": False}
+        return COCODetectionResults(
+            view,
+            config,
+            self.key,
+            list(matches),
+            precision,
+            RECALLS.tolist(),
+            config.iou_threshs,
+            list(self._workspace.config.classes),
+            recall_sweep=recall,
+            custom_metrics={"swath/threshold": {**at, "label": THRESHOLD}},
+            backend=config.build(),
+        )
 
 
 class _Compared:
@@ -409,53 +426,3 @@ def _merged(field: str, rows: Sequence[Document]) -> Document:
     }
     there = {"$isArray": [f"${field}.detections"]}
     return {"$cond": [there, {"$mergeObjects": [f"${field}", {"detections": labels}]}, f"${field}"]}
-
-
-# ---------------------------------------------------------------------- FiftyOne's collections
-
-
-def _listed(workspace: Workspace, key: str) -> Document | None:
-    """The run that the dataset lists under a key."""
-    query = {"_id": workspace.scenes.dataset._doc.id}
-    doc = database.connected().datasets.find_one(query, {f"evaluations.{key}": 1}) or {}
-    listed = (doc.get("evaluations") or {}).get(key)
-    if listed is None:
-        return None
-    found: Document | None = database.connected().runs.find_one({"_id": getattr(listed, "id", listed)})
-    return found
-
-
-def _change_dataset(workspace: Workspace, writer: Writer, change: Document) -> None:
-    """Changes the dataset's own document, unless another writer has taken over."""
-    query = {
-        "_id": workspace.scenes.dataset._doc.id,
-        "$or": [{FENCE: {"$lte": writer.token}}, {FENCE: None}],
-    }
-    if database.connected().datasets.update_one(query, change).matched_count != 1:
-        raise FencedError(
-            f"{workspace.name}: {writer.operation} lost the dataset to another process before it wrote evaluations; "
-            "the rest was not written; run it again"
-        )
-
-
-def _put_file(file_id: ObjectId, data: bytes) -> None:
-    """Stores a file under an id that is a function of its content; half a file that somebody left is cleared first."""
-    from gridfs import GridFS
-    from gridfs.errors import FileExists
-
-    files = GridFS(database.connected())
-    for _ in range(3):
-        if files.exists(file_id):
-            return
-        files.delete(file_id)
-        with suppress(FileExists):  # another process writes the same, or wrote half of it
-            files.put(data, _id=file_id, contentType="application/json")
-
-
-def _drop(run: Document) -> None:
-    """Deletes a run that nothing lists any more."""
-    from gridfs import GridFS
-
-    database.connected().runs.delete_one({"_id": run["_id"]})
-    if run.get("results") is not None:
-        GridFS(database.connected()).delete(run["results"])

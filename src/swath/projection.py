@@ -109,14 +109,14 @@ def _batch_tags(batch: Batch, asked: _Asked, modality_of: Mapping[str, str]) -> 
 
 
 def failure_tags(batches: Iterable[Batch], failures: Failures) -> dict[str, set[str]]:
-    """`failure:vN` of every evaluation; `failure:high_fn` and `failure:high_fp` of the last one alone."""
+    """Of the notable failures: `failure:vN` of every evaluation; `failure:high_fn` and `failure:high_fp` of the last one alone."""
     tags: dict[str, set[str]] = {}
     evaluated = life.evaluated(batches)
     for batch in evaluated:
         for failure in failures.get(batch.round, ()):
-            tags.setdefault(failure.key, set()).add(f"failure:{batch.round}")
-    for failure in failures.get(evaluated[-1].round, ()) if evaluated else ():
-        tags[failure.key] |= {f"failure:{kind}" for kind in failure.kinds}
+            if failure.notable:
+                more = failure.kinds if batch is evaluated[-1] else ()
+                tags.setdefault(failure.key, set()).update(f"failure:{one}" for one in (batch.round, *more))
     return tags
 
 

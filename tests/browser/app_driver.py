@@ -87,11 +87,19 @@ class App:
 
     def show_view(self, name: str) -> None:
         """A saved view, by the list that people use."""
-        self.click("saved-views-selection")
-        self.page.get_by_role("option", name=name, exact=True).first.click()
-        self.until(
-            lambda: name in self._at("saved-views-selection").inner_text(), f"view {name} is not shown"
-        )
+        asked = -PATIENCE
+
+        def shown() -> bool:
+            nonlocal asked
+            if name in self._at("saved-views-selection").inner_text():
+                return True
+            if time.monotonic() - asked > PATIENCE / 4:  # the list was drawn anew under the click before
+                asked = time.monotonic()
+                self._at("saved-views-selection").click(timeout=5000)
+                self.page.get_by_role("option", name=name, exact=True).first.click(timeout=5000)
+            return False
+
+        self.until(shown, f"view {name} is not shown")
 
     # ------------------------------------------------------------------ reading
 
@@ -119,7 +127,11 @@ class App:
                     return None
                 raise
 
-        return _wait(ready, what)
+        try:
+            return _wait(ready, what)
+        except AssertionError:
+            self.shot("late")
+            raise
 
     def no_error(self) -> None:
         """Fails on one of the App's error pages."""
@@ -142,6 +154,30 @@ class App:
         found = self.page.locator("[data-cy^=sidebar-group-entry-]")
         names = [found.nth(i).get_attribute("data-cy") or "" for i in range(found.count())]
         return [name.removeprefix("sidebar-group-entry-").lower() for name in names]
+
+    def unfold(self, group: str) -> None:
+        """Opens a group of the sidebar that is folded."""
+        header = self.page.locator(f"[data-cy='sidebar-group-entry-{group}' i]").first
+        self.until(header.is_visible, f"no group {group}")
+        header.locator("svg").last.click()
+
+    def fields(self) -> list[str]:
+        """Fields in the groups of the sidebar that are open."""
+        found = self.page.locator("[data-cy^=sidebar-entry-draggable-]")
+        names = [found.nth(i).get_attribute("data-cy") or "" for i in range(found.count())]
+        return [name.removeprefix("sidebar-entry-draggable-") for name in names]
+
+    def count_of(self, field: str) -> int | None:
+        """How many labels of a field the open scene has, as the sidebar says; None while it says nothing."""
+        found = self.page.locator(
+            f"[data-cy=sidebar-field-container-{field}] [data-cy=entry-count-all]"
+        ).all_inner_texts()
+        return int(found[-1]) if found and found[-1].isdigit() else None
+
+    def table(self) -> dict[str, str]:
+        """Rows of two columns, of all tables of the page: name -> value."""
+        rows = [one.split("\t") for one in self.page.locator("tr").all_inner_texts()]
+        return {row[0].strip(): row[1].strip() for row in rows if len(row) == 2}
 
     # ------------------------------------------------------------------ looking
 

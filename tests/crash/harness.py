@@ -559,12 +559,12 @@ def _fence_not_raised() -> None:
 
 def _evaluations_not_fenced() -> None:
     """FiftyOne's list of evaluations is written by whoever comes late, too."""
-    from swath import database, evaluations
+    from swath.store.runs import Runs
 
-    def change(workspace: Any, writer: Any, change: Any) -> None:
-        database.connected().datasets.update_one({"_id": workspace.scenes.dataset._doc.id}, change)
+    def change(self: Any, change: Any, writer: Any) -> None:
+        self._database.datasets.update_one({"_id": self._id}, change)
 
-    evaluations._change_dataset = change
+    Runs._change = change  # type: ignore[method-assign]
 
 
 def _in_the_fit(how: int) -> None:

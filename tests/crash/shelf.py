@@ -113,16 +113,20 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
     views = list(db.views.find({"_dataset_id": doc["_id"]}))
     runs = list(db.runs.find({"_dataset_id": doc["_id"]}))
     listed = {str(getattr(one, "id", one)) for one in doc.get("saved_views", [])}
-    evaluations = {str(getattr(one, "id", one)) for one in (doc.get("evaluations") or {}).values()}
+    of_runs = {**(doc.get("evaluations") or {}), **(doc.get("brain_methods") or {})}
+    evaluations = {str(getattr(one, "id", one)) for one in of_runs.values()}
     results = {one.get("results") for one in runs if str(one["_id"]) in evaluations}
     return {
         "samples": samples,
         "fields": sorted(field["name"] for field in doc["sample_fields"]),
-        "sidebar": [one for one in _sidebar(doc) if str(one["name"]).startswith("eval_")],
+        "told of fields": {one["name"]: one.get("description") for one in doc["sample_fields"]},
+        "settings of the App": _plain(doc.get("app_config") or {}),
         "slices": sorted((doc.get("group_media_types") or {}).items()),
         "info": _plain(doc.get("info") or {}),
         "views": sorted(
-            (one["name"], sorted(_members(one, key_of))) for one in views if str(one["_id"]) in listed
+            (one["name"], one.get("color"), one.get("description"), sorted(_members(one, key_of)))
+            for one in views
+            if str(one["_id"]) in listed
         ),
         "nothing lists": sorted(
             [one["name"] for one in views if str(one["_id"]) not in listed]
@@ -130,7 +134,7 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
         ),
         "files of nothing": sum(one["_id"] not in results for one in db["fs.files"].find({}, {"_id": 1})),
         "views that are gone": len(listed - {str(one["_id"]) for one in views}),
-        "evaluations": sorted(doc.get("evaluations") or {}),
+        "evaluations": sorted(of_runs),
         "runs": {one["key"]: _run(db, one) for one in runs if str(one["_id"]) in evaluations},
         "loop": {**_plain({key: one for key, one in loop.items() if key != "steps"}), "steps": _steps(loop)},
         "rounds": sorted(rounds, key=lambda one: str(one["round"])),
@@ -144,7 +148,11 @@ def say(db: Database[Any], dataset: str, folder: Path) -> dict[str, Any]:
             path.name: _plain(json.loads(path.read_bytes())["trained"])
             for path in sorted((folder / "models").glob("[!.]*.json"))
         },
-        "clouds": sorted((path.name, _hash(path.read_bytes())) for path in folder.rglob("*.pcd")),
+        "clouds": sorted(
+            (path.name, _hash(path.read_bytes()))
+            for path in folder.rglob("*")
+            if path.suffix in (".pcd", ".fo3d") and not path.name.startswith(".")
+        ),
     }
 
 
@@ -171,11 +179,6 @@ def _run(db: Database[Any], run: Mapping[str, Any]) -> dict[str, Any]:
     is_whole = db["fs.files"].find_one({"_id": run["results"]}) is not None
     told = {name: _plain(run[name]) for name in ("key", "config", "view_stages", "results_meta")}
     return {**told, "results": json.loads(results) if is_whole else None}
-
-
-def _sidebar(dataset: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Groups of fields in the App's sidebar."""
-    return list((dataset.get("app_config") or {}).get("sidebar_groups") or [])
 
 
 def _indexes(db: Database[Any], part: str) -> list[str]:

@@ -14,8 +14,10 @@ from swath.kernels.detection import (
     DetectionScores,
     Predictions,
     References,
+    _as_coco,
     _average_precision,
     _match_all,
+    detection_curves,
     score_detections,
 )
 
@@ -99,6 +101,29 @@ def test_recomputed_ap_is_pycocotools_on_the_full_sample() -> None:
     once = np.ones(40, dtype=np.int64)
     again = np.array([_average_precision(one, once) for one in matched])
     np.testing.assert_allclose(again, precision, atol=1e-15)
+
+
+def test_curves_are_pycocotools_and_their_means_the_scores() -> None:
+    """Precision at each overlap, class and recall is pycocotools', and so is the highest recall; NaN for a class without
+    references; the mean over overlaps and recalls is the class's AP."""
+    predictions, references = _made(5, 30)
+    curves, scores = detection_curves(predictions, references, 4), _score(predictions, references)
+    truth, found = COCO(), COCO()
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth.dataset, found.dataset = _as_coco(references, 4), _as_coco(predictions, 4)
+        truth.createIndex()
+        found.createIndex()
+        own = COCOeval(truth, found, "bbox")
+        own.evaluate()
+        own.accumulate()
+    precision, recall = own.eval["precision"][..., 0, -1], own.eval["recall"][..., 0, -1]
+    np.testing.assert_allclose(curves.precision[:, :3], precision.transpose(0, 2, 1)[:, :3], atol=1e-9)
+    np.testing.assert_allclose(curves.recall[:, :3], recall[:, :3], atol=1e-9)
+    assert np.isnan(curves.precision[:, 3]).all()
+    assert np.isnan(curves.recall[:, 3]).all()
+    assert curves.precision[:, :3].mean(axis=(0, 2)) == pytest.approx(
+        [one.ap.value for one in scores.classes]
+    )
 
 
 def test_a_weighted_resample_is_pycocotools_on_repeated_images() -> None:

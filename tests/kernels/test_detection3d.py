@@ -14,6 +14,7 @@ from swath.kernels.detection3d import (
     Metric,
     Predictions3D,
     References3D,
+    cuboid_curves,
     score_cuboids,
     type_mistakes_3d,
 )
@@ -78,6 +79,17 @@ def test_ap_by_hand() -> None:
     assert scores.ap50.value == pytest.approx((51 + 50 * 2 / 3) / 101)
     assert scores.ap.value == pytest.approx(51 / 101)
     assert (scores.references, scores.predictions) == (2, 3)
+
+
+def test_the_means_of_the_curves_are_the_scores() -> None:
+    """The curves are those at the overlap that `ap` is at, 0.7."""
+    predictions, references = _made(8, 20)
+    curves, scores = cuboid_curves(predictions, references, 3), _score(predictions, references)
+    assert curves.overlaps.tolist() == [0.7]
+    assert curves.precision.shape == (1, 3, 101)
+    assert curves.precision.mean(axis=(0, 2)) == pytest.approx([one.ap.value for one in scores.classes])
+    assert curves.precision.mean() == pytest.approx(scores.map.value)
+    assert ((curves.recall >= 0) & (curves.recall <= 1)).all()
 
 
 def test_height_counts_in_3d_only() -> None:

@@ -176,7 +176,7 @@ def left_of_0_1_0(loop: Any) -> list[str]:
 
 
 def labels(loop: Any) -> Json:
-    """ "scene slice field" -> classes and shapes of people's labels."""
+    """ "scene slice field" -> classes and shapes of people's labels; an empty shape, as the App wants it in cuboids, is none."""
     from support import samples_of
     from swath.labels import stored as stored_labels
 

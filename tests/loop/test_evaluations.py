@@ -102,6 +102,34 @@ def test_it_adds_up_to_the_record(loop: Loop) -> None:
     assert found["recall"] == pytest.approx(done.main.operating.recall)
 
 
+@pytest.mark.parametrize("key", EVALS)
+def test_the_panel_says_what_the_record_says(loop: Loop, key: str) -> None:
+    """What FiftyOne's panel Model Evaluation is given: mAP of the record, although TP, FP and FN are those at the operating
+    threshold, and that threshold."""
+    done = batch_of(loop).steps.evaluate
+    assert done is not None
+    figures = done.figures["3d" if key.endswith("3d") else "2d"]
+    found = dataset_of(loop).load_evaluation_results(key, cache=False)
+    assert found.mAP() == pytest.approx(figures.map.value, abs=1e-4)
+    for name, one in figures.classes.items():
+        assert found.mAP([name]) == pytest.approx(one.ap.value, abs=1e-4)
+    assert 0 <= found.mAR() <= 1
+    (told,) = found.custom_metrics.values()
+    assert (told["label"], told["value"]) == (evaluations.THRESHOLD, figures.operating.threshold)
+
+
+def test_map_is_fiftyones_own(loop: Loop) -> None:
+    """FiftyOne's own evaluation of all predictions of val comes to the same mAP."""
+    dataset, keys = dataset_of(loop), loop.workspace.members("val")
+    view = dataset.select_group_slices(["left"]).match_tags("split:val")
+    assert len(view) == len(keys)
+    own = view.evaluate_detections(
+        "predictions", gt_field="human_detections", eval_key="own", compute_mAP=True,
+        classes=list(quick_loop.CLASSES), max_preds=100,
+    )  # fmt: skip
+    assert own.mAP() == pytest.approx(dataset.load_evaluation_results("eval_v0").mAP(), abs=1e-3)
+
+
 def test_showing_again_changes_nothing(loop: Loop) -> None:
     """Neither samples, nor runs, nor results; not even their ids."""
 

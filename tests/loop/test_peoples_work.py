@@ -63,7 +63,7 @@ def boxes_of(loop: Loop, key: str) -> list[dict[str, Any]]:
 
 def edit(loop: Loop, key: str) -> None:
     """Moves the first box of a scene by hand, behind swath's back."""
-    collection = loop.workspace.scenes.dataset._sample_collection
+    collection = samples_of(loop)
     done = collection.update_one(
         {"scene_key": key, "group.name": "left"},
         {"$set": {"human_detections.detections.0.bounding_box": [0.1, 0.1, 0.5, 0.5]}},
@@ -139,7 +139,7 @@ def test_a_box_drawn_before_the_first_fetch_is_not_overwritten(at: Callable[[str
     loop = at("sent")
     key = sorted(scene.choice.key for scene in loop.batch("v0").scenes)[3]
     drawn = {"_cls": "Detection", "label": "car", "bounding_box": [0.2, 0.2, 0.1, 0.1], "tags": []}
-    loop.workspace.scenes.dataset._sample_collection.update_one(
+    samples_of(loop).update_one(
         {"scene_key": key, "group.name": "left"},
         {"$set": {"human_detections": {"_cls": "Detections", "detections": [drawn]}}},
     )

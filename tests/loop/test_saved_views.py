@@ -68,7 +68,9 @@ def members(loop: Loop) -> dict[str, set[str]]:
     out = {view: set(workspace.members(one)) for view, one in split.items()}
     for name in ("v0", "v1"):
         out[f"batch_{name}"] = {scene.key for scene in batches.manifest(batches.get(name)).scenes}
-    out["eval_v0_failures"] = {failure.key for failure in batches.failures(batches.get("v0"))}
+    out["eval_v0_failures"] = {
+        failure.key for failure in batches.failures(batches.get("v0")) if failure.notable
+    }
     return out
 
 

@@ -18,7 +18,7 @@ from swath.config import canonical
 from swath.errors import IntegrityError
 from swath.records import assignment, base, batch, loop, manifest, results
 from swath.records.base import SCHEMA, Record
-from swath.records.batch import Criterion, Left, ReopenedOnce, Sent, Stopped, Trained
+from swath.records.batch import Criterion, Failure, Left, ReopenedOnce, Sent, Stopped, Trained
 from swath.records.results import BatchResult, BatchScene, Choice, EvaluateResult, ExplainedRound, Status
 from swath.records.shown import Next
 from swath.store.journal import codec
@@ -165,6 +165,15 @@ def test_a_golden_check_holds_while_it_blocks() -> None:
     assert golden(verdict="block").holds
     assert not golden(verdict="block", override="new class").holds
     assert not any(golden(verdict=one).holds for one in ("pass", "warn", "not enough evidence"))
+
+
+def test_failures_of_before_are_all_notable() -> None:
+    """A failure that was recorded before there was a choice says nothing of it, and is shown, as it was; one of today says it."""
+    today = a_failure("a").with_(notable=False)
+    assert Failure.model_validate(today.document()) == today
+    before = {name: value for name, value in today.document().items() if name != "notable"}
+    assert Failure.model_validate(before) == a_failure("a")
+    assert a_failure("a").notable
 
 
 def test_models_of_a_round_by_modality() -> None:

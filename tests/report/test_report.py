@@ -294,47 +294,6 @@ def test_a_folder_is_no_file(loop: Loop, tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- coordinates
 
 
-@given(st.integers(0, 2**32), st.integers(3, 12), st.integers(2, 9))
-def test_the_plane_is_that_of_numpys_svd(seed: int, n: int, d: int) -> None:
-    """The coordinates are U * S of numpy's SVD of the centred unit rows, up to sign, and the shares are its squares."""
-    vectors = np.random.default_rng(seed).normal(size=(n, d))
-    xy, share = charts.plane(vectors)
-    rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    u, s, _ = np.linalg.svd(rows - rows.mean(axis=0), full_matrices=False)
-    if min(s[0] - s[1], s[1] - (s[2] if len(s) > 2 else 0.0)) < 1e-3:
-        return  # the axes are not determined
-    np.testing.assert_allclose(np.abs(xy), np.abs((u * s)[:, :2]), atol=1e-7)
-    np.testing.assert_allclose(share, (s**2 / (s**2).sum())[:2], atol=1e-9)
-
-
-@given(st.integers(0, 2**32), st.integers(4, 9), st.integers(2, 6))
-def test_the_plane_has_one_sign(seed: int, n: int, d: int) -> None:
-    """Each axis, got back from the coordinates it gave, has its largest weight above zero."""
-    vectors = np.random.default_rng(seed).normal(size=(n, d))
-    xy, _ = charts.plane(vectors)
-    rows = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    axes = (rows - rows.mean(axis=0)).T @ xy
-    for axis in axes.T:
-        largest = np.abs(axis) > np.abs(axis).max() - 1e-9
-        assert axis[largest].max() > 0
-
-
-@pytest.mark.parametrize("shape", [(0, 4), (1, 4), (5, 0)])
-def test_the_plane_of_too_little(shape: tuple[int, int]) -> None:
-    """Without at least two rows and a dimension everything is at the origin and no variance is claimed."""
-    xy, share = charts.plane(np.ones(shape))
-    assert xy.shape == (shape[0], 2)
-    assert not xy.any()
-    assert not share.any()
-
-
-def test_equal_rows_are_one_point() -> None:
-    """Rows that differ in length alone look the same to cosine similarity: one point, no variance."""
-    xy, share = charts.plane(np.outer([1.0, 2.0, 5.0], [3.0, 4.0]))
-    np.testing.assert_array_equal(xy, 0)
-    np.testing.assert_array_equal(share, 0)
-
-
 @given(st.floats(-1e3, 1e3), st.floats(1e-3, 1e3), st.integers(2, 9))
 def test_ticks_are_round_and_within(low: float, width: float, most: int) -> None:
     """At most `most` + 1 evenly spaced values between the ends, and at least one gap fits where the step is the smallest."""

@@ -20,17 +20,18 @@ from swath.appearance.clouds import scene_file, show_clouds, show_cuboids
 from swath.appearance.embedding_map import show_map
 from swath.appearance.predictions import show_predictions
 from swath.appearance.settings import configure
-from swath.appearance.views import ViewStyle, view_style
+from swath.appearance.views import view_style
 from swath.store.journal.lease import Writer
 
 if TYPE_CHECKING:
     from swath.workspace import Workspace
 
-__all__ = ["ViewStyle", "configure", "scene_file", "show", "show_map", "view_style"]
+__all__ = ["configure", "scene_file", "show", "show_map", "show_predictions", "view_style"]
 
 
 def show(workspace: Workspace, writer: Writer) -> None:
-    """Brings the App's part of the dataset up to date; doing it again changes nothing."""
+    """Brings the App's part of the dataset up to date; doing it again changes nothing. Costs what there is: a step that changed
+    a part of it calls that part alone."""
     show_clouds(workspace, writer)
     show_cuboids(workspace, writer)
     show_predictions(workspace, writer)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from swath.appearance.names import MAP, MARK
-from swath.appearance.samples import not_overtaken, slice_of
+from swath.appearance.samples import slice_of
 from swath.errors import SwathError
 from swath.kernels.plane import plane
 from swath.kernels.vectors import usable
 from swath.store.journal.lease import Writer
+from swath.store.runs import Runs
 from swath.store.scenes import KEY
 
 if TYPE_CHECKING:
@@ -18,33 +21,30 @@ if TYPE_CHECKING:
 
 def show_map(workspace: Workspace, writer: Writer) -> None:
     """Registers where the embeddings of pool, val and golden lie in the plane of most variance, when they have changed."""
-    steps = workspace.journal.loop().steps
+    steps, primary = workspace.journal.loop().steps, workspace.config.primary
     if steps.embed is None or not workspace.is_split():
         return
-    dataset, mark = workspace.scenes.dataset, f"{steps.embed.fingerprint} {workspace.config.primary}"
-    if _is_mapped(dataset, mark):
+    dataset, mark = workspace.scenes.dataset, f"{steps.embed.fingerprint} {primary}"
+    runs = Runs(dataset, "brain_methods")
+    before = runs.get(MAP)
+    if before is not None and (before.get("config") or {}).get(MARK) == mark:
         return
     points = _points(workspace)
     if len(points) < 3:
         return
-    not_overtaken(workspace, writer, "the map of embeddings")
-    import fiftyone.brain as fob
+    from fiftyone.brain.visualization import ManualVisualizationConfig, VisualizationResults
 
-    seen = dataset.select_group_slices([workspace.config.primary]) if workspace.scenes.grouped else dataset
-    fob.compute_visualization(
-        seen, points=points, method="manual", brain_key=MAP, progress=False, **{MARK: mark}
+    seen = dataset.select_group_slices([primary]) if workspace.scenes.grouped else dataset.view()
+    results = VisualizationResults(
+        seen,
+        ManualVisualizationConfig(**{MARK: mark}),
+        MAP,
+        np.array(list(points.values())),
+        sample_ids=np.array(list(points)),
     )
-
-
-def _is_mapped(dataset: Any, mark: str) -> bool:
-    """Whether the run is there, whole, and of these embeddings. One that was interrupted has no results."""
-    if MAP not in dataset.list_brain_runs():
-        return False
-    try:
-        same = getattr(dataset.get_brain_info(MAP).config, MARK, None) == mark
-        return same and dataset._doc.brain_methods[MAP].results.grid_id is not None
-    except (AttributeError, KeyError, ValueError):
-        return False
+    runs.put(MAP, results, seen, writer)
+    dataset.reload()
+    dataset._brain_cache.pop(MAP, None)
 
 
 def _points(workspace: Workspace) -> dict[str, Any]:

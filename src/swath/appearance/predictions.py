@@ -6,12 +6,12 @@ the threshold. So `predictions` holds them all, hidden, and `predictions_sure` t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from swath import life
 from swath.appearance.names import sure
-from swath.appearance.samples import declare, not_overtaken, slice_of
+from swath.appearance.samples import chosen, declare, not_overtaken, slice_of
 from swath.records.base import Document
 from swath.records.batch import Batch
 from swath.store.journal.lease import Writer
@@ -39,9 +39,10 @@ def shown(field: str, at: Mapping[str, float]) -> Document:
     return {"$cond": [there, {"_cls": "Detections", "detections": kept}, None]}
 
 
-def show_predictions(workspace: Workspace, writer: Writer) -> None:
-    """Writes those predictions that are at or above the operating threshold into a field of their own, where it differs."""
-    batches = workspace.journal.batches.all()
+def show_predictions(workspace: Workspace, writer: Writer, keys: Sequence[str] | None = None) -> None:
+    """Writes those predictions that are at or above the operating threshold into a field of their own, where it differs; in the
+    scenes `keys` (in all, when None)."""
+    batches, collection = workspace.journal.batches.all(), workspace.scenes.samples
     for channel in workspace.rig.labelled:
         field, at = channel.predictions, thresholds(batches, channel.modality)
         if not at:
@@ -49,13 +50,14 @@ def show_predictions(workspace: Workspace, writer: Writer) -> None:
         declare(workspace, sure(field), labels=True)
         wanted = shown(field, at)
         there = {"$ifNull": [f"${sure(field)}", None]}
-        workspace.scenes.samples.update_many(
-            {
-                **slice_of(workspace, channel.name),
-                "$or": [{field: {"$ne": None}}, {sure(field): {"$ne": None}}],
-                "$expr": {"$ne": [there, wanted]},
-                FENCE: {"$lte": writer.token},
-            },
-            [{"$set": {sure(field): wanted, FENCE: writer.token, "last_modified_at": "$$NOW"}}],
-        )
+        for some in chosen(keys):
+            collection.update_many(
+                {
+                    **{**slice_of(workspace, channel.name), **some},
+                    "$or": [{field: {"$ne": None}}, {sure(field): {"$ne": None}}],
+                    "$expr": {"$ne": [there, wanted]},
+                    FENCE: {"$lte": writer.token},
+                },
+                [{"$set": {sure(field): wanted, FENCE: writer.token, "last_modified_at": "$$NOW"}}],
+            )
     not_overtaken(workspace, writer, "predictions")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from swath.errors import FencedError
 from swath.records.base import Document
 from swath.store.journal.lease import Writer
+from swath.store.scenes import CHUNK, KEY
 
 if TYPE_CHECKING:
     from swath.workspace import Workspace
@@ -16,6 +18,15 @@ def slice_of(workspace: Workspace, channel: str) -> Document:
     """A filter for the samples of a channel."""
     scenes = workspace.scenes
     return {f"{scenes.dataset.group_field}.name": channel} if scenes.grouped else {}
+
+
+def chosen(keys: Sequence[str] | None) -> Iterator[Document]:
+    """Filters for the samples of these scenes, together; one for all of them, when None."""
+    if keys is None:
+        yield {}
+        return
+    for start in range(0, len(keys), CHUNK):
+        yield {KEY: {"$in": list(keys[start : start + CHUNK])}}
 
 
 def declare(workspace: Workspace, name: str, *, labels: bool = False) -> None:

@@ -3,18 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from swath.records.batch import Batch
+from swath.store.views import ViewStyle
 from swath.words import counts, number
-
-
-class ViewStyle(NamedTuple):
-    """`colour`: one of those that the App offers for views."""
-
-    colour: str
-    description: str
-
 
 GRAY, BLUE, YELLOW, ORANGE, RED, PURPLE = "#667085", "#2970FF", "#FAC515", "#EF6820", "#F04438", "#7A5AF8"
 OF_SPLITS: Final = {

@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 OVERLAPS = np.linspace(0.5, 0.95, 10)
-_RECALLS = np.linspace(0.0, 1.0, 101)
+RECALLS = np.linspace(0.0, 1.0, 101)
 MOST = 100  # predictions per image and class that count, best first
 
 
@@ -154,6 +154,23 @@ def score_detections(
 
 
 @dataclass(frozen=True, eq=False)
+class Curves:
+    """Interpolated precision (T, classes, 101) at `RECALLS`, and the highest recall (T, classes), at the overlaps (T,) that
+    `ap` is the mean of: the mean of a class's precision is its AP. NaN for classes without references."""
+
+    overlaps: Array
+    precision: Array
+    recall: Array
+
+
+def detection_curves(
+    predictions: Sequence[Predictions], references: Sequence[References], classes: int
+) -> Curves:
+    """What the figures of `score_detections` are means of."""
+    return curves_of(_match_all(predictions, references, classes)[0], OVERLAPS)
+
+
+@dataclass(frozen=True, eq=False)
 class Matched:
     """One class over all images, best score first: scores (D,), image row (D,), right (T, D); references
     (I,).
@@ -228,7 +245,7 @@ def _match_all(
         evaluation.params.catIds = list(range(classes))
         evaluation.params.areaRng, evaluation.params.areaRngLbl = [[0, 1e10]], ["all"]
         evaluation.params.maxDets = [MOST]
-        evaluation.params.iouThrs, evaluation.params.recThrs = OVERLAPS, _RECALLS
+        evaluation.params.iouThrs, evaluation.params.recThrs = OVERLAPS, RECALLS
         evaluation.evaluate()
         evaluation.accumulate()
     precision: Array = evaluation.eval["precision"][
@@ -275,23 +292,39 @@ def _class_matches(results: Sequence[dict[str, object] | None], images: int) -> 
     )
 
 
+def curves_of(matched: Sequence[Matched], overlaps: Array, rows: slice = slice(None)) -> Curves:
+    """Curves of what has been matched, by class; `rows`: those of its overlaps that `overlaps` (T,) are."""
+    precision = np.full((len(overlaps), len(matched), len(RECALLS)), np.nan)
+    recall = np.full(precision.shape[:2], np.nan)
+    for label, one in enumerate(matched):
+        total = int(one.references.sum())
+        if total:
+            once = np.ones(len(one.references), dtype=np.int64)
+            precision[:, label] = _interpolated(one, once)[rows]
+            recall[:, label] = one.right.sum(axis=1)[rows] / total
+    return Curves(overlaps, precision, recall)
+
+
 def _average_precision(one: Matched, weights: Labels) -> Array:
-    """(T,) AP of a class when image i counts `weights[i]` times; NaN without references.
+    """(T,) AP of a class when image i counts `weights[i]` times; NaN without references."""
+    if not one.references @ weights:
+        return np.full(len(one.right), np.nan)
+    return np.mean(_interpolated(one, weights), axis=1)  # type: ignore[no-any-return]
+
+
+def _interpolated(one: Matched, weights: Labels) -> Array:
+    """(T, 101) precision at `RECALLS` of a class with references, when image i counts `weights[i]` times.
 
     The same as repeating images: copies of a prediction stand next to each other in the ranking.
     """
-    total = int(one.references @ weights)
-    if not total:
-        return np.full(len(one.right), np.nan)
     times = weights[one.image]
     counted = times > 0
     right = np.cumsum(one.right[:, counted] * times[counted], axis=1)
     precision = right / (np.cumsum(times[counted]) + np.spacing(1))
     best = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     best = np.hstack([best, np.zeros((len(best), 1))])  # a recall that is never reached has precision 0
-    reached = [np.searchsorted(row, _RECALLS, side="left") for row in right / total]
-    interpolated: Array = np.take_along_axis(best, np.array(reached), axis=1)
-    return np.mean(interpolated, axis=1)  # type: ignore[no-any-return]
+    reached = [np.searchsorted(row, RECALLS, side="left") for row in right / int(one.references @ weights)]
+    return np.take_along_axis(best, np.array(reached), axis=1)
 
 
 def _estimate(values: Array, drawn: Array) -> Estimate:

@@ -25,10 +25,12 @@ from swath.kernels.cuboids import bev_iou, iou, yawed
 from swath.kernels.detection import (
     MOST,
     ClassScore,
+    Curves,
     DetectionScores,
     Estimate,
     Matched,
     Operating,
+    curves_of,
     score_matches,
 )
 from swath.kernels.mistakes import Mistakes, keep, type_overlaps
@@ -42,6 +44,7 @@ __all__ = [
     "Operating",
     "Predictions3D",
     "References3D",
+    "cuboid_curves",
     "score_cuboids",
     "type_mistakes_3d",
 ]
@@ -137,6 +140,15 @@ def score_cuboids(
     strict = slice(1 if given.shape[-1] > 1 else 0, None)
     matched = _match_all(predictions, references, thresholds, metric)
     return score_matches(matched, names, rng=rng, resamples=resamples, strict=strict)
+
+
+def cuboid_curves(
+    predictions: Sequence[Predictions3D], references: Sequence[References3D], classes: int
+) -> Curves:
+    """What the figures of `score_cuboids` are means of, with the metric and the overlaps that it has unless told otherwise."""
+    given = np.asarray(OVERLAPS_3D)
+    matched = _match_all(predictions, references, np.broadcast_to(given, (classes, len(given))), "bev")
+    return curves_of(matched, given[1:], slice(1, None))
 
 
 def type_mistakes_3d(

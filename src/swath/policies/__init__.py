@@ -2,6 +2,7 @@
 
 selection   which scenes come next, and why
 failures    which scenes the model gets wrong, worst first
+notable     which of them are shown: those worth a look
 golden      whether labels are still honest
 stopping    whether to go on
 

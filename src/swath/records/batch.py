@@ -178,7 +178,8 @@ class Figures(Record):
 
 
 class Failure(Record):
-    """A scene that the model gets wrong: missed and false objects, by class; `evidence` ranks it."""
+    """A scene that the model gets wrong: missed and false objects, by class; `evidence` ranks it. `notable`: it is one of those
+    that are shown (`policies.notable`); before there was a choice, all were."""
 
     key: str
     kinds: tuple[Literal["high_fn", "high_fp"], ...]
@@ -187,6 +188,7 @@ class Failure(Record):
     evidence: float
     missed: dict[str, int]
     false: dict[str, int]
+    notable: bool = True
 
 
 class Evaluated(Record):

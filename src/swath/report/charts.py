@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,31 +131,6 @@ def _mark(frame: Frame, point: Point, one: Estimate, shift: float) -> Mark | Non
         low=None if one.low is None else frame.at_y(one.low),
         high=None if one.high is None else frame.at_y(min(one.high, frame.y[1])),
     )
-
-
-def plane(vectors: npt.NDArray[Any]) -> tuple[Floats, Floats]:
-    """(xy (n, 2), share of the variance (2,)) of vectors (n, d): the first two principal components.
-
-    Rows are scaled to length one first, as cosine similarity sees them. Each axis points where its largest weight is
-    positive (the first of equal ones). Missing axes (n < 3, d < 2, no variance) are zero. Rows must be finite and not zero.
-    """
-    rows = np.asarray(vectors, dtype=np.float64)
-    n, d = rows.shape
-    xy, share = np.zeros((n, 2)), np.zeros(2)
-    if n < 2 or d == 0:
-        return xy, share
-    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = rows - rows.mean(axis=0)
-    values, axes = np.linalg.eigh(rows.T @ rows)  # d x d: cheaper than an SVD of all rows, the same axes
-    total = float(np.clip(values, 0, None).sum())
-    if total <= 1e-12 * n:
-        return xy, share
-    for i in range(min(2, d)):
-        axis = axes[:, -1 - i]
-        axis = axis * (1.0 if axis[np.argmax(np.abs(axis))] > 0 else -1.0)
-        xy[:, i] = rows @ axis
-        share[i] = max(float(values[-1 - i]), 0.0) / total
-    return xy, share
 
 
 def span(values: Floats) -> tuple[float, float]:

@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from swath.errors import SwathError
+from swath.kernels.plane import plane
 from swath.kernels.vectors import usable
 from swath.records.batch import Batch, Failure
 from swath.records.manifest import Chosen, Manifest
-from swath.report.charts import Frame, plane, span
+from swath.report.charts import Frame, span
 from swath.workspace import Workspace
 
 POINTS: Final = 4000  # scenes on the map; of a larger pool an even sample

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from swath import media, models
+from swath import appearance, media, models
 from swath.encoders import Encoder, make
 from swath.errors import StateError, UnknownNameError, some
 from swath.kernels.vectors import fingerprint, usable
@@ -64,6 +64,7 @@ def embed(workspace: Workspace) -> EmbedResult:
             membership_sha256=membership.sha256 if membership else "",
         )
         workspace.journal.record(writer, {"embed": record})
+        appearance.show_map(workspace, writer)
     return EmbedResult(
         encoder=spec,
         scenes=len(keys),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from swath import commit, evaluations, life
+from swath import appearance, commit, evaluations, life
 from swath.errors import StateError, some
 from swath.evaluations import Found, Truth
 from swath.kernels.detection import (
@@ -25,6 +25,7 @@ from swath.kernels.mistakes import Mistakes
 from swath.labels import stored
 from swath.labels.shapes import Modality
 from swath.policies import failures as policy
+from swath.policies.notable import notable
 from swath.records.base import Blob, Document
 from swath.records.batch import (
     FINAL_REFERENCE,
@@ -32,6 +33,7 @@ from swath.records.batch import (
     Batch,
     ClassFigures,
     Evaluated,
+    Failure,
     Figures,
 )
 from swath.records.results import EvaluateResult
@@ -50,7 +52,7 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         notes: list[str] = []
         scored = _scored(workspace, batch, keys, notes)
         main = scored[0]
-        failures = () if final else policy.rank(main.seen(), workspace.config.classes)
+        failures = () if final else _failures(workspace, main)
         uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
         if not final and uses > 1:
             notes.append(
@@ -78,6 +80,8 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         batch = journal.batches.advance(writer, batch.round, "evaluate", {"evaluate": record})
         commit.project(workspace, writer, keys, views=[f"eval_{batch.round}_failures"])
         evaluations.show(workspace, writer, batch)
+        appearance.show_predictions(workspace, writer, keys)
+        appearance.configure(workspace, writer)
     return EvaluateResult(record=record, failures=failures)
 
 
@@ -128,6 +132,15 @@ class _Scored:
             operating=scores["operating"],
             errors=policy.kinds(self.mistakes),
         )
+
+
+def _failures(workspace: Workspace, scored: _Scored) -> tuple[Failure, ...]:
+    """The scenes that a model gets wrong, worst first, those that are worth a look marked."""
+    ranked = policy.rank(scored.seen(), workspace.config.classes)
+    keys = {truth.key for truth in scored.truths}
+    table = workspace.scenes.of(keys)
+    chosen = {one.key for one in notable(ranked, {key: table.drive(key) for key in keys})}
+    return tuple(one.with_(notable=one.key in chosen) for one in ranked)
 
 
 def _scored(workspace: Workspace, batch: Batch, keys: Sequence[str], notes: list[str]) -> list[_Scored]:

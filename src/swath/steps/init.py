@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from swath import commit
+from swath import appearance, commit
 from swath.config import LoopConfig, Sources, parse, sources
 from swath.errors import ConfigError, ConflictError, FormatError, StateError, some
 from swath.formats.images import image_size
@@ -304,6 +304,7 @@ def _record(
     journal.record(writer, {"init": record}, config=config, origins=workspace.origins, home=home)
     new = commit.info(workspace).items()
     workspace.scenes.set_info({key: value for key, value in new if key not in info}, writer)
+    appearance.show(workspace, writer)
     return InitResult(
         dataset=workspace.name,
         scenes=len(table),

@@ -21,7 +21,6 @@ def repair(workspace: Workspace, *, check: bool = False) -> RepairResult:
         found = _look(workspace, checked_only=False)
         if workspace.is_split():
             commit.project_all(workspace, writer)
-            commit.show_evaluations(workspace, writer)
         record = Repaired(differences=len(found.differences))
         workspace.journal.record(writer, {"repair": record})
     return found

@@ -33,7 +33,7 @@ from swath.settings import shortly
 from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.table import SceneTable, Strings, names
-from swath.store.views import Views
+from swath.store.views import Views, ViewStyle
 from swath.suggest import command, meant
 
 CHUNK: Final = 20_000  # keys per query: far below the 16 MB that one query may have
@@ -497,13 +497,14 @@ class Scenes:
         whole = self.dataset.select_group_slices([channel]) if self.grouped else self.dataset
         return whole.select(found)
 
-    def save_view(self, name: str, keys: Sequence[str], description: str, writer: Writer) -> None:
+    def save_view(self, name: str, keys: Sequence[str], style: ViewStyle, writer: Writer) -> None:
         """Saves a view of `keys` under `name`; saving the same again changes nothing. A large one goes by its tag."""
+        has_style = self.views.style(name, style)[1]
         if len(keys) > LARGE:
-            if self.views.tag(name) != tag_of(name):
-                self.views.save(name, self.dataset.match_tags(tag_of(name)), description, writer)
-        elif self.view_members(name) != sorted(keys):
-            self.views.save(name, self.view(keys), description, writer)
+            if self.views.tag(name) != tag_of(name) or not has_style:
+                self.views.save(name, self.dataset.match_tags(tag_of(name)), style, writer)
+        elif self.view_members(name) != sorted(keys) or not has_style:
+            self.views.save(name, self.view(keys), style, writer)
 
     def view_members(self, name: str) -> list[str] | None:
         """Keys of a saved view that selects scenes as swath's do, sorted; None when there is none, or it selects otherwise."""

@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from bson import ObjectId
 
@@ -23,6 +23,15 @@ from swath.store.journal.lease import Writer
 
 FENCE: Final = "swath_fence"
 OWNED: Final = r"^(test_set|val_set|golden_qa|pool|batch_v\d+|eval_v\d+_failures)$"
+OWNED_RUNS: Final = r"^(eval_v\d+(_3d)?|swath_map)$"
+WRITTEN: Final = "swath_style"  # of a view: colour and description as swath wrote them
+
+
+class ViewStyle(NamedTuple):
+    """`colour`: one of those that the App offers for views."""
+
+    colour: str
+    description: str
 
 
 class Views:
@@ -68,8 +77,18 @@ class Views:
         stage = json.loads(found[0]["view_stages"][0])
         return stage["_cls"], dict(stage["kwargs"])
 
-    def save(self, name: str, view: Any, description: str, writer: Writer) -> None:
-        """Saves `view` under `name`; one of that name by other hands is replaced."""
+    def style(self, name: str, wanted: ViewStyle) -> tuple[ViewStyle, bool]:
+        """(the style that a view must have, whether it has it): `wanted`, or what somebody made of swath's."""
+        for one in self._listed().values():
+            if one["name"] == name and WRITTEN in one:
+                found, written = ViewStyle(one.get("color") or "", one.get("description") or ""), one[WRITTEN]
+                if found != wanted and [*found] != written:
+                    return found, True
+                return wanted, [*found] == written == [*wanted]
+        return wanted, False
+
+    def save(self, name: str, view: Any, wanted: ViewStyle, writer: Writer) -> None:
+        """Saves `view` under `name`; one of that name by other hands is replaced, a style that they gave it stays."""
         import fiftyone.core.utils as fou
         from bson import json_util
         from pymongo.errors import DuplicateKeyError
@@ -78,12 +97,14 @@ class Views:
         self._remove(
             [key for key, one in self._listed().items() if one["name"] == name and key != mine], writer
         )
-        now = datetime.now(timezone.utc)
+        now, style = datetime.now(timezone.utc), self.style(name, wanted)[0]
         content = {
             "_dataset_id": self._id,
             "name": name,
             "slug": fou.to_slug(name),
-            "description": description,
+            "color": style.colour or None,
+            "description": style.description,
+            WRITTEN: [*wanted],
             "view_stages": [json_util.dumps(stage) for stage in view._serialize(include_uuids=False)],
             "last_modified_at": now,
             FENCE: writer.token,
@@ -114,12 +135,13 @@ class Views:
 
     def raise_fence(self, writer: Writer) -> None:
         """Shuts out every earlier writer, and clears what one that was killed left half done, FiftyOne's own included:
-        ids of views and evaluations that are gone, and documents of swath's that nothing lists."""
+        ids of views and runs that are gone, and documents of swath's that nothing lists."""
         self._datasets.update_one({"_id": self._id}, {"$max": {FENCE: writer.token}})
         self._views.update_many(
             {"_dataset_id": self._id, FENCE: {"$lt": writer.token}}, {"$set": {FENCE: writer.token}}
         )
-        doc = self._datasets.find_one({"_id": self._id}, {"saved_views": 1, "evaluations": 1}) or {}
+        kinds = ("evaluations", "brain_methods")
+        doc = self._datasets.find_one({"_id": self._id}, {"saved_views": 1, **dict.fromkeys(kinds, 1)}) or {}
         listed = [getattr(one, "id", one) for one in doc.get("saved_views") or []]
         there = {one["_id"]: one["name"] for one in self._views.find({"_dataset_id": self._id}, {"name": 1})}
         gone = [one for one in doc.get("saved_views") or [] if getattr(one, "id", one) not in there]
@@ -128,12 +150,16 @@ class Views:
         lost = [key for key, name in there.items() if key not in listed and re.match(OWNED, name)]
         if lost:
             self._views.delete_many({"_id": {"$in": lost}})
-        runs = {key: getattr(one, "id", one) for key, one in (doc.get("evaluations") or {}).items()}
+        runs = {
+            f"{kind}.{key}": getattr(one, "id", one)
+            for kind in kinds
+            for key, one in (doc.get(kind) or {}).items()
+        }
         known = {one["_id"] for one in self._runs.find({"_id": {"$in": list(runs.values())}}, {"_id": 1})}
-        dangling = {f"evaluations.{key}": "" for key, one in runs.items() if one not in known}
+        dangling = {path: "" for path, one in runs.items() if one not in known}
         if dangling:
             self._write({"$unset": dangling}, writer, "evaluations")
-        mine = {"_dataset_id": self._id, "key": {"$regex": r"^eval_v\d+$"}}
+        mine = {"_dataset_id": self._id, "key": {"$regex": OWNED_RUNS}}
         self._runs.delete_many({**mine, "_id": {"$nin": list(runs.values())}})
 
     def _write(self, change: Mapping[str, Any], writer: Writer, what: str) -> None:
