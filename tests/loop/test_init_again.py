@@ -119,11 +119,15 @@ def test_embed_computes_only_what_is_new(dataset_name: str) -> None:
 
 
 def test_settings_of_a_split_dataset_stay(dataset_name: str) -> None:
-    """`init` again with other classes or shares is refused once the dataset is split, and changes nothing."""
+    """`init` again with other classes once labels are there, or other shares once the dataset is split: refused, and nothing
+    changes."""
     loop = quick_loop.at("ready", dataset_name)
     before = durable.everything(loop)
-    for changes in ({"classes": ["car"]}, {"splits": {"test": 0.3}}):
-        with pytest.raises(ConfigError, match="cannot change once the dataset is split"):
+    for changes, since in (
+        ({"classes": ["car"]}, "labels have come"),
+        ({"splits": {"test": 0.3}}, "the dataset is split"),
+    ):
+        with pytest.raises(ConfigError, match=f"cannot change once {since}"):
             Loop.init_fiftyone(dataset_name, changes=changes)
     assert durable.differences(before, durable.everything(Loop.open(dataset_name))) == []
 

@@ -463,7 +463,8 @@ def _result(
         labels[of[row.channel]] += row.count or 0
     edited = tuple(sorted({key for key, _ in hands.edited}))
     disputed = tuple(sorted({key for key, _ in hands.disputed})) if choice is None else ()
-    waiting = sorted({row.key for row in rows if row.state not in DONE} | set(disputed))
+    waits = {row.key for row in rows if row.state not in DONE} | set(disputed)
+    waiting = workspace.scenes.of(waits).keys.tolist()  # those that were deleted by hand are not waited for
     rejected = tuple(
         Left.of(row.key, of[row.channel], row.channel, one) for row in rows for one in row.rejected
     )

@@ -37,8 +37,9 @@ def train(workspace: Workspace) -> Trained:
     ]
     if not lessons:
         wanted = " or ".join(one.upper() for one in _modalities(workspace))
+        other = command("round cancel", workspace.name, name, "--reason", "REASON")
         raise StateError(
-            f"train: no pool scene has {wanted} labels yet; `{command('next', workspace.name)}` says what is next"
+            f"train: no pool scene has {wanted} labels, those of {name} were skipped or had none; to go on with other scenes: `{other}`"
         )
     trained = [_learn(workspace, name, lesson, seed) for lesson in lessons]
     record = Trained(
