@@ -395,7 +395,12 @@ class Hand:
     keys: Sequence[str]
 
     def command(self) -> list[str]:
-        """A command line, without the program's name."""
+        """A command line, without the program's name: one in three goes on with the loop, under settings drawn before."""
+        here, dice = ["--dataset", self.dataset], self.rng.random()
+        if dice < 0.15:
+            return ["config", *here, "--set", self.assigned()]
+        if dice < 0.35:
+            return ["next", *here]
         words = self.rng.choice([*self.all, *OFTEN])
         line, last = words.split(), []
         for one in self.all[words].params:

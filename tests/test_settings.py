@@ -52,6 +52,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a primary that is not there": ("primary: lfet", "primary: no channel 'lfet' (did you mean 'left'?); there are: left, right, pcd"),
     "an encoder": ("embed: {encoder: descripter}", "got 'descripter' (did you mean 'descriptor'?)"),
     "a field's name": ("fields: {zcore: _z}", "fields.zcore: expected the name of a field"),
+    "a field of FiftyOne's": ("fields: {status: filepath}", "fields: status: expected a field of its own, got 'filepath', which is taken"),
+    "a field of swath's": ("fields: {zcore: findings}", "got 'findings', which is taken"),
+    "a field for two purposes": ("fields: {golden_cuboids: human_cuboids}", "got 'human_cuboids' a second time"),
+    "a field inside another": ("fields: {predictions: a.b}", "has no $ or . in it, got 'a.b'"),
+    "a rate without bounds": ("train: {center: {lr: 1e+308}}", "expected a number above 0, at most 100, got '1e+308'"),
     "a number for a name": ("1: 2", "line 1: 1: there is no such setting"),
     "a number for a channel": ("channels:\n  7: {kind: image}", "line 2: channels.7: expected text as a name, got 7"),
     "twice": ("seed: 1\nsplits: {}\nseed: 2", "line 3: seed is given twice (first in line 1)"),
@@ -77,6 +82,13 @@ def test_a_setting_that_cannot_be(mistake: str, tmp_path: Path) -> None:
     assert str(error).startswith(f"{tmp_path / 'swath.yaml'}, line ")
     assert error.lines == (str(error),)
     assert not [word for word in PYDANTIC if word in str(error)]
+
+
+def test_fields_that_may_be_shared() -> None:
+    """Boxes and cuboids of one purpose (they are on other channels); what is only read may lie within a field, or be anybody's."""
+    names = {"detections": "ours", "cuboids": "ours", "predictions": "theirs", "predictions_3d": "theirs"}
+    config = parse({"fields": {**names, "sequence": "metadata.drive", "truth": "ours"}}, "x")
+    assert config.fields.cuboids == config.fields.detections == config.fields.truth == "ours"
 
 
 def test_all_mistakes_at_once(tmp_path: Path) -> None:

@@ -28,11 +28,37 @@ Positive = Annotated[int, Field(ge=1, le=10**9)]
 Threads = Annotated[int, Field(ge=1, le=256)]
 Rate = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1, max_length=200), Expected("a name")]
-FieldName = Annotated[
+ReadField = Annotated[
     str,
     Field(pattern=r"^[^_$.\x00][^$\x00]*$", max_length=200),
     Expected("the name of a field: text that does not begin with _ and has no $ in it"),
 ]
+FieldName = Annotated[
+    str,
+    Field(pattern=r"^[^_$.\x00][^$.\x00]*$", max_length=200),
+    Expected("the name of a field: text that does not begin with _ and has no $ or . in it"),
+]
+TAKEN = frozenset(
+    [
+        "id",
+        "filepath",
+        "tags",
+        "metadata",
+        "created_at",
+        "last_modified_at",
+        "group",
+        "groups",
+        "frames",
+        "calibration",
+        "dont_care",
+        "embeddings_source",
+        "findings",
+        "label_source",
+        "scene_key",
+        "swath_fence",
+    ]
+)
+"""Fields that FiftyOne and swath keep for themselves."""
 
 KITTI_CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
 
@@ -83,13 +109,25 @@ class Fields(_Section):
         "zcore", description="the coverage score of the last selection, on the primary channel"
     )
     status: FieldName = Field("annotation_status", description="unlabeled, selected or annotated")
-    sequence: FieldName = Field(
+    sequence: ReadField = Field(
         "sequence", description="the drive that a scene is of; scenes of a drive stay in one split"
     )
-    truth: FieldName = Field(
+    truth: ReadField = Field(
         "ground_truth",
         description="labels that came with the data: read by the simulated annotator and by `reference --from`",
     )
+
+    @model_validator(mode="after")
+    def _each_for_itself(self) -> Fields:
+        """Boxes and cuboids of one purpose may share a field (they are on other channels), two purposes may not."""
+        used: dict[str, str] = {}
+        for setting, field in self:
+            if field in TAKEN:
+                raise ValueError(f"{setting}: expected a field of its own, got {field!r}, which is taken")
+            purpose = setting.replace("cuboids", "detections").replace("_2d", "").replace("_3d", "")
+            if setting != "truth" and used.setdefault(field, purpose) != purpose:
+                raise ValueError(f"{setting}: expected a field of its own, got {field!r} a second time")
+        return self
 
 
 class Splits(_Section):
@@ -264,7 +302,7 @@ class Center(_Section):
     )
     steps: Positive = Field(600, description="optimiser steps of one training")
     batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="images per step")
-    lr: Rate = Field(2e-3, description="highest learning rate")
+    lr: Annotated[float, Field(gt=0, le=100)] = Field(2e-3, description="highest learning rate")
 
 
 class Pillars(_Section):
@@ -272,7 +310,7 @@ class Pillars(_Section):
 
     steps: Positive = Field(400, description="optimiser steps of one training")
     batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="clouds per step")
-    lr: Rate = Field(6e-3, description="highest learning rate")
+    lr: Annotated[float, Field(gt=0, le=100)] = Field(6e-3, description="highest learning rate")
 
 
 class Train(_Section):
