@@ -80,6 +80,7 @@ def test_views_have_a_colour_and_a_purpose(dataset_name: str, mongod: str) -> No
 def test_a_style_that_somebody_gave_a_view_stays(dataset_name: str, mongod: str) -> None:
     """Also when its scenes are put right; the other views have swath's."""
     loop = quick_loop.at("closed", dataset_name)
+    loop.repair()  # the views of a copy are FiftyOne's
     dataset, mine = loop.workspace.scenes.dataset, {"color": "#EE46BC", "description": "mine"}
     members = loop.workspace.scenes.view_members("pool")
     dataset.update_saved_view_info("pool", mine)

@@ -22,6 +22,7 @@ from swath.store import scenes as module
 from swath.store.journal.lease import Writer
 from swath.store.scenes import Scenes, load_dataset, open_journal
 from swath.store.table import SceneTable
+from swath.store.views import ViewStyle
 
 pytestmark = pytest.mark.database
 
@@ -385,7 +386,7 @@ def test_half_a_million_scenes(make: Callable[..., Scenes]) -> None:
     values = scenes.values("image", keys, ["annotation_status"])
     assert all(one["annotation_status"] == "selected" for one in values)
     assert len(scenes.of(keys[:325_000])) == 325_000
-    scenes.save_view("pool", keys, "test", writer())
+    scenes.save_view("pool", keys, ViewStyle("#667085", "test"), writer())
     assert scenes.view_members("pool") == keys
     scenes.refresh()  # FiftyOne keeps a dataset's views in memory
     assert len(scenes.dataset.load_saved_view("pool")) == 500_001
