@@ -620,7 +620,8 @@ def test_18_a_round_whose_scenes_are_all_skipped(at: Callable[[str], Loop]) -> N
 
 
 def test_labels_drawn_on_an_open_scene_are_mentioned(at: Callable[[str], Loop]) -> None:
-    """Boxes drawn in the App while a scene waits: `explain` and `repair --check` name them, and what becomes of them."""
+    """Boxes drawn in the App while a scene waits: `explain` and `repair --check` name them, and what becomes of them: an empty
+    answer takes them as they are."""
     loop = at("sent")
     key = loop.batch("v0").scenes[0].choice.key
     assert loop.explain(key).drawn == {}
@@ -632,6 +633,12 @@ def test_labels_drawn_on_an_open_scene_are_mentioned(at: Callable[[str], Loop]) 
     for command in (("explain", key), ("repair", "--check")):
         _, said, _ = run_cli(*command, "--dataset", loop.name)
         assert "drawn by hand; they are kept, and count once the annotator has answered" in said
+    answers = Picky(lambda task, _: f"{number_of(task):04d}" != key, "reviewed_empty")
+    loop.annotator = answers
+    result = loop.fetch()
+    assert (result.edited, result.disputed, result.state) == ((key,), (), "labeled")
+    assert [one["bounding_box"] for one in boxes_of(loop, key)] == [[0.2, 0.2, 0.1, 0.1]]
+    assert loop.explain(key).drawn == {}
 
 
 def test_a_split_of_media_that_moved_is_refused(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:
