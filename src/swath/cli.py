@@ -63,6 +63,7 @@ app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 DIFFERS: Final = 3  # exit code
 INTERRUPTED: Final = 130
+TRAINING: Final = {"train", "next", "run", "demo"}  # commands that may be in the middle of a training
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="The FiftyOne dataset.", show_default=False)]
 Config = Annotated[
@@ -146,13 +147,14 @@ class Out:
             show.note(f"kept for the rounds that follow: {listed}")
 
     def error(self, text: str, code: int, line: str | None = None, ways: Sequence[str] = ()) -> int:
-        """One line on stderr (`line`, if that is another one), and one for each of the `ways` on; and the object that is due on
+        """One line on stderr (`line`, if that is another one), and one for each of the `ways` on that it does not name; and the object that is due on
         stdout, unless there was one."""
         from swath.words import printable
 
         print(f"swath: {printable(line or text)}", file=sys.stderr)
         for way in ways:
-            print(f"    {printable(way)}", file=sys.stderr)
+            if way not in text:
+                print(f"    {printable(way)}", file=sys.stderr)
         if self.as_json and not self.said:
             self.object({"error": text, "exit": code, **({"ways": list(ways)} if ways else {})})
         return code
@@ -703,8 +705,8 @@ def _run(arguments: list[str], out: Out) -> int:
     except SwathError as error:
         return out.error(str(error), error.exit_code, ways=error.ways)
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
-        said = "interrupted; run the same command again: what was finished is kept, a training starts anew"
-        return out.error(said, INTERRUPTED)
+        anew = "; a training starts anew" if TRAINING & set(arguments) else ""
+        return out.error(f"interrupted; run the same command again to go on{anew}", INTERRUPTED)
     except Exception as error:
         if isinstance(error, UsageError):
             return _usage(error, out)
