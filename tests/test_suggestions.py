@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1] / "src" / "swath"
 QUOTED = re.compile(r"`(swath [^`]*)`")
 FILLED = "filled"  # what stands in an f-string, or is an argument that the program alone knows
 VALUES = {"N": "3"}
+NUMBERS = ("--rounds",)  # options whose value the program fills in, and that take a number
 
 
 class Suggested(NamedTuple):
@@ -91,6 +92,7 @@ def ways() -> Iterator[Suggested]:
 def parse(text: str) -> dict[str, Any]:
     """The parameters of a command line, as the real parser reads them; raises what it cannot take."""
     words = [VALUES.get(word, word) for word in shlex.split(text)]
+    words = ["3" if before in NUMBERS else word for before, word in zip(["", *words], words, strict=False)]
     command: Any = typer.main.get_command(app)
     context = command.make_context("swath", [], resilient_parsing=True)
     rest = words[1:]

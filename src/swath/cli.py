@@ -65,6 +65,7 @@ app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 DIFFERS: Final = 3  # exit code
 INTERRUPTED: Final = 130
+TRAINING: Final = {"train", "next", "run", "demo"}  # commands that may be in the middle of a training
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="The FiftyOne dataset.", show_default=False)]
 Config = Annotated[
@@ -146,8 +147,8 @@ class Out:
         show.kept(kept)
 
     def error(self, text: str, code: int, *lines: str, ways: Sequence[str] = ()) -> int:
-        """One line on stderr (`lines`, if those are others), and one for each of the `ways` on; and the object that is due on
-        stdout, unless there was one."""
+        """One line on stderr (`lines`, if those are others), and one for each of the `ways` on that it does not name; and the object
+        that is due on stdout, unless there was one."""
         from swath.words import printable
 
         first, *more = map(printable, lines or (text,))
@@ -155,7 +156,8 @@ class Out:
         for one in more:
             print(f"  {one}", file=sys.stderr)
         for way in ways:
-            print(f"    {printable(way)}", file=sys.stderr)
+            if way not in text:
+                print(f"    {printable(way)}", file=sys.stderr)
         if self.as_json and not self.said:
             self.object({"error": text, "exit": code, **({"ways": list(ways)} if ways else {})})
         return code
@@ -741,8 +743,8 @@ def _run(arguments: list[str], out: Out) -> int:
     except SwathError as error:
         return out.error(str(error), error.exit_code, *error.lines, ways=error.ways)
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
-        said = "interrupted; run the same command again: what was finished is kept, a training starts anew"
-        return out.error(said, INTERRUPTED)
+        anew = "; a training starts anew" if TRAINING & set(arguments) else ""
+        return out.error(f"interrupted; run the same command again to go on{anew}", INTERRUPTED)
     except Exception as error:
         if isinstance(error, UsageError):
             return _usage(error, out)

@@ -57,7 +57,7 @@ EVERY: Final = 5.0  # seconds between lines where no bar can be drawn
 FEW, SOME, MANY = 5, 10, 20  # lines of a list that are shown
 NARROW: Final = 100  # columns of a terminal below which tables are packed
 DRAWN: Final = (
-    "they are kept, and count once the annotator has answered the scene: `fetch --mine` takes them then"
+    "they are kept, and count once the annotator has answered the scene, with an empty answer as they are"
 )
 Tick = Callable[[int, int], None]
 

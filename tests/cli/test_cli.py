@@ -151,7 +151,8 @@ def test_people_are_waited_for_with_exit_code_3(own: str) -> None:
     code, said, errors = run_cli("next", *here)
     assert (code, said) == (3, "")
     assert f"swath reference --from FIELD --dataset {own}" in errors
-    assert errors.count("\n") == 1
+    way = f"    swath reference --annotator files --folder DIR --dataset {own}"
+    assert errors.splitlines()[1:] == [way]
     ran = as_json("run", *here, code=3)
     assert "reference" in ran["waits"]
     assert ran["status"]["next"]["step"] == "reference"
@@ -343,8 +344,9 @@ def test_a_mistake_as_json(begun: str, tmp_path: Path, mistake: str) -> None:
 def test_waiting_as_json(own: str) -> None:
     """What waits for people is an error object with exit 3, where there is nothing else to say."""
     found = as_json("next", "-d", own, code=3)
-    assert set(found) == {"error", "exit"}
+    assert set(found) == {"error", "exit", "ways"}
     assert found["exit"] == 3
+    assert [way.split()[1] for way in found["ways"]] == ["reference", "reference"]
 
 
 def test_an_unknown_field_of_vectors(own: str) -> None:
@@ -448,11 +450,20 @@ def test_an_interruption_is_one_line(begun: str, more: tuple[str, ...]) -> None:
     """Ctrl-C: exit code 130, and a line that says how to go on."""
     done = shell(STOPPED, begun, *more)
     assert done.returncode == 130, done.stderr
-    assert (
-        done.stderr.strip()
-        == "swath: interrupted; run the same command again: what was finished is kept, a training starts anew"
-    )
+    assert done.stderr.strip() == "swath: interrupted; run the same command again to go on"
     assert (json.loads(done.stdout)["exit"] == 130) if more else (done.stdout == "")
+
+
+def test_an_interrupted_training_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C where a model may be in training: the line says that this part is not gone on with."""
+
+    def interrupted(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("swath.cli.app", interrupted)
+    for command, more in (("train", "; a training starts anew"), ("split", "")):
+        said = f"swath: interrupted; run the same command again to go on{more}\n"
+        assert run_cli(command) == (130, "", said)
 
 
 def test_a_defect_is_exit_code_4(monkeypatch: pytest.MonkeyPatch) -> None:

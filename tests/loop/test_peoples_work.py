@@ -356,6 +356,39 @@ def test_8_frames_with_names_that_are_taken_get_keys_of_their_own(
     assert len(again.workspace.scenes.table) == len(loop.workspace.scenes.table)
 
 
+def test_8_a_third_folder_comes_in_too(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:
+    """Three folders of one name and the same frame names: every frame is a scene, and none is taken twice."""
+    name, home = two
+    folders = [kitti("same", shift) for shift in (0, 20, 40)]
+    for i, folder in enumerate(folders):
+        assert Loop.init_kitti(name, folder, home=home)[1].added == 12, i
+    for folder in folders:
+        assert Loop.init_kitti(name, folder)[1].added == 0
+    assert len(Loop.open(name).workspace.scenes.table) == 36
+
+
+@pytest.mark.parametrize("clouds_too", [True, False])
+def test_1_scenes_that_are_away_are_not_taken_for_others(
+    two: tuple[str, Path], kitti: Callable[..., Path], clouds_too: bool
+) -> None:
+    """A folder on a disk that is not mounted, and another one with its frame names: other scenes, and the first ones are found
+    again where they move to."""
+    name, home = two
+    one, other = kitti("one"), kitti("two", shift=20)
+    if not clouds_too:
+        for folder in (one, other):
+            shutil.rmtree(folder / "training/velodyne")
+    loop, _ = Loop.init_kitti(name, one, home=home)
+    before = {key: loop.workspace.scenes.table.path("left", key) for key in loop.workspace.scenes.table.keys}
+    away = one.rename(one.parent / "away")
+    loop, result = Loop.init_kitti(name, other)
+    assert result.added == 12
+    assert {key: loop.workspace.scenes.table.path("left", key) for key in before} == before
+    back, result = Loop.init_kitti(name, away)
+    assert result.added == 0
+    assert all(str(away) in back.workspace.scenes.table.path("left", key) for key in before)
+
+
 def test_a_folder_that_moved_is_found_again(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:
     """`init` with the new place of a folder relocates its scenes: same keys, same ids, media that exist."""
     name, home = two
@@ -621,7 +654,8 @@ def test_18_a_round_whose_scenes_are_all_skipped(at: Callable[[str], Loop]) -> N
 
 
 def test_labels_drawn_on_an_open_scene_are_mentioned(at: Callable[[str], Loop]) -> None:
-    """Boxes drawn in the App while a scene waits: `explain` and `repair --check` name them, and what becomes of them."""
+    """Boxes drawn in the App while a scene waits: `explain` and `repair --check` name them, and what becomes of them: an empty
+    answer takes them as they are."""
     loop = at("sent")
     key = loop.batch("v0").scenes[0].choice.key
     assert loop.explain(key).drawn == {}
@@ -633,6 +667,12 @@ def test_labels_drawn_on_an_open_scene_are_mentioned(at: Callable[[str], Loop]) 
     for command in (("explain", key), ("repair", "--check")):
         _, said, _ = run_cli(*command, "--dataset", loop.name)
         assert "drawn by hand; they are kept, and count once the annotator has answered" in said
+    answers = Picky(lambda task, _: f"{number_of(task):04d}" != key, "reviewed_empty")
+    loop.annotator = answers
+    result = loop.fetch()
+    assert (result.edited, result.disputed, result.state) == ((key,), (), "labeled")
+    assert [one["bounding_box"] for one in boxes_of(loop, key)] == [[0.2, 0.2, 0.1, 0.1]]
+    assert loop.explain(key).drawn == {}
 
 
 def test_a_split_of_media_that_moved_is_refused(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:

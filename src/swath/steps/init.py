@@ -10,9 +10,11 @@ from __future__ import annotations
 import filecmp
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
+from itertools import count
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -338,33 +340,41 @@ def _recognised(
 ) -> tuple[list[Found], list[str]]:
     """The scenes under the keys that they have in the dataset, and what is worth saying.
 
-    A name that is there already is the same scene if one of its media is the same file, or has the same bytes, or if its file
-    has moved here; else it is another scene, and gets a key with the folder's name before it.
+    A name that is there already is the same scene if one of its media is the same file, or has the same bytes, or if its files
+    have moved here; else it is another scene, and gets a key with the folder's name before it.
     """
     workspace.scenes.give_keys()
     table = workspace.scenes.table
     key_of: dict[str, str] = {}
     for paths in table.paths.values():
         key_of.update(zip(paths.tolist(), table.keys.tolist(), strict=True))
+    lengths = _lengths(workspace)
     out: list[Found] = []
     renamed: list[str] = []
     moved: dict[str, dict[str, str]] = {}
     for scene in scenes:
         ours = {channel: str(_target(workspace, source, scene, channel)) for channel in scene.media}
-        known = next((key_of[path] for path in ours.values() if path in key_of), None)
-        there = {name: table.path(name, scene.key) for name in ours} if scene.key in table.row_of else {}
-        there = {name: path for name, path in there.items() if path}
-        if known is None and there:
-            gone = all(not Path(path).exists() for path in there.values())
-            if gone or any(_same_bytes(path, ours[name]) for name, path in there.items()):
-                known = scene.key
-            else:
-                known = f"{source.root.resolve().name}/{scene.key}"
-                renamed.append(known)
-        if known == scene.key:
-            lost = {n: ours[n] for n, path in there.items() if path != ours[n] and not Path(path).exists()}
-            moved |= {scene.key: lost} if lost else {}
-        out.append(scene if known in (None, scene.key) else replace(scene, key=str(known)))
+
+        def is_there(key: str, scene: Found = scene, ours: Mapping[str, str] = ours) -> dict[str, str] | None:
+            """The media of the scene `key`, if it is this one."""
+            there = {name: path for name in ours if (path := table.path(name, key))}
+            same = any(_same_bytes(path, ours[name]) for name, path in there.items())
+            return there if same or _has_moved(key, there, scene, lengths) else None
+
+        key = next((key_of[path] for path in ours.values() if path in key_of), None)
+        if key is None:
+            key = next(one for one in _keys(source, scene) if one not in table.row_of or is_there(one))
+            if key not in table.row_of and key != scene.key:
+                renamed.append(key)
+        if key in table.row_of:
+            there = {name: table.path(name, key) for name in ours}
+            lost = {
+                n: ours[n]
+                for n, path in there.items()
+                if path not in ("", ours[n]) and not Path(path).exists()
+            }
+            moved |= {key: lost} if lost else {}
+        out.append(replace(scene, key=key))
     told = []
     if moved:
         workspace.scenes.relocate(moved)
@@ -380,6 +390,41 @@ def _target(workspace: Workspace, source: Source, scene: Found, channel: str) ->
     """Where the medium of a channel is, or will be, for the dataset."""
     path = scene.media[channel]
     return path.resolve() if channel in scene.sizes else _readable(workspace, source, scene, path)
+
+
+def _keys(source: Source, scene: Found) -> Iterator[str]:
+    """Keys for a frame, in the order in which they are tried: its name, then with the folder's name before it."""
+    folder = source.root.resolve().name
+    yield scene.key
+    yield f"{folder}/{scene.key}"
+    for number in count(2):
+        yield f"{folder}-{number}/{scene.key}"
+
+
+def _lengths(workspace: Workspace) -> Callable[[str], dict[str, int]]:
+    """Of a channel: key -> bytes of its file when it was taken in, where that is known. Read when it is asked for."""
+
+    @cache
+    def of(channel: str) -> dict[str, int]:
+        keys = workspace.scenes.table.keys.tolist()
+        docs = workspace.scenes.values(channel, keys, ["metadata"])
+        found = {
+            key: (doc.get("metadata") or {}).get("size_bytes") for key, doc in zip(keys, docs, strict=True)
+        }
+        return {key: int(size) for key, size in found.items() if size}
+
+    return of
+
+
+def _has_moved(
+    key: str, there: Mapping[str, str], scene: Found, lengths: Callable[[str], dict[str, int]]
+) -> bool:
+    """Whether the files of a scene are gone from where they were, and those found have their lengths: the same name is not enough,
+    another folder's scenes may be away (a disk that is not mounted)."""
+    if not there or any(Path(path).exists() for path in there.values()):
+        return False
+    known = {name: size for name in there if (size := lengths(name).get(key))}
+    return bool(known) and all(scene.media[name].stat().st_size == size for name, size in known.items())
 
 
 def _same_bytes(one: str, two: str) -> bool:
