@@ -299,7 +299,7 @@ def test_an_open_batch_is_sent_and_fetched() -> None:
     assert next_of(a_batch("v1", "committed")).step == "send"
     assert "10 scenes of v1" in next_of(a_batch("v1", "committed")).why
     given = a_batch("v1", "annotating", send=(Sent(annotator="ann", tasks=3),))
-    assert next_of(given).why == "0 scenes of v1 wait for labels"
+    assert next_of(given).why.startswith("all scenes of v1 have an answer")
     assert next_of(given, waiting=4) == Next("fetch", "4 scenes of v1 wait for labels")
     once = (ReopenedOnce(reason="blurred", fetch=Fetched()),)
     reopened = a_batch("v1", "annotating", send=given.steps.send, reopen=once)

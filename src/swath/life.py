@@ -219,6 +219,11 @@ def _open(batch: Batch, at: Situation) -> Next:
         return Next("send", f"{batch.size.size} scenes of {batch.round} wait to be sent to annotators")
     if batch.unsent:
         return Next("send", f"{batch.round} was reopened: it waits to be sent to its annotators again")
+    if not at.waiting:
+        return Next(
+            "fetch",
+            f"all scenes of {batch.round} have an answer: take in what changed, or decide whose edits hold",
+        )
     return Next("fetch", f"{at.waiting} scenes of {batch.round} wait for labels")
 
 

@@ -116,14 +116,15 @@ class Workspace:
     # ------------------------------------------------------------------ labels that nobody sent
 
     def drawn(self, rows: Iterable[Assignment]) -> dict[tuple[str, str], int]:
-        """(scene, channel) -> labels that are there, of those of `rows` that were never answered: somebody drew them by hand."""
-        asked = [row for row in rows if row.role == "pool" and row.active and row.digest is None]
+        """(scene, channel) -> labels that are there and came with no fetch, of those of `rows` that wait: somebody drew them."""
+        asked = [row for row in rows if row.role == "pool" and row.active and row.state == "unreviewed"]
         found: dict[tuple[str, str], int] = {}
         for channel in self.rig.labelled:
             keys = self.scenes.of(row.key for row in asked if row.channel == channel.name).keys.tolist()
             for key, doc in zip(keys, self.scenes.values(channel.name, keys, [channel.human]), strict=True):
-                if labels := stored.detections(doc.get(channel.human)):
-                    found[key, channel.name] = len(labels)
+                labels = stored.detections(doc.get(channel.human))
+                if drawn := sum(one.get("round") is None for one in labels):
+                    found[key, channel.name] = drawn
         return found
 
     # ------------------------------------------------------------------ what the journal says must be shown

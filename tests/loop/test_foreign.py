@@ -229,7 +229,7 @@ def test_files_say_what_to_label(labels: tuple[Loop, Path, list[str]]) -> None:
 def test_labels_in_a_folder(
     labels: tuple[Loop, Path, list[str]], folder: tuple[Path, dict[str, Any]]
 ) -> None:
-    """A bad line goes to quarantine with file and line, the rest of its file is kept; an empty file is an empty scene; a
+    """A bad line goes to quarantine with file and line, the rest of its file is kept, and its scene waits until it is taken so; an empty file is an empty scene; a
     skipped scene is none; files of other scenes are counted; 2D and 3D are what the folder says."""
     loop, place, keys = labels
     spoiled, empty, skipped, *rest = keys
@@ -244,6 +244,8 @@ def test_labels_in_a_folder(
     (place / "label_2" / "notes.txt").write_text("remember the milk\n")
 
     result = loop.fetch()
+    assert (result.state, result.waits_for) == ("annotating", (spoiled,))
+    result = loop.fetch(accept_partial=True)
     assert (result.state, result.waiting) == ("labeled", 0)
     passed_over = {skipped}
     nothing = {key for key in folder[1]["frames"] if folder[1]["objects"][key] == 0} | {empty}

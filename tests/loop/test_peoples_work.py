@@ -116,6 +116,23 @@ def test_2_labels_edited_by_hand_are_kept_and_named(at: Callable[[str], Loop]) -
     assert any("edited by hand" in note and key in note for note in result.notes)
 
 
+def test_2_labels_of_a_reopened_round_are_nobodys_edits(at: Callable[[str], Loop]) -> None:
+    """Labels that came, of a round that is labelled again, are not taken for edits by hand, however often one looks meanwhile."""
+    loop = at("sent")
+    annotator = Changing()
+    loop.annotator = annotator
+    loop.fetch()
+    loop.reopen("v0", "the boxes are loose")
+    loop.send()
+    annotator._wants = lambda task, channel: False
+    assert loop.fetch().waiting
+    assert loop.fetch().edited == ()
+    assert not any(loop.explain(scene.choice.key).drawn for scene in loop.batch("v0").scenes)
+    annotator._wants, annotator.changes = (lambda task, channel: True), True
+    result = loop.fetch()
+    assert (result.edited, result.disputed, result.state) == ((), (), "labeled")
+
+
 @pytest.mark.parametrize("choice", ["mine", "theirs"])
 def test_2_where_both_changed_somebody_decides(at: Callable[[str], Loop], choice: Any) -> None:
     """Edited by hand and changed by the annotator: neither is overwritten until `--mine` or `--theirs` says whose holds."""
@@ -658,6 +675,8 @@ def test_labels_drawn_on_an_open_scene_are_mentioned(at: Callable[[str], Loop]) 
     answer takes them as they are."""
     loop = at("sent")
     key = loop.batch("v0").scenes[0].choice.key
+    loop.annotator = Picky(lambda task, _: False)
+    assert loop.fetch().waiting
     assert loop.explain(key).drawn == {}
     drawn = {"_cls": "Detection", "label": "car", "bounding_box": [0.2, 0.2, 0.1, 0.1], "tags": []}
     change = {"$set": {"human_detections": {"_cls": "Detections", "detections": [drawn]}}}

@@ -30,7 +30,7 @@ SCENES = 14
 OWNED = re.compile(r"(split|batch|source|failure|annotated|annotated_2d|annotated_3d):|to_annotate$")
 CHANGES: dict[str, Any] = {
     "embed": {"encoder": "field:given"},
-    "splits": {"by": "scene", "golden": 0.1},
+    "splits": {"by": "scene", "golden": 0.1, "audit_pairs": 0},  # there are no media to look at
     "select": {"first_min": 3, "first_share": 0.2, "min": 2, "zcore_max_draws": 60},
 }
 

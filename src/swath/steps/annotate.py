@@ -235,7 +235,7 @@ class _Heard:
         self.answer, self.row = answer, row
         partial = bool(answer.rejected) and answer.state in LABELLED and not accept_partial
         self.state: AnswerState = "unreviewed" if partial else answer.state
-        self.digest = ""
+        self.digest: str | None = None
 
     @property
     def seen(self) -> bool:
@@ -269,9 +269,12 @@ class _Heard:
 
 
 def _spell(workspace: Workspace, heard: Sequence[_Heard]) -> None:
-    """Gives each answer the digest of its labels, as they are stored."""
+    """Gives each answer the digest of its labels, as they are stored; where nobody looked, of those that came before and stay."""
     rig, table = workspace.rig, workspace.scenes.of({one.row.key for one in heard})
     for one in heard:
+        if not one.seen:
+            one.digest = one.row.digest
+            continue
         size = table.size(one.row.channel, one.row.key)
         drawn = one.labels(rig[one.row.channel].modality)
         one.digest = stored.digest_of(stored.documents_of(drawn, size, []))

@@ -39,7 +39,6 @@ def split(workspace: Workspace) -> SplitResult:
         if workspace.is_split():
             return _result(workspace)
         table, config = workspace.scenes.table, workspace.config.splits
-        _media_are_there(workspace)
         drives = table.sequence if config.by == "sequence" else np.full(len(table), "")
         units = units_of(table.keys.tolist(), drives.tolist())
         notes: list[str] = []
@@ -54,6 +53,7 @@ def split(workspace: Workspace) -> SplitResult:
         membership, more = assign(units, config, workspace.config.seed)
         closest: tuple[Pair, ...] = ()
         if config.audit_pairs:
+            _media_are_there(workspace)
             keys, vectors = looks(workspace)
             closest = leaks(keys, vectors, membership, config.audit_pairs)
             if unseen := sorted(set(membership) - set(keys)):
