@@ -10,7 +10,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["FIFTYONE_DO_NOT_TRACK"] = "true"
 os.environ["FIFTYONE_DATABASE_VALIDATION"] = "false"
 os.environ["FIFTYONE_SHOW_PROGRESS_BARS"] = "false"
-os.environ["FIFTYONE_DEFAULT_BATCHER"] = "static"  # by default FiftyOne writes as many samples at once as the clock allows
+os.environ["FIFTYONE_DEFAULT_BATCHER"] = (
+    "static"  # by default FiftyOne writes as many samples at once as the clock allows
+)
 os.environ["FIFTYONE_BATCHER_STATIC_SIZE"] = "20"
 
 import pytest

@@ -52,6 +52,7 @@ def main(name: str, folder: Path, home: Path, workers: int) -> dict[str, Any]:
         "budget": [v1.budget, v1.size, v1.coverage, v1.targeted],
         "model": trained.models[0].sha256,
         "failures": [failure.key for failure in failures],
+        "notable": [failure.key for failure in failures if failure.notable],
         "golden": after_v0.rounds[0].golden,
     }
 
