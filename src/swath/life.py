@@ -233,7 +233,8 @@ def _after(batch: Batch) -> Next:
         if steps.check is None:
             return Next("check", f"the labels of {name} came and are not checked yet")
         if steps.golden is not None and steps.golden.holds:
-            return Next("golden", f"the golden check of {name} blocks: {shortly(steps.golden.reasons)}", True)
+            why = f"the golden check of {name} blocks: {shortly(steps.golden.reasons)}"
+            return Next("golden", why, True)
         return Next("golden", f"the blind labels of {name} are not compared with the reference yet")
     if state == "checked":
         verdict = steps.golden.verdict if steps.golden else "none"
