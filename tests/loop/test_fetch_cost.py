@@ -21,6 +21,7 @@ pytestmark = pytest.mark.database
 SIZES = (120, 1200)
 BATCH, GOLDEN = 8, 2
 MORE = 1.05  # times as much is allowed, in bytes: a batch is not byte for byte the other
+# `GOLDEN` documents more are: which tasks come late is drawn, and of golden scenes that wait nobody looks for labels drawn by hand.
 
 
 class Steady:
@@ -123,7 +124,7 @@ def test_a_fetch_costs_its_batch(costs: dict[str, dict[int, Cost]], answers: str
     of_small, of_large = (costs[answers][count] for count in SIZES)
     assert 0 < of_large.looked_at <= MORE * of_small.looked_at, of_large.examined[:3]
     small, large = of_small.commands, of_large.commands
-    assert small.documents == large.documents > 0
+    assert 0 < large.documents <= small.documents + GOLDEN
     assert len(small.writes) == len(large.writes) > 0
     assert 0 < large.size <= MORE * small.size
 
@@ -137,7 +138,8 @@ def test_no_collection_grows(costs: dict[str, dict[int, Cost]], answers: str) ->
         return "samples" if name.startswith("samples.") else name
 
     of_small, of_large = ({kind(name): n for name, n in one.items()} for one in (small, large))
-    assert of_small == of_large
+    assert of_large.keys() == of_small.keys()
+    assert all(n <= of_small[name] + GOLDEN for name, n in of_large.items()), (of_small, of_large)
     assert {"samples", "swath.rounds", "swath.assignments"} <= of_small.keys()
     assert "swath.pieces" not in of_small
 
