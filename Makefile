@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# Tests in as many processes as there are cores, four at most; a file's tests stay together. Each has a mongod of its own.
-PARALLEL ?= -n logical --maxprocesses 4 --dist loadfile
+# Tests in two processes, each with a mongod of its own; a file's tests stay together. More cores: make test PARALLEL="-n 8 --dist loadfile"
+PARALLEL ?= -n 2 --dist loadfile
 
 # One thread per process: quicker than more on a busy machine, and the same seed gives the same model.
 export OMP_NUM_THREADS ?= 1
@@ -31,7 +31,8 @@ test: $(READY)  ## the tests, slow proofs left out
 	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-full: $(READY)  ## all tests
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	$(BIN)/python -m pytest -m slow $(PARALLEL:loadfile=load)
 
 mutants: $(READY)  ## plants bugs in the decisions: do the quick tests notice? (minutes)
 	$(BIN)/python tests/mutants.py --keep
