@@ -278,7 +278,7 @@ def _open(
 ) -> Workspace:
     journal = open_journal(dataset)
     scenes = Scenes(dataset, config)
-    journal.create(config.model_dump(mode="json"), str(home), token=scenes.highest_fence())
+    journal.create(config.model_dump(mode="json"), str(home), origins=origins, token=scenes.highest_fence())
     return Workspace(scenes, journal, config, home, progress, origins=origins, held=held)
 
 

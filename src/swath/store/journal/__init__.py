@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from bson import ObjectId
@@ -56,12 +57,20 @@ class Journal:
 
     # ------------------------------------------------------------------ the loop
 
-    def create(self, config: Mapping[str, Any], home: str, *, token: int = 0) -> None:
+    def create(
+        self,
+        config: Mapping[str, Any],
+        home: str,
+        *,
+        origins: Mapping[str, str] = MappingProxyType({}),
+        token: int = 0,
+    ) -> None:
         """Begins the record of this dataset, with tokens above `token`. Doing it again changes nothing."""
         self._create_indexes()
         begun = {
             "schema": SCHEMA,
             "config": dict(config),
+            "origins": _listed(origins),
             "home": home,
             "secret": secrets.token_hex(16),
             "steps": {},
@@ -141,8 +150,7 @@ class Journal:
         change: Document = {f"steps.{step}": entry.document() for step, entry in steps.items()}
         change |= {} if config is None else {"config": dict(config)}
         if origins is not None:
-            listed = [Origin(setting=name, source=source) for name, source in sorted(origins.items())]
-            change["origins"] = [one.document() for one in listed]
+            change["origins"] = _listed(origins)
         change |= {} if home is None else {"home": home}
         change |= {} if membership is None else {"membership": membership.document()}
         self.lease.change(writer, {"$set": change, "$inc": {"revision": 1}})
@@ -197,3 +205,7 @@ class Journal:
         for part in (self.assignments, self.batches, self.blobs):
             part.forget()
         self._loops.delete_many({"_id": self.dataset_id})
+
+
+def _listed(origins: Mapping[str, str]) -> list[Document]:
+    return [Origin(setting=name, source=source).document() for name, source in sorted(origins.items())]
