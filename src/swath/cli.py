@@ -10,6 +10,7 @@ prints included, to stderr.
 import inspect
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -129,6 +130,7 @@ class Out:
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
         self.said = False
+        self.interrupted = False
         self._stdout = sys.stdout
         if as_json:
             # Other libraries print to file descriptor 1: it is stderr from here on.
@@ -720,7 +722,15 @@ def close(
 def main(arguments: list[str] | None = None) -> None:
     """The entry point: errors become one line and an exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    sys.exit(_run(arguments, Out("--json" in arguments)))
+    out = Out("--json" in arguments)
+    with suppress(ValueError):  # not in the main thread: somebody else minds the signals
+
+        def interrupted(number: int, frame: object) -> None:
+            out.interrupted = True  # libraries may swallow what is raised while they are imported
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGINT, interrupted)
+    sys.exit(_run(arguments, out))
 
 
 def encodable(argument: str) -> bool:
@@ -743,9 +753,10 @@ def _run(arguments: list[str], out: Out) -> int:
     except SwathError as error:
         return out.error(str(error), error.exit_code, *error.lines, ways=error.ways)
     except (KeyboardInterrupt, _Interrupted, typer.Abort):
-        anew = "; a training starts anew" if TRAINING & set(arguments) else ""
-        return out.error(f"interrupted; run the same command again to go on{anew}", INTERRUPTED)
+        return _interrupted(arguments, out)
     except Exception as error:
+        if out.interrupted:
+            return _interrupted(arguments, out)
         if isinstance(error, UsageError):
             return _usage(error, out)
         from swath.database import user_line
@@ -757,6 +768,11 @@ def _run(arguments: list[str], out: Out) -> int:
         traceback.print_exc()
         what = f"{type(error).__name__}: {error}"
         return out.error(what, 4, "this is a defect; please report it with the lines above")
+
+
+def _interrupted(arguments: list[str], out: Out) -> int:
+    anew = "; a training starts anew" if TRAINING & set(arguments) else ""
+    return out.error(f"interrupted; run the same command again to go on{anew}", INTERRUPTED)
 
 
 PARSED: Final = (

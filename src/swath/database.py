@@ -170,6 +170,8 @@ def _of_database(error: BaseException) -> str | None:
 def _of_file(error: BaseException) -> str | None:
     if not isinstance(error, OSError):
         return None
+    if error.errno == errno.ENOENT and str(error.filename).startswith(("/proc/", "/sys/")):
+        return f"{error.filename}: nothing can be made there; name another place and {AGAIN}"
     if error.errno == errno.ENOSPC:
         return f"the disk is full ({error.filename or 'no space left'}); make room and {AGAIN}"
     if error.errno in FILES and error.filename is not None:

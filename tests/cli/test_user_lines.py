@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pymongo import errors
@@ -170,3 +173,35 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert str(tmp_path / "file") in done.stderr
+
+
+def test_a_place_where_nothing_can_be_made() -> None:
+    """Where the system itself shows its state, a new file or folder is "not found": the place is named, not a defect."""
+    with pytest.raises(FileNotFoundError) as raised:
+        Path("/proc/report.html").write_text("")
+    line = database.user_line(raised.value)
+    assert line is not None
+    assert line.startswith("/proc/report.html: nothing can be made there; name another place")
+
+
+def test_an_interruption_that_a_library_swallows(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    """Ctrl-C while something is imported may be caught there, and what follows goes wrong: it stays an interruption."""
+    from swath import cli
+
+    def half_imported(*args: object, **options: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+        except KeyboardInterrupt:
+            pass
+        raise AttributeError("module 'half' has no attribute 'there'")
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(cli, "app", half_imported)
+    try:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["status", "--dataset", "x"])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "swath: interrupted; run the same command again to go on\n"

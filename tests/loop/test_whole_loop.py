@@ -16,7 +16,7 @@ from run_cli import run_cli
 from support import QUICK, remove, samples_of
 from swath.annotators.base import Answer, Fetched, Receipt, Work
 from swath.cli import main
-from swath.errors import FrozenSplitError, IntegrityError, StateError, SwathError, WaitingError
+from swath.errors import ConfigError, FrozenSplitError, IntegrityError, StateError, SwathError, WaitingError
 from swath.labels.shapes import Boxes
 from swath.life import STEPS
 from swath.loop import Loop
@@ -571,6 +571,8 @@ def test_settings_are_kept_once_a_step_succeeded_with_them(at: Callable[[str], L
     name = at("sent").name
     with pytest.raises(SwathError):
         Loop.open(name, changes={"embed": {"encoder": "field:oops"}}).embed()
+    with pytest.raises(ConfigError, match="expected a field that holds vectors, got 'zcore': a FloatField"):
+        Loop.open(name, changes={"embed": {"encoder": "field:zcore"}}).embed()
     assert Loop.open(name).workspace.config.embed.encoder != "field:oops"
     Loop.open(name, changes={"golden": {"min_objects": 3}}).fetch()
     assert Loop.open(name).workspace.config.golden.min_objects == 3

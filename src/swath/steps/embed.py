@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from swath import appearance, media, models
 from swath.encoders import Encoder, make
-from swath.errors import StateError, UnknownNameError, some
+from swath.errors import ConfigError, StateError, UnknownNameError, some
 from swath.kernels.vectors import fingerprint, usable
 from swath.records.loop import Embedded, Problem
 from swath.records.results import EmbedResult
@@ -80,10 +80,17 @@ def _from_field(
     workspace: Workspace, writer: Writer, keys: list[str], field: str
 ) -> tuple[int, dict[str, str]]:
     """Takes vectors that are there already."""
+    import fiftyone as fo
+
     schema = workspace.scenes.dataset.get_field_schema()
     if field not in schema:
         raise UnknownNameError(
             f"embed: dataset {workspace.name!r} has no field {shortly(field)}{meant(field, schema)}; "
+            f"it has {some(sorted(schema), 12)}"
+        )
+    if not isinstance(schema[field], fo.VectorField | fo.ArrayField | fo.ListField):
+        raise ConfigError(
+            f"embed: expected a field that holds vectors, got {shortly(field)}: a {type(schema[field]).__name__}; "
             f"it has {some(sorted(schema), 12)}"
         )
     vectors = workspace.scenes.vectors(keys, field)
