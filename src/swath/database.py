@@ -41,7 +41,7 @@ FILES: Final = {  # what a person can mend about a file
     errno.EPERM: "no permission",
     errno.EROFS: "the disk is read-only",
     errno.ENOTDIR: "a part of the path is a file",
-    errno.EEXIST: "a file is in the way",
+    errno.EEXIST: "something else is in the way",
     errno.EISDIR: "it is a folder",
     errno.ENAMETOOLONG: "the name is too long",
 }

@@ -205,3 +205,15 @@ def test_an_interruption_that_a_library_swallows(monkeypatch: pytest.MonkeyPatch
         signal.signal(signal.SIGINT, before)
     assert ended.value.code == 130
     assert capsys.readouterr().err == "swath: interrupted; run the same command again to go on\n"
+
+
+def test_a_device_is_not_replaced() -> None:
+    """A result is renamed into its place, but not into that of a device: `report --to /dev/full` made a file of it."""
+    from swath.formats.files import write_atomic
+
+    with pytest.raises(FileExistsError) as raised:
+        write_atomic(Path("/dev/full"), b"text")
+    assert Path("/dev/full").is_char_device()
+    line = database.user_line(raised.value)
+    assert line is not None
+    assert line.startswith("/dev/full: something else is in the way")

@@ -197,6 +197,11 @@ def test_10_quarantine_keeps_a_scene_waiting(at: Callable[[str], Loop]) -> None:
     assert boxes_of(loop, annotator.bad)
     assert any("--accept-partial" in note for note in result.notes)
     assert loop.fetch(accept_partial=True).state == "labeled"
+    again = loop.fetch()
+    assert (again.waiting, again.state) == (0, "labeled")
+    loop.check()
+    assert loop.fetch().waiting == 0
+    assert loop.plan().step == "golden"
 
 
 class AllSpoiled(Picky):

@@ -233,7 +233,9 @@ class _Heard:
 
     def __init__(self, answer: Answer, row: Assignment, accept_partial: bool) -> None:
         self.answer, self.row = answer, row
-        partial = bool(answer.rejected) and answer.state in LABELLED and not accept_partial
+        self.rejected = tuple(Quarantined(where=bad.where, reason=bad.reason) for bad in answer.rejected)
+        taken = accept_partial or (row.state in LABELLED and row.rejected == self.rejected)  # then or before
+        partial = bool(answer.rejected) and answer.state in LABELLED and not taken
         self.state: AnswerState = "unreviewed" if partial else answer.state
         self.digest: str | None = None
 
@@ -264,7 +266,7 @@ class _Heard:
             annotator=self.answer.annotator,
             count=0 if self.answer.labels is None else len(self.answer.labels),
             digest=self.digest,
-            rejected=tuple(Quarantined(where=bad.where, reason=bad.reason) for bad in self.answer.rejected),
+            rejected=self.rejected,
         )
 
 
