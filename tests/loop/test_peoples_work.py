@@ -103,6 +103,40 @@ def half_fetched(loop: Loop, *, changes: bool) -> tuple[Changing, str]:
     return annotator, key
 
 
+class Moved(Picky):
+    """Finished work is moved away: of tasks that were answered once there is nothing to read any more."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda task, channel: True)
+        self.told: set[str] = set()
+
+    def fetch(self, work: Work, receipt: Any) -> Fetched:
+        answers, later = [], len(work.tasks) // 2 if not self.told else 0
+        before, late = set(self.told), {task.task for task in work.tasks[:later]}
+        for one in super().fetch(work, receipt).answers:
+            if one.task in before or one.task in late:
+                answers.append(Answer(one.task, one.channel, "unreviewed", None, one.annotator))
+            else:
+                self.told.add(one.task)
+                answers.append(one)
+        return Fetched(tuple(answers))
+
+
+def test_2_labels_that_came_stay_when_their_files_are_gone(at: Callable[[str], Loop]) -> None:
+    """A delivery in two parts, of which the first was moved away before the second came, is a whole one; and stays one."""
+    loop = at("sent")
+    loop.annotator = Moved()
+    first = loop.fetch()
+    assert first.waiting > 0
+    done = loop.fetch()
+    assert (done.waiting, done.state) == (0, "labeled")
+    labels = {scene.choice.key: boxes_of(loop, scene.choice.key) for scene in loop.batch("v0").scenes}
+    again = loop.fetch()
+    assert (again.waiting, again.state, again.labels) == (0, "labeled", done.labels)
+    assert {key: boxes_of(loop, key) for key in labels} == labels
+    assert not loop.repair(check=True).differences
+
+
 def test_2_labels_edited_by_hand_are_kept_and_named(at: Callable[[str], Loop]) -> None:
     """A box that somebody moved between two fetches stays where it is, and the fetch says so."""
     loop = at("sent")
@@ -376,6 +410,20 @@ def test_8_frames_with_names_that_are_taken_get_keys_of_their_own(
     again, result = Loop.init_kitti(name, second)
     assert (result.scenes, result.added, result.notes[:0]) == (24, 0, ())
     assert len(again.workspace.scenes.table) == len(loop.workspace.scenes.table)
+
+
+def test_8_one_picture_alike_does_not_make_two_scenes_one(
+    two: tuple[str, Path], kitti: Callable[..., Path]
+) -> None:
+    """Two folders whose right camera was covered: all its pictures are black, and the scenes are others all the same."""
+    name, home = two
+    folders = [kitti("one"), kitti("two", shift=20)]
+    black = (folders[0] / "training/image_3/000000.png").read_bytes()
+    for folder in folders:
+        for path in (folder / "training/image_3").iterdir():
+            path.write_bytes(black)
+    assert Loop.init_kitti(name, folders[0], home=home)[1].added == 12
+    assert Loop.init_kitti(name, folders[1])[1].added == 12
 
 
 def test_8_a_third_folder_comes_in_too(two: tuple[str, Path], kitti: Callable[..., Path]) -> None:

@@ -246,8 +246,10 @@ class _Heard:
 
     @property
     def is_new(self) -> bool:
-        """Whether it says anything that the journal does not know."""
+        """Whether it says anything that the journal does not know. Labels that came stay, also where their file is gone since."""
         row = self.row
+        if row.state in LABELLED and self.answer.state == "unreviewed" and not self.rejected:
+            return False
         known = (row.state, row.digest, row.annotator or "", len(row.rejected))
         return known != (self.state, self.digest, self.answer.annotator, len(self.answer.rejected))
 

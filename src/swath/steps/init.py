@@ -340,8 +340,9 @@ def _recognised(
 ) -> tuple[list[Found], list[str]]:
     """The scenes under the keys that they have in the dataset, and what is worth saying.
 
-    A name that is there already is the same scene if one of its media is the same file, or has the same bytes, or if its files
-    have moved here; else it is another scene, and gets a key with the folder's name before it.
+    A name that is there already is the same scene if one of its media is the same file, or all have the same bytes (one alone may
+    be the black image of a covered camera), or if its files have moved here; else it is another scene, and gets a key with the
+    folder's name before it.
     """
     workspace.scenes.give_keys()
     table = workspace.scenes.table
@@ -358,7 +359,7 @@ def _recognised(
         def is_there(key: str, scene: Found = scene, ours: Mapping[str, str] = ours) -> dict[str, str] | None:
             """The media of the scene `key`, if it is this one."""
             there = {name: path for name in ours if (path := table.path(name, key))}
-            same = any(_same_bytes(path, ours[name]) for name, path in there.items())
+            same = bool(there) and all(_same_bytes(path, ours[name]) for name, path in there.items())
             return there if same or _has_moved(key, there, scene, lengths) else None
 
         key = next((key_of[path] for path in ours.values() if path in key_of), None)
