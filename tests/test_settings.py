@@ -218,3 +218,12 @@ def test_a_value_is_shown_shortly() -> None:
     assert len(shortly("x" * 100_000)) < 70
     assert shortly("\x1b[31m\n") == "'\\x1b[31m\\n'"
     assert shortly(10**5000) == "a int"
+
+
+def test_slices_of_0_1_say_the_whole_rig() -> None:
+    """Slices with names of their own, as settings of swath 0.1 have them, are the channels: those of the default are not added."""
+    found = merged(LoopConfig(), {"slices": {"image": "front", "right": "back", "cloud": "top"}}, "x")
+    assert list(found.channels) == ["front", "back", "top"]
+    assert found.primary == "front"
+    assert (found.channels["front"].labelled, found.channels["top"].kind) == (True, "cloud")
+    assert merged(found, {"slices": {"image": "front", "right": "back", "cloud": "top"}}, "x") == found

@@ -503,8 +503,11 @@ def merged(base: LoopConfig, changes: Mapping[str, Any], source: str) -> LoopCon
             return {**old, **{key: over(old.get(key), value) for key, value in new.items()}}
         return new
 
+    below = base.model_dump(mode="json")
+    if "slices" in changes:  # of swath 0.1: they say the whole rig
+        below = {name: value for name, value in below.items() if name not in ("channels", "primary")}
     known = changes if isinstance(changes, Changes) else None
-    return parse(over(base.model_dump(mode="json"), changes), source, known)
+    return parse(over(below, changes), source, known)
 
 
 # ---------------------------------------------------------------------- where settings come from

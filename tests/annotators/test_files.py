@@ -282,6 +282,21 @@ def test_dont_care_is_no_object(desk: Desk) -> None:
     assert {one.state for one in answers.values()} == {"reviewed_empty"}
 
 
+def test_classes_with_spaces(desk: Desk) -> None:
+    """Columns are parted by spaces, so a class is written with underscores there, and is itself again when it comes back."""
+    work = replace(desk.work("a"), classes=("traffic light", "corrosion (heavy)"))
+    desk.files.send(work)
+    assert (desk.out / "v0/classes.txt").read_text().split() == ["traffic_light", "corrosion_(heavy)"]
+    desk.put("label_2/a.txt", f"{FLAT.replace('Car', 'corrosion_(heavy)')}\n{FLAT.replace('Car', 'bus')}\n")
+    answers, _ = desk.fetch(work)
+    found = answers["a", "left"]
+    assert found.labels is not None
+    assert found.labels.classes == ("corrosion (heavy)",)
+    assert len(found.rejected) == 1
+    with pytest.raises(ConfigError, match="cannot tell the classes 'a b' and 'a_b' apart"):
+        desk.files.send(replace(desk.work("a"), classes=("a b", "a_b")))
+
+
 @pytest.mark.parametrize("place", ["label_2", ".", "v1/label_2", "v0"])
 def test_nothing_is_read_from_elsewhere(desk: Desk, place: str) -> None:
     """Labels in any other folder are not this batch's: those of another round least of all."""

@@ -364,11 +364,14 @@ def test_nothing_to_rank():
 def test_inputs_stay_as_they_are():
     """Read-only embeddings and draws are accepted and not written to."""
     x, draws = clusters(300), draws_for(clusters(300))
+    before = x.copy(), draws.dims.copy(), draws.points.copy()
     for array in (x, draws.dims, draws.points):
         array.setflags(write=False)
     for method in ("brute", "walk"):
         zcore.raw_scores(x, draws, method=method)
     zcore.score(x, seed=0, max_draws=100)
+    for array, was in zip((x, draws.dims, draws.points), before, strict=True):
+        np.testing.assert_array_equal(array, was)
 
 
 def test_draws_do_not_add_up_to_an_overflow():

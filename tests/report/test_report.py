@@ -225,6 +225,14 @@ def test_the_same_journal_gives_the_same_bytes(loop: Loop, page: str, tmp_path: 
     assert [one.name for one in path.parent.iterdir()] == ["again.html"]
 
 
+def test_a_link_stays_a_link(loop: Loop, page: str, tmp_path: Path) -> None:
+    """A report that is to go where a link points is written there."""
+    (tmp_path / "report.html").symlink_to(tmp_path / "there.html")
+    write_report(loop.workspace, loop.status(), tmp_path / "report.html")
+    assert (tmp_path / "report.html").is_symlink()
+    assert (tmp_path / "there.html").read_text() == page
+
+
 def test_an_image_that_is_gone_or_damaged_is_said(loop: Loop, tmp_path: Path) -> None:
     """With one image of the batch deleted and another cut short the report is written and names both."""
     table = loop.workspace.scenes.table

@@ -50,6 +50,7 @@ class Files:
         The receipt: `folder`, how often it was `sent`, and the tasks `without_calibration`: nobody can draw their cuboids.
         """
         _refuse_second_opinions(work)
+        work_folder.spelled(work.classes)
         folder = self._folder_of(work)
         try:
             work_folder.write(folder, work, self._media)
@@ -136,7 +137,8 @@ class Files:
             answer = Answer(task.task, channel.name, "unreviewed", None, self.name, file.broken)
             return answer, not file.whole
         where = [f"{file.path}:{one.number}" for one in lines]
-        names = tuple(one.item.label for one in lines)
+        class_of = work_folder.spelled(classes)
+        names = tuple(class_of.get(one.item.label, one.item.label) for one in lines)
         good: Labels
         if flat:
             boxes = np.array([one.item.box for one in lines], float).reshape(-1, 4)

@@ -25,7 +25,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,14 +34,15 @@ from typing import Any, Literal
 import numpy as np
 
 from swath.annotators.base import Task, Work
-from swath.errors import FormatError, StateError, SwathError
+from swath.errors import ConfigError, FormatError, StateError, SwathError
 from swath.formats.files import write_atomic
 from swath.formats.kitti_records import Calibration
 from swath.labels.calibration import Camera, camera
 from swath.labels.channels import Channel
 
 README = """\
-Label the {tasks} scenes of tasks.csv with the classes of classes.txt. Labels are KITTI label files, named by the task:
+Label the {tasks} scenes of tasks.csv with the classes of classes.txt, spelled as they are there. Labels are KITTI label files,
+named by the task:
 
 {folders}
 
@@ -157,6 +158,20 @@ def _either(stored: Mapping[str, Any], one: str, two: str) -> Any:
 # ---------------------------------------------------------------------- writing
 
 
+def spelled(classes: Sequence[str]) -> dict[str, str]:
+    """Classes by their names in label files, whose columns are parted by spaces: `traffic light` is `traffic_light` there."""
+    out: dict[str, str] = {}
+    for name in classes:
+        word = "_".join(name.split())
+        if word in out:
+            raise ConfigError(
+                f"label files cannot tell the classes {out[word]!r} and {name!r} apart: both are {word!r} there; "
+                "take another annotator"
+            )
+        out[word] = name
+    return out
+
+
 def write(folder: Path, work: Work, media: Literal["copy", "link"]) -> None:
     """Write all that people need into `folder`, the batch's own. What is right already is left alone.
 
@@ -179,7 +194,7 @@ def write(folder: Path, work: Work, media: Literal["copy", "link"]) -> None:
                 _put(folder / _marker(work.sent), _packed(seen))
         for name, data in files:
             _put(folder / name, data)
-    _put(folder / "classes.txt", "".join(f"{name}\n" for name in work.classes).encode())
+    _put(folder / "classes.txt", "".join(f"{name}\n" for name in spelled(work.classes)).encode())
     _put(folder / "README.txt", _readme(work, labels).encode())
     _put(folder / "tasks.csv", _tasks_csv(tasks, work, layout, labels).encode())
     people = {name for name in labels if files_in(folder / name)}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` beside `path` and rename it into place. The folder must exist; what is there and is no file (a folder, a
-    device) is not replaced: `OSError`.
+    device) is not replaced: `OSError`. A link is.
 
     A killed process leaves at most a hidden `.NAME.PID-THREAD.tmp` behind. Nothing is forced to disk: after a
     power cut the file may be missing or empty, so whoever needs more than this must be able to make it again.

@@ -44,5 +44,5 @@ def write_report(workspace: Workspace, status: Status, to: Path | None = None) -
     page.filters |= contents.FILTERS
     text = page.get_template("report.html").render(contents.gather(workspace, status))
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, text.encode())
+    write_atomic(path.resolve(), text.encode())  # a link stays one
     return path
