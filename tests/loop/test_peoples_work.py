@@ -150,6 +150,20 @@ def test_2_labels_edited_by_hand_are_kept_and_named(at: Callable[[str], Loop]) -
     assert any("edited by hand" in note and key in note for note in result.notes)
 
 
+def test_2_blind_labels_edited_by_hand_are_kept_and_named(at: Callable[[str], Loop]) -> None:
+    """So do the blind labels of a golden scene: they are somebody's work too."""
+    loop = at("sent")
+    half_fetched(loop, changes=False)
+    here = {"group.name": "left", "golden_detections.detections.0": {"$exists": True}}
+    doc = samples_of(loop).find_one(here)
+    moved = {"$set": {"golden_detections.detections.0.bounding_box": [0.1, 0.1, 0.5, 0.5]}}
+    assert samples_of(loop).update_one({"_id": doc["_id"]}, moved).modified_count == 1
+    result = loop.fetch()
+    assert (result.edited, result.disputed, result.state) == ((doc["scene_key"],), (), "labeled")
+    (kept,) = loop.workspace.scenes.values("left", [doc["scene_key"]], ["golden_detections"])
+    assert kept["golden_detections"]["detections"][0]["bounding_box"] == [0.1, 0.1, 0.5, 0.5]
+
+
 def test_2_labels_of_a_reopened_round_are_nobodys_edits(at: Callable[[str], Loop]) -> None:
     """Labels that came, of a round that is labelled again, are not taken for edits by hand, however often one looks meanwhile."""
     loop = at("sent")

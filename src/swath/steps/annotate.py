@@ -189,7 +189,7 @@ def fetch(
         answers = _checked(work, annotator.fetch(work, sent.receipt))
         heard = [_Heard(one, place_of[one.task, one.channel], accept_partial) for one in answers.answers]
         _spell(workspace, heard)
-        hands = _hands(workspace, heard)
+        hands = _hands(workspace, batch, heard)
         tick = workspace.progress(f"take in labels of {name}")
         for channel in workspace.rig.labelled:
             new = [one for one in heard if one.row.channel == channel.name]
@@ -286,8 +286,8 @@ def _spell(workspace: Workspace, heard: Sequence[_Heard]) -> None:
 
 @dataclass(frozen=True)
 class _Hands:
-    """Pool labels that are not the ones that were fetched last: (scene, channel) that somebody edited, and those of them where
-    the annotators changed theirs as well."""
+    """Labels that are not the ones that were fetched last: (scene, channel) that somebody edited, and those of them where the
+    annotators changed theirs as well."""
 
     edited: frozenset[tuple[str, str]]
     disputed: frozenset[tuple[str, str]]
@@ -300,16 +300,26 @@ class _Hands:
         return place not in self.edited or choice == "theirs"
 
 
-def _hands(workspace: Workspace, heard: Sequence[_Heard]) -> _Hands:
+def _hands(workspace: Workspace, batch: Batch, heard: Sequence[_Heard]) -> _Hands:
+    """Looks at the labels that are there, pool and golden ones. A reference of several opinions is a majority, made anew."""
     nothing = stored.digest_of(())
     edited, disputed = set(), set()
     for channel in workspace.rig.labelled:
         mine = [
-            one for one in heard if one.row.channel == channel.name and one.row.role == "pool" and one.seen
+            one
+            for one in heard
+            if one.row.channel == channel.name
+            and one.seen
+            and (one.row.role != "reference" or batch.slots == 1)
         ]
         keys = [one.row.key for one in mine]
-        for one, doc in zip(mine, workspace.scenes.values(channel.name, keys, [channel.human]), strict=True):
-            there = stored.digest_of(stored.detections(doc.get(channel.human)))
+        docs = workspace.scenes.values(channel.name, keys, [channel.human, channel.golden])
+        for one, doc in zip(mine, docs, strict=True):
+            golden = one.row.role == "golden"
+            labels = stored.detections(doc.get(channel.golden if golden else channel.human))
+            there = stored.digest_of(
+                [label for label in labels if not golden or label.get("round") == batch.round]
+            )
             fetched = one.row.digest or nothing
             if there not in (fetched, one.digest):
                 edited.add((one.row.key, channel.name))
