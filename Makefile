@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full mutants fuzz browser settings check format bench bench-long clean
+.PHONY: help setup demo test test-full mutants fuzz browser ultralytics settings check format bench bench-long clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -43,6 +43,13 @@ fuzz: $(READY)  ## hostile names, files, settings and moments, at every point of
 browser: $(READY)  ## what the tests in a browser need: Debian's chromium (as root, if none is there) and playwright
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
+
+ultralytics:  ## .venv-ultralytics: YOLO for `train: {trainer: ultralytics}` (AGPL-3.0, several GB; nothing else needs it)
+	test -x .venv-ultralytics/bin/python || $(PYTHON) -m venv .venv-ultralytics
+	.venv-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check ultralytics
+	.venv-ultralytics/bin/python -m pip uninstall --quiet --yes opencv-python
+	.venv-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
+	.venv-ultralytics/bin/python -c "import ultralytics, torchvision; print('ultralytics', ultralytics.__version__)"
 
 settings: $(READY)  ## docs/settings.md, from the settings themselves
 	$(BIN)/python -m swath.settings_page > docs/settings.md

@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "life words",
         "projection policies",
         "database formats media",
-        "store annotators encoders models sources trainers worlds",
+        "store annotators encoders exports models sources trainers worlds",
         "workspace commit evaluations appearance",
         "steps report",
         "loop",
@@ -43,7 +43,7 @@ TOGETHER = (
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},
     {"errors", "changes", "config", "settings", "suggest"},
-    {"encoders", "models", "sources", "trainers", "worlds"},
+    {"encoders", "exports", "models", "sources", "trainers", "worlds"},
 )
 STORE = ("blobs", "codec", "lease", "batches", "assignments", "journal")
 """Inside `store/journal`, from the ground up; `journal` is the door that puts them together."""

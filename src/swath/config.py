@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -313,12 +315,84 @@ class Pillars(_Section):
     lr: Annotated[float, Field(gt=0, le=100)] = Field(6e-3, description="highest learning rate")
 
 
+PLACES: Mapping[str, tuple[str, ...]] = {"fit": ("data", "model"), "predict": ("model", "data", "out")}
+"""What stands in braces in a command, and must."""
+MORE_PLACES = ("seed", "threads", "classes")
+
+
+def _command(kind: str, value: str) -> str:
+    """The command, if it can be taken apart and says where its data come from and go to."""
+    if not value:
+        return value
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ValueError(f"expected a command as a shell reads it: {error}") from None
+    named = [name for word in words for name in re.findall(r"\{(\w+)\}", word)]
+    missing = [name for name in PLACES[kind] if name not in named]
+    if missing:
+        raise ValueError(f"expected {{{'}, {'.join(PLACES[kind])}}} in it, got no {{{missing[0]}}}")
+    known = (*PLACES[kind], *MORE_PLACES)
+    odd = [name for name in named if name not in known]
+    if odd:
+        raise ValueError(f"{{{odd[0]}}}: expected one of {{{'}, {'.join(known)}}}{meant(odd[0], known)}")
+    return value
+
+
+class Command(_Section):
+    """A detector of your own for images: two commands (docs/methods/training.md)."""
+
+    fit: str = Field(
+        "", max_length=4000, description="the command that learns: {data} and {model} stand in it"
+    )
+    predict: str = Field(
+        "", max_length=4000, description="the command that predicts: {model}, {data} and {out} stand in it"
+    )
+    format: Literal["yolo", "coco", "kitti"] = Field("coco", description="how its data are written")
+    predictions: Literal["coco", "kitti"] = Field("coco", description="how its predictions are read")
+    seconds: Annotated[float, Field(gt=0, le=10**7)] = Field(
+        86_400, description="seconds after which a command is ended"
+    )
+
+    _fit = field_validator("fit")(lambda value: _command("fit", value))
+    _predict = field_validator("predict")(lambda value: _command("predict", value))
+
+
+class Command3D(Command):
+    """A detector of your own for clouds: two commands (docs/methods/training.md)."""
+
+    format: Literal["kitti"] = Field("kitti", description="how its data are written")
+    predictions: Literal["kitti"] = Field("kitti", description="how its predictions are read")
+
+
+class Ultralytics(_Section):
+    """YOLO by ultralytics (AGPL-3.0), in an environment of its own (`make ultralytics`)."""
+
+    python: Path = Field(
+        Path(".venv-ultralytics/bin/python"), description="the Python that has ultralytics installed"
+    )
+    model: Name = Field(
+        "yolov8n.yaml", description="a .yaml (from nothing), or weights: a .pt file that is there"
+    )
+    epochs: Positive = Field(100, description="passes over the training set")
+    imgsz: Annotated[int, Field(ge=32, le=8192, multiple_of=32)] = Field(
+        640, description="size of the network's input, in pixels"
+    )
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(8, description="images per step")
+    seconds: Annotated[float, Field(gt=0, le=10**7)] = Field(
+        86_400, description="seconds after which a command is ended"
+    )
+
+
 class Train(_Section):
     """`trainer` learns images, `trainer_3d` clouds; each has settings of its own."""
 
-    trainer: Literal["center"] = Field("center", description="what learns from images")
-    trainer_3d: Literal["pillars", "none"] = Field(
-        "none", description="what learns from clouds; a rig without labelled images always uses pillars"
+    trainer: Literal["center", "command", "ultralytics"] = Field(
+        "center", description="what learns from images"
+    )
+    trainer_3d: Literal["pillars", "command", "none"] = Field(
+        "none",
+        description="what learns from clouds; a rig without labelled images uses pillars in place of none",
     )
     threads: Threads = Field(1, description="of torch; 1 gives the same weights every time")
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), Expected("a whole number of 64 bits")] = Field(
@@ -326,6 +400,9 @@ class Train(_Section):
     )
     center: Center = Center()
     pillars: Pillars = Pillars()
+    command: Command = Command()
+    command_3d: Command3D = Command3D()
+    ultralytics: Ultralytics = Ultralytics()
 
     @model_validator(mode="before")
     @classmethod

@@ -92,8 +92,14 @@ def truths(workspace: Workspace, keys: Sequence[str], modality: str) -> list[Tru
     return [there[place] for place in places if place in there]
 
 
-def predict(workspace: Workspace, batch: Batch, listed: Sequence[Truth], modality: Modality) -> list[Found]:
-    """What the model of a round sees in the media of a reference."""
+def predict(
+    workspace: Workspace,
+    batch: Batch,
+    listed: Sequence[Truth],
+    modality: Modality,
+    notes: list[str] | None = None,
+) -> list[Found]:
+    """What the model of a round sees in the media of a reference; `notes` gets what its trainer has to say of it."""
     trained = batch.steps.train
     model = trained.of(modality) if trained else None
     if model is None:
@@ -101,13 +107,15 @@ def predict(workspace: Workspace, batch: Batch, listed: Sequence[Truth], modalit
     table = workspace.scenes.of({one.key for one in listed})
     media = [table.path(one.channel.name, one.key) for one in listed]
     what = "images" if modality == "2d" else "clouds"
-    return list(
-        make(workspace.config.train, modality).predict(
-            models.load(workspace.home, model),
-            media,
-            progress=workspace.progress(f"predict {len(media)} {what}"),
-        )
+    trainer = make(workspace.config.train, modality, model.trainer)
+    found = trainer.predict(
+        models.load(workspace.home, model),
+        media,
+        progress=workspace.progress(f"predict {len(media)} {what}"),
     )
+    if notes is not None:
+        notes += trainer.notes
+    return list(found)
 
 
 def documents(rig: Rig, classes: Sequence[str], name: str, truth: Truth, found: Found) -> list[Document]:

@@ -23,7 +23,7 @@ from swath.annotators import work_folder
 from swath.annotators.base import Answer, Fetched, Receipt, State, Task, Work, answered
 from swath.annotators.work_folder import Seen
 from swath.errors import ConfigError, FormatError, SwathError, some
-from swath.formats.kitti_records import Calibration, KittiObject, parse_object, read_lines, to_cuboid
+from swath.formats.kitti_records import Calibration, KittiObject, parse_object, read_lines, spelled, to_cuboid
 from swath.labels.channels import Channel
 from swath.labels.clean import Rejected, clean
 from swath.labels.shapes import Boxes, Cuboids, Labels
@@ -50,7 +50,7 @@ class Files:
         The receipt: `folder`, how often it was `sent`, and the tasks `without_calibration`: nobody can draw their cuboids.
         """
         _refuse_second_opinions(work)
-        work_folder.spelled(work.classes)
+        spelled(work.classes)
         folder = self._folder_of(work)
         try:
             work_folder.write(folder, work, self._media)
@@ -137,7 +137,7 @@ class Files:
             answer = Answer(task.task, channel.name, "unreviewed", None, self.name, file.broken)
             return answer, not file.whole
         where = [f"{file.path}:{one.number}" for one in lines]
-        class_of = work_folder.spelled(classes)
+        class_of = spelled(classes)
         names = tuple(class_of.get(one.item.label, one.item.label) for one in lines)
         good: Labels
         if flat:

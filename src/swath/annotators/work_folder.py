@@ -25,7 +25,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +34,9 @@ from typing import Any, Literal
 import numpy as np
 
 from swath.annotators.base import Task, Work
-from swath.errors import ConfigError, FormatError, StateError, SwathError
+from swath.errors import FormatError, StateError, SwathError
 from swath.formats.files import write_atomic
-from swath.formats.kitti_records import Calibration
+from swath.formats.kitti_records import Calibration, spelled
 from swath.labels.calibration import Camera, camera
 from swath.labels.channels import Channel
 
@@ -156,20 +156,6 @@ def _either(stored: Mapping[str, Any], one: str, two: str) -> Any:
 
 
 # ---------------------------------------------------------------------- writing
-
-
-def spelled(classes: Sequence[str]) -> dict[str, str]:
-    """Classes by their names in label files, whose columns are parted by spaces: `traffic light` is `traffic_light` there."""
-    out: dict[str, str] = {}
-    for name in classes:
-        word = "_".join(name.split())
-        if word in out:
-            raise ConfigError(
-                f"label files cannot tell the classes {out[word]!r} and {name!r} apart: both are {word!r} there; "
-                "take another annotator"
-            )
-        out[word] = name
-    return out
 
 
 def write(folder: Path, work: Work, media: Literal["copy", "link"]) -> None:

@@ -11,6 +11,7 @@ Frames, as in the KITTI object development kit (http://www.cvlibs.net/datasets/k
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from swath.errors import ConfigError
 from swath.formats.damage import Damage as Damage
 from swath.formats.damage import DamageError as DamageError
 from swath.formats.files import write_atomic
@@ -174,6 +176,20 @@ def write_objects(path: Path, objects: tuple[KittiObject, ...] | list[KittiObjec
         parse_object(words)
         text += " ".join(words) + "\n"
     write_atomic(path, text.encode())
+
+
+def spelled(classes: Sequence[str]) -> dict[str, str]:
+    """Classes by their names in label files, whose columns are parted by spaces: `traffic light` is `traffic_light` there."""
+    out: dict[str, str] = {}
+    for name in classes:
+        word = "_".join(name.split())
+        if word in out:
+            raise ConfigError(
+                f"label files cannot tell the classes {out[word]!r} and {name!r} apart: both are {word!r} there; "
+                "take another annotator"
+            )
+        out[word] = name
+    return out
 
 
 def to_cuboid(item: KittiObject, calibration: Calibration) -> Array:

@@ -217,7 +217,9 @@ def _encoder(workspace: Workspace, spec: str) -> Encoder:
     if model is None:
         raise StateError(f"{name} has no model yet; `{command('next', workspace.name)}` says what is next")
     models.load(workspace.home, model)  # or says that it is gone
-    return ModelEncoder(name, workspace.home, model, make_trainer(workspace.config.train, model.modality))
+    return ModelEncoder(
+        name, workspace.home, model, make_trainer(workspace.config.train, model.modality, model.trainer)
+    )
 
 
 def _media(workspace: Workspace, keys: Sequence[str], channels: Mapping[str, str]) -> list[dict[str, str]]:

@@ -158,13 +158,15 @@ def _scored(workspace: Workspace, batch: Batch, keys: Sequence[str], notes: list
             which = "" if not scored else f"{model.modality} "
             notes.append(f"{len(without)} scenes have no {which}reference and are left out: {some(without)}")
         if truths:
-            scored.append(_score(workspace, batch, truths, model.modality))
+            scored.append(_score(workspace, batch, truths, model.modality, notes))
     return scored
 
 
-def _score(workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality) -> _Scored:
+def _score(
+    workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
+) -> _Scored:
     config = workspace.config
-    found = evaluations.predict(workspace, batch, truths, modality)
+    found = evaluations.predict(workspace, batch, truths, modality, notes)
     table = workspace.scenes.of({truth.key for truth in truths})
     drives = [table.drive(truth.key) for truth in truths]
     seed = [config.seed, batch.number or 0, 0xE7A1]

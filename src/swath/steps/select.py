@@ -239,7 +239,7 @@ def _evidence(workspace: Workspace, batch: Batch, keys: Sequence[str]) -> tuple[
     model = trained.of(done.modality) if trained and done else None
     if model is None:
         return ()
-    trainer = make(workspace.config.train, model.modality)
+    trainer = make(workspace.config.train, model.modality, model.trainer)
     best = np.zeros((len(keys), len(workspace.config.classes)))
     table = workspace.scenes.table
     for channel in workspace.rig.labelled:

@@ -7,9 +7,8 @@ only to record what came of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +20,7 @@ from swath.labels.shapes import Labels, Modality, known
 from swath.records.assignment import Assignment
 from swath.records.batch import Trained, TrainedModel
 from swath.suggest import command
-from swath.trainers import Trainer, make
+from swath.trainers import Trainer, make, settings_of
 from swath.trainers.base import TrainingSet
 from swath.workspace import Workspace
 
@@ -163,10 +162,7 @@ def _usable(
 def _learn(workspace: Workspace, name: str, lesson: _Lesson, seed: int) -> TrainedModel:
     """The model of a lesson: from the shelf, where it was trained before."""
     trainer, data, config = lesson.trainer, lesson.data, workspace.config.train
-    settings: Mapping[str, Any] = {
-        **getattr(config, trainer.name).model_dump(),
-        "threads": config.threads,
-    }
+    settings = settings_of(config, trainer.name, trainer.modality)
     key = models.train_key(trainer, data, lesson.names, settings, seed)
     there = models.find(workspace.home, name, trainer.modality, key)
     if there is not None:

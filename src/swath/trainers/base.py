@@ -71,6 +71,11 @@ class TrainingSet:
                 most = len(self.classes) - 1
                 raise SwathError(f"training set, {path}: expected labels 0 to {most}, got {labels.tolist()}")
 
+    @property
+    def modality(self) -> Modality:
+        """`3d` where the shapes are cuboids."""
+        return "3d" if self.shapes and self.shapes[0].shape[-1] == SHAPES[1] else "2d"
+
 
 @dataclass(frozen=True)
 class Model:
@@ -96,6 +101,11 @@ class Trainer(Protocol):
     @property
     def modality(self) -> Modality:
         """What it learns: `2d` boxes in images, or `3d` cuboids in clouds."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What is worth saying of the predictions that it made so far."""
         ...
 
     def fit(self, data: TrainingSet, out: Path, *, seed: int, progress: Progress | None = None) -> Model:

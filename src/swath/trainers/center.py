@@ -64,6 +64,10 @@ class CenterTrainer:
         return "center"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def modality(self) -> Modality:
         return "2d"
 

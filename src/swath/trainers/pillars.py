@@ -148,6 +148,10 @@ class PillarTrainer:
         return "pillars"
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def modality(self) -> Modality:
         return "3d"
 
