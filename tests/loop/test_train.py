@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,33 @@ def test_images_alone_by_default(loop: Loop) -> None:
     found = loop.train()
     assert modalities(found) == ["2d"]
     assert found.scenes == found.models[0].images == 20
+
+
+TOY = f"{sys.executable} {Path(__file__).parents[1] / 'trainers' / 'toy_command.py'}"
+COMMAND = {
+    "train": {
+        "trainer": "command",
+        "command": {
+            "fit": f"{TOY} fit coco --data {{data}} --model {{model}} --seed {{seed}}",
+            "predict": f"{TOY} predict coco --data {{data}} --model {{model}} --out {{out}}",
+        },
+    }
+}
+
+
+def test_a_command_closes_the_loop(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else's detector is trained, evaluated and mined; its bad predictions are told; its models stay its own when
+    another trainer is configured later."""
+    own = Loop.open(loop.name, changes=COMMAND)
+    (model,) = own.train().models
+    assert (model.trainer, model.info["command"]) == ("command", COMMAND["train"]["command"]["fit"])
+    monkeypatch.setenv("TOY", "garbage")
+    record = own.evaluate().record
+    assert [note for note in record.notes if "6 predictions of the command are no good" in note]
+    assert record.failing > 0
+    own.stop()
+    monkeypatch.delenv("TOY")
+    other = Loop.open(
+        loop.name, changes={"train": {"trainer": "center", "command": {"fit": "", "predict": ""}}}
+    )
+    other.select(budget=5)  # looks for failing kinds with the model of v0, which needs its command
