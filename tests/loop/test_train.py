@@ -158,7 +158,6 @@ def test_a_command_closes_the_loop(loop: Loop, monkeypatch: pytest.MonkeyPatch) 
     assert record.failing > 0
     own.stop()
     monkeypatch.delenv("TOY")
-    other = Loop.open(
-        loop.name, changes={"train": {"trainer": "center", "command": {"fit": "", "predict": ""}}}
-    )
-    other.select(budget=5)  # looks for failing kinds with the model of v0, which needs its command
+    other = Loop.open(loop.name, changes={"train": {"trainer": "center"}})
+    assert other.select(budget=5).targeted > 0  # looks for failing kinds with the model of v0, by its command
+    assert other.workspace.config.train.trainer == "center"
