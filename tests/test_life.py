@@ -34,6 +34,7 @@ TABLE: dict[str, dict[str, str]] = {
     "evaluate": {"trained": "evaluated"},
     "stop": {"evaluated": "closed"},
     "cancel": dict.fromkeys(("planned", "committed", "annotating", "labeled", "checked"), "cancelled"),
+    "take back": {"closed": "cancelled"},
     "close": {"annotating": "labeled"},
     "reopen": {"labeled": "annotating", "checked": "annotating"},
     "adopt": {"planned": "closed"},
@@ -83,8 +84,9 @@ def test_the_steps_follow_the_line() -> None:
 
 
 def test_what_has_ended_stays_ended() -> None:
-    """No step begins at a closed or cancelled batch; every other state has a way on, and a way to be cancelled until trained."""
-    begun = {state for move in MOVES.values() for state in move.before}
+    """No step begins at a closed or cancelled batch, but that a reference may be taken back; every other state has a way on, and a way
+    to be cancelled until trained."""
+    begun = {state for move in MOVES.values() for state in move.before if move.step != "take back"}
     assert begun == set(STATES) - {"closed", "cancelled"}
     assert set(life.ENDED) == {"closed", "cancelled"}
     assert set(life.OPEN) == set(LINE[: LINE.index("labeled")])
@@ -114,6 +116,15 @@ def test_rounds_standing_and_evaluated() -> None:
     assert names(life.rounds(BATCHES)) == ["v0", "v1", "v2", "v3", "v4"]
     assert names(life.standing(BATCHES)) == ["v0", "v2", "v3"]
     assert names(life.evaluated(BATCHES)) == ["v0", "v2"]
+
+
+def test_what_a_reference_was_compared_with() -> None:
+    """The first standing round with an evaluation or a golden check; cancelled rounds count for nothing, and no round for test's."""
+    assert life.compared([a_batch("reference"), a_batch("v0", "labeled")]) is None
+    assert life.compared([a_batch("v0", "cancelled", evaluate=an_evaluation("v0"))]) is None
+    done = a_batch("v1", "evaluated", evaluate=an_evaluation("v1"))
+    assert life.compared([a_batch("v0", "cancelled"), done]) == "v1"
+    assert life.compared([done], final=True) is None
 
 
 def test_cancelled_rounds_keep_their_number() -> None:
@@ -382,6 +393,7 @@ def test_ways_on() -> None:
         "swath evaluate --final --dataset d",
         "swath select --anyway --dataset d",
     )
+    assert ways_on(None, False, "d", "v0", left=False) == ("swath evaluate --final --dataset d",)
     assert ways_on("reference", True, "my set", None) == (
         "swath reference --from FIELD --dataset 'my set'",
         "swath reference --annotator files --folder DIR --dataset 'my set'",

@@ -146,6 +146,55 @@ def test_sizes_that_drives_cannot_meet_are_noted() -> None:
     assert splits.assign(world([], alone=200), Splits(), 0)[1] == []
 
 
+@pytest.mark.parametrize("bad", [1, 3, 12])
+def test_golden_scenes_can_be_labelled(bad: int) -> None:
+    """Scenes that cannot are in every other split, and said; who can is drawn as if they were not there, and asked alone."""
+    units = world([4] * 20)
+    first = {
+        key for key, split in splits.assign(units, Splits(golden=0.1), 3)[0].items() if split == "golden"
+    }
+    lost = set(sorted(first)[:bad]) if bad < 12 else first
+    asked: list[str] = []
+
+    def can(key: str) -> bool:
+        asked.append(key)
+        return key not in lost
+
+    membership, notes = splits.assign(units, Splits(golden=0.1), 3, can)
+    golden = {key for key, split in membership.items() if split == "golden"}
+    assert len(golden) == len(first)
+    assert not golden & lost
+    assert {membership[key] for key in lost} == {"pool"}
+    assert len(asked) <= 3 * len(first)
+    assert any(note.startswith(f"{len(lost)} scenes were not taken as golden ones") for note in notes)
+    everybody = splits.assign(units, Splits(golden=0.1), 3, lambda key: True)
+    assert everybody == splits.assign(units, Splits(golden=0.1), 3)
+
+
+def test_a_pool_without_one_scene_to_label_has_no_golden() -> None:
+    """It is one clear error."""
+    with pytest.raises(StateError, match="no scene of the pool can be a golden one"):
+        splits.assign(world([], alone=40), Splits(), 0, lambda key: False)
+
+
+def test_golden_of_no_scene_is_said() -> None:
+    """5 % of ten scenes are none: nobody checks annotators then, and the split says so."""
+    membership, notes = splits.assign(world([], alone=10), Splits(), 0)
+    assert "golden" not in membership.values()
+    assert any("annotators are never checked" in note for note in notes)
+    assert not splits.assign(world([], alone=10), Splits(golden=0), 0)[1]
+
+
+def test_golden_images_are_looked_at(tmp_path: Path) -> None:
+    """A scene whose image is cut short, or gone, is no golden one; a cloud need only be there."""
+    workspace = pictures(tmp_path, 4, [])
+    whole = (tmp_path / "001.png").read_bytes()
+    (tmp_path / "001.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "002.png").unlink()
+    readable = splits._readable(workspace)
+    assert [readable(f"{i:03d}") for i in range(4)] == [True, False, False, True]
+
+
 # ---------------------------------------------------------------------- leaks
 
 

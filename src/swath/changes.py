@@ -45,9 +45,10 @@ class Changes(dict[str, Any]):
         self.places[at] = Place(option, f"{said} {option}")
 
     def place(self, at: At) -> Place | None:
-        """Where a setting stands, or the section around it."""
+        """Where a setting stands, or the section around it, or the first thing in it."""
         near = (at[:end] for end in range(len(at), 0, -1))
-        return next((self.places[one] for one in near if one in self.places), None)
+        within = (one for one in self.places if one[: len(at)] == at and at)
+        return next((self.places[one] for one in (*near, *within) if one in self.places), None)
 
 
 def read(path: Path, said: str = "") -> Changes:

@@ -66,6 +66,7 @@ app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 DIFFERS: Final = 3  # exit code
 INTERRUPTED: Final = 130
+PATHS: Final = {"--home", "--folder", "--config", "--to", "--kitti", "--rig"}  # options
 TRAINING: Final = {"train", "next", "run", "demo"}  # commands that may be in the middle of a training
 
 Dataset = Annotated[str, typer.Option("--dataset", "-d", help="The FiftyOne dataset.", show_default=False)]
@@ -466,15 +467,18 @@ def embed(loop: "Loop") -> "EmbedResult":
 def reference(
     loop: "Loop",
     field: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--from", metavar="FIELD", help="Take over the labels of this field.", show_default=False
+            "--from",
+            metavar="FIELD",
+            help="Take over the labels of this field; may be given again (boxes, cuboids).",
+            show_default=False,
         ),
     ] = None,
     final: Annotated[bool, typer.Option("--final", help="Test, before its final evaluation.")] = False,
 ) -> "ReferenceResult | FetchResult":
     """Careful labels of val and golden, once: from a field, or by the annotator."""
-    return loop.reference(field, final=final)
+    return loop.reference(field or None, final=final)
 
 
 @on_loop(STEP)
@@ -618,14 +622,19 @@ def config_(
     """The settings in force, and where each comes from; changes them for the rounds that follow."""
     from swath.config import LoopConfig, merged, sources
     from swath.loop import Loop, settings_of
+    from swath.settings import flat
 
     changes = changes_of("config", config, assigned=assigned or ())
     if dataset is None:
         default = LoopConfig()
         changed = merged(default, changes, "config")
         return settings_of(changed, sources({}, default, changed, changes, "config"))
-    loop = Loop.open(dataset, changes=changes, progress=bars, held=bars.say)
-    return loop.configure()
+    value = Loop.open(dataset, changes=changes, progress=bars, held=bars.say).configure()
+    given = tuple(".".join(at) for at in flat(changes)) if changes else ()
+    within = tuple(f"{one}." for one in given)
+    names = (one.name for one in value.settings)
+    asked = (one for one in names if one in value.kept or one in given or one.startswith(within))
+    return value.with_(asked=tuple(asked))
 
 
 @on_loop(LOOK, looks=True)
@@ -710,9 +719,8 @@ def close(
 ) -> "RoundResult":
     """End the wait for labels; go on with those that came."""
     if not return_missing:
-        raise ConfigError(
-            f"round close {name}: scenes without labels go back to the pool; say so: --return-missing"
-        )
+        back = "stay without a reference" if name.startswith("reference") else "go back to the pool"
+        raise ConfigError(f"round close {name}: scenes without labels {back}; say so: --return-missing")
     return loop.close_round(name, reason)
 
 
@@ -746,6 +754,10 @@ def _run(arguments: list[str], out: Out) -> int:
         for one in arguments:
             if not encodable(one):
                 raise ConfigError(f"expected an argument in UTF-8, got {one!a}; rename what it names")
+        for before, one in zip(("", *arguments), arguments, strict=False):
+            option = before if one == "" else one.removesuffix("=")
+            if option in PATHS and one in ("", f"{option}="):
+                raise ConfigError(f"{option}: expected a path, got nothing; the folder one is in is `.`")
         code = app(args=arguments, standalone_mode=False, obj=out) or 0
         if code == INTERRUPTED:
             raise _Interrupted

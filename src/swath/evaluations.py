@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 from swath import life, models
 from swath.config import digest
-from swath.errors import SwathError
+from swath.errors import IntegrityError, SwathError
+from swath.formats.readable import broken
 from swath.kernels import boxes as box_kernel
 from swath.kernels import cuboids as cuboid_kernel
 from swath.kernels.detection import MOST, OVERLAPS, RECALLS, Curves, Predictions, References, detection_curves
@@ -90,6 +91,14 @@ def truths(workspace: Workspace, keys: Sequence[str], modality: str) -> list[Tru
                 there[key, channel.name] = Truth(key, channel, size, labels, *known(labels, classes))
     places = [(key, channel.name) for key in keys for channel in channels]
     return [there[place] for place in places if place in there]
+
+
+def readable(workspace: Workspace, listed: Sequence[Truth]) -> list[Truth]:
+    """Those whose file can be read, to go on with: all of them where none of the others may be left out (`formats.readable`)."""
+    table = workspace.scenes.of({one.key for one in listed})
+    paths = [table.path(one.channel.name, one.key) for one in listed]
+    bad = set(broken(paths, listed[0].channel.kind)) if listed else set()
+    return [one for i, one in enumerate(listed) if i not in bad]
 
 
 def predict(
@@ -213,7 +222,22 @@ class _Run:
             return False
         config = run.get("config") or {}
         fits = (config.get("pred_field"), config.get("gt_field")) == (self._predictions, self._human)
-        return fits and config.get(MARK, self._mark) == self._mark
+        whole = (
+            bool(config.get("compute_mAP")) or not self._has_model()
+        )  # 0.1.0 and FiftyOne list some without mAP
+        return fits and whole and config.get(MARK, self._mark) == self._mark
+
+    def _has_model(self) -> bool:
+        """Whether the model is there, so that the evaluation can be made again."""
+        trained = self._batch.steps.train
+        model = trained.of(self._modality) if trained else None
+        if model is None:
+            return False
+        try:
+            models.load(self._workspace.home, model)
+        except IntegrityError:
+            return False
+        return True
 
     def _counts(self, tp: int, fp: int, fn: int) -> dict[str, int]:
         return {f"{self.key}_tp": tp, f"{self.key}_fp": fp, f"{self.key}_fn": fn}
@@ -228,7 +252,14 @@ class _Run:
         listed = truths(workspace, workspace.members("val"), self._modality)
         if not listed:
             raise _Gone
-        predicted, is_stored = self._predicted(listed)
+        try:
+            predicted, is_stored = self._predicted(listed)
+        except _Gone:
+            whole = readable(workspace, listed)
+            if len(whole) == len(listed):
+                raise
+            listed = whole
+            predicted, is_stored = self._predicted(listed)
         overlaps = OVERLAPS.tolist() if self._modality == "2d" else list(OVERLAPS_3D[1:])
         config = COCOEvaluationConfig(
             *(self._predictions, self._human),

@@ -57,6 +57,7 @@ MOVES: Final = {
         Move("evaluate", ("trained",), "evaluated"),
         Move("stop", ("evaluated",), "closed"),
         Move("cancel", ("planned", "committed", "annotating", "labeled", "checked"), "cancelled"),
+        Move("take back", ("closed",), "cancelled"),  # a reference that nothing was compared with yet
         Move("close", ("annotating",), "labeled", "closed"),
         Move("reopen", ("labeled", "checked"), "annotating"),
         Move("adopt", ("planned",), "closed"),
@@ -148,6 +149,13 @@ def references(batches: Iterable[Batch], *, final: bool = False) -> list[Batch]:
 def reference_done(batches: Iterable[Batch], *, final: bool = False) -> bool:
     """Whether the reference of val and golden (of test, with `final`) is there."""
     return any(batch.state == "closed" for batch in references(batches, final=final))
+
+
+def compared(batches: Iterable[Batch], *, final: bool = False) -> str | None:
+    """The first round that something was compared with the reference in (golden check, evaluation), None before there is one. The
+    reference of test is compared with in the final evaluation alone, which no round knows of."""
+    used = (one.round for one in standing(batches) if not final and (one.steps.golden or one.steps.evaluate))
+    return next(used, None)
 
 
 def may_select(batches: Sequence[Batch], *, anyway: bool = False, dataset: str = NAME) -> Batch | None:

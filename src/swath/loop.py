@@ -244,6 +244,13 @@ class Loop:
     def annotator(self, annotator: Annotator) -> None:
         self._annotator = annotator
 
+    def _may_send(self) -> None:
+        """`SwathError` where the configured annotator could not be given a batch: before one is committed."""
+        if self._annotator is None:
+            from swath.annotators import may_send
+
+            may_send(self.workspace.config.annotate, self.workspace.config.classes)
+
     # ------------------------------------------------------------------ steps
 
     def split(self) -> SplitResult:
@@ -259,13 +266,18 @@ class Loop:
 
         return self._done(embed(self.workspace))
 
-    def reference(self, field: str | None = None, *, final: bool = False) -> ReferenceResult | FetchResult:
-        """Takes the reference over from `field`, or has val and golden (test, with `final`) labelled by the annotator."""
+    def reference(
+        self, field: str | Sequence[str] | None = None, *, final: bool = False
+    ) -> ReferenceResult | FetchResult:
+        """Takes the reference over from `field` (several: the first that a scene has labels in), or has val and golden (test, with
+        `final`) labelled by the annotator."""
         from swath.steps.reference import import_reference, plan_reference
 
         self.recover()  # it looks at where the reference stands before it writes
         if field is not None:
-            return self._done(import_reference(self.workspace, field, final=final))
+            fields = [field] if isinstance(field, str) else list(dict.fromkeys(field))
+            return self._done(import_reference(self.workspace, fields, final=final))
+        self._may_send()
         plan_reference(self.workspace, self.annotator, final=final)
         self.send()
         return self.fetch()
@@ -281,6 +293,8 @@ class Loop:
         """Chooses the next batch and commits it; `dry_run` only says what it would be."""
         from swath.steps.select import select
 
+        if not dry_run:
+            self._may_send()
         result = select(self.workspace, exclude=exclude, dry_run=dry_run, anyway=anyway, budget=budget)
         return result if dry_run else self._done(result)
 
@@ -358,7 +372,14 @@ class Loop:
     def ways_on(self, plan: Next) -> tuple[str, ...]:
         """Commands to choose from where `plan` waits for people, or nothing is next."""
         there = life.rounds(self.workspace.journal.batches.all())
-        return ways_on(plan.step, plan.people, self.name, there[-1].round if there else None)
+        last, left = there[-1].round if there else None, plan.step is not None or self._pool_left()
+        return ways_on(plan.step, plan.people, self.name, last, left)
+
+    def _pool_left(self) -> bool:
+        """Whether a scene of the pool could still be chosen."""
+        pool = self.workspace.members("pool")
+        states = self.workspace.states(pool)
+        return any(states[key].status == "unlabeled" for key in pool)
 
     def step(self, name: str) -> StepResult:
         """Does a step by its name (one of `life.STEPS`)."""

@@ -9,16 +9,19 @@ taken from there. So a training whose record could not be written (the database 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from swath.config import canonical, digest
-from swath.errors import IntegrityError
+from swath.errors import ConflictError, IntegrityError
 from swath.formats.files import write_atomic
 from swath.records.base import Document
 from swath.records.batch import TrainedModel
@@ -79,6 +82,29 @@ def _whole(path: Path) -> TrainedModel | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return found if whole else None
+
+
+@contextmanager
+def alone(home: Path, name: str, modality: str) -> Iterator[None]:
+    """While it lasts, nobody else on this machine trains this model; `ConflictError` where somebody does. Whoever is killed lets go."""
+    lock = folder(home) / f".{name}-{modality}.training"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, "a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ConflictError(
+                f"the {modality.upper()} model of {name} is being trained by process {file.read().strip() or 'unknown'}: wait for it, or end it "
+                "and run the same command again"
+            ) from None
+        except OSError:  # a disk that knows no locks
+            yield
+            return
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
 
 
 def fit(

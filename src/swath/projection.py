@@ -16,6 +16,7 @@ from swath.records.batch import Batch, Failure
 from swath.records.shown import SceneState
 
 SPLITS: Final = ("test", "val", "golden", "pool")
+EMBEDDED: Final = ("pool", "val", "golden")  # scenes of these have vectors
 VIEWS: Final = {"test": "test_set", "val": "val_set", "golden": "golden_qa", "pool": "pool"}
 Failures = Mapping[str, Sequence[Failure]]  # round -> its failures, worst first
 

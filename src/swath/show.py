@@ -327,14 +327,19 @@ def adopted(value: AdoptResult) -> None:
 
 @result.register
 def configured(value: Settings) -> None:
-    """Those that differ from their default are marked."""
+    """Those that differ from their default are marked; where some were changed, these alone."""
+    listed = [one for one in value.settings if not value.asked or one.name in value.asked]
     rows = [
         (f"{'[yellow]*[/yellow]' if one.differs else ' '} {_cell(one.name)}", _spelled(one.value), _told(one))
-        for one in value.settings
+        for one in listed
     ]
     table({"  setting": "left", "value": "left", "from": "left"}, rows)
-    count = sum(one.differs for one in value.settings)
-    line(f"  {len(value.settings)} settings; {count} not as by default (*)")
+    if value.asked:
+        if not value.kept:
+            note("they were so already: nothing is changed")
+    else:
+        count = sum(one.differs for one in value.settings)
+        line(f"  {len(value.settings)} settings; {count} not as by default (*)")
     kept(value.kept)
 
 
@@ -377,6 +382,7 @@ def reference(value: ReferenceResult) -> None:
     line(f"{value.batch}: {value.scenes} scenes, labels: {counts(value.labels)}; it is {value.state}")
     if value.without:
         note(f"nothing was found for {len(value.without)}: {some(value.without)}")
+    notes(value.notes)
     quarantine(value.rejected)
 
 
@@ -469,6 +475,13 @@ def _work(value: SendResult) -> None:
         line(f"  the work is in {folder}")
     if without := value.without_calibration:
         note(f"{without} scenes have no calibration: nobody can place cuboids in them")
+    if value.unreadable:
+        note(
+            f"{len(value.unreadable)} files cannot be read and are left out ({some(value.unreadable, 3)}); what was to be labelled in "
+            "them counts as skipped, unless they are brought back and the batch is sent again"
+        )
+    if value.respelled:
+        note(f"in label files, {_respelled(value.respelled)}")
 
 
 @result.register
@@ -483,6 +496,11 @@ def fetched(value: FetchResult) -> None:
         note(f"{value.waiting} scenes wait for labels{named}")
     quarantine(value.rejected)
     notes(value.notes)
+
+
+def _respelled(respelled: Mapping[str, str]) -> str:
+    """`traffic light` is `traffic_light`."""
+    return ", ".join(f"{name!r} is written {word}" for name, word in respelled.items())
 
 
 def quarantine(rejected: Sequence[Left]) -> None:
@@ -625,6 +643,7 @@ def status(value: Status) -> None:
         value.next.people,
         value.dataset,
         value.rounds[-1].round if value.rounds else None,
+        value.pool.unlabeled > 0,
     ):
         line(f"    `{way}`")
 
@@ -652,6 +671,8 @@ def explained(value: ExplainResult) -> None:
     line(f"  FiftyOne id {value.id}; tags: {', '.join(value.tags) or 'none'}")
     for channel, path in value.media.items():
         line(f"  {channel}: {path}")
+    if value.no_vector:
+        note(f"no usable vector, so that it cannot be chosen: {value.no_vector}")
     for one in value.rounds:
         _explained_round(value.scene, one)
     for channel, labels in value.drawn.items():
@@ -729,9 +750,8 @@ def round_changed(value: RoundResult) -> None:
             f"{value.round} is with its annotators again: {value.kept} scenes wait for new labels; the old ones stay till then"
         )
         return
-    line(
-        f"{value.round} is {value.state}: {value.returned} scenes go back to the pool, labels of {value.kept} are kept"
-    )
+    back = "have no reference" if value.round.startswith("reference") else "go back to the pool"
+    line(f"{value.round} is {value.state}: {value.returned} scenes {back}, labels of {value.kept} are kept")
 
 
 @result.register

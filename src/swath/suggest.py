@@ -25,11 +25,14 @@ def init(dataset: str, *source: str) -> str:
     return shlex.join(["swath", "init", dataset, *source])
 
 
-def ways_on(step: str | None, people: bool, dataset: str, last: str | None) -> tuple[str, ...]:
-    """What to type next, given what is next (`life.Next`) and the last round: one command, or several to choose from where
-    people decide."""
+def ways_on(
+    step: str | None, people: bool, dataset: str, last: str | None, left: bool = True
+) -> tuple[str, ...]:
+    """What to type next, given what is next (`life.Next`), the last round, and whether anything is `left` in the pool: one command, or
+    several to choose from where people decide."""
     if step is None:
-        return command("evaluate", dataset, "--final"), command("select", dataset, "--anyway")
+        end = command("evaluate", dataset, "--final")
+        return (end, command("select", dataset, "--anyway")) if left else (end,)
     if people and step == "reference":
         people_label = ("--annotator", "files", "--folder", "DIR")
         return command(step, dataset, "--from", "FIELD"), command(step, dataset, *people_label)

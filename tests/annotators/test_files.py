@@ -28,9 +28,10 @@ from works import (
     work_of,
 )
 
-from swath.annotators import work_folder
+from swath.annotators import may_send, work_folder
 from swath.annotators.base import Answer, Task, Work
 from swath.annotators.files import Files
+from swath.config import Annotate
 from swath.errors import ConfigError, StateError, SwathError
 from swath.formats.kitti_records import read_calibration
 from swath.labels.calibration import Camera
@@ -663,3 +664,69 @@ def test_an_empty_batch(desk: Desk) -> None:
     desk.files.send(work)
     assert desk.rows() == []
     assert desk.fetch(work) == ({}, "")
+
+
+# ---------------------------------------------------------------------- classes with spaces, media that are away
+
+
+def test_a_class_with_a_space_may_be_written_either_way(desk: Desk) -> None:
+    """`traffic_light`, as the texts say, or `traffic light`, as people write: the same class; other words stay broken lines."""
+    work = replace(desk.work("a"), classes=("Car", "traffic light", "corrosion (heavy)"))
+    receipt = desk.files.send(work)
+    assert receipt["respelled"] == [
+        ["traffic light", "traffic_light"],
+        ["corrosion (heavy)", "corrosion_(heavy)"],
+    ]
+    assert (desk.out / "v0/classes.txt").read_text() == "Car\ntraffic_light\ncorrosion_(heavy)\n"
+    names = ("traffic_light", "traffic light", "corrosion (heavy)", "Car", "traffic jam")
+    rest = "0 0 0 10 10 90 90 -1 -1 -1 -1000 -1000 -1000 -10"
+    desk.put("label_2/a.txt", "".join(f"{name} {rest}\n" for name in names))
+    answers, _ = desk.fetch(work)
+    found = answers["a", "left"]
+    assert boxes_of(found).classes == ("traffic light", "traffic light", "corrosion (heavy)", "Car")
+    assert [one.where.rpartition(":")[2] for one in found.rejected] == ["5"]
+
+
+def test_media_that_are_away_hold_nothing_up(desk: Desk) -> None:
+    """A scene whose picture is gone does not keep the others from being sent: it counts as skipped in what needs it, is said, and
+    is sent when it is back."""
+    work = desk.work("a", "b", "c")
+    gone = Path(next(task for task in work.tasks if task.task == "b").media["left"])
+    data = gone.read_bytes()
+    gone.unlink()
+    receipt = desk.files.send(work)
+    assert receipt["unreadable"] == [["b", "left", str(gone)]]
+    assert (desk.out / "v0/media/left/a.png").is_file()
+    assert not (desk.out / "v0/media/left/b.png").exists()
+    assert [row["boxes"] for row in desk.rows()] == ["left", "", "left"]
+    answers, notes = desk.fetch(work)
+    states = {place: one.state for place, one in answers.items()}
+    assert states.pop(("b", "left")) == "skipped"
+    assert set(states.values()) == {"unreviewed"}
+    assert str(gone) in notes
+    gone.write_bytes(data)
+    assert "unreadable" not in desk.files.send(work)
+    answers, _ = desk.fetch(work)
+    assert answers["b", "left"].state == "unreviewed"
+
+
+def test_a_disk_that_is_away_is_not_skipped(desk: Desk) -> None:
+    """Where most pictures are gone nothing is sent."""
+    work = desk.work("a", "b", "c")
+    for task in work.tasks[:2]:
+        Path(task.media["left"]).unlink()
+    with pytest.raises(SwathError, match=r"those of 2 cannot be read .* then send again"):
+        desk.files.send(work)
+    assert not (desk.out / "v0").exists()
+
+
+def test_a_folder_that_cannot_be_is_said_before_a_batch_is_chosen(tmp_path: Path) -> None:
+    """`may_send`: below a file, or with classes that label files cannot tell apart; nothing is left behind where it can be."""
+    (tmp_path / "file").write_text("")
+    may_send(Annotate(annotator="files", folder=tmp_path / "new" / "er"), ("a b",))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    with pytest.raises(SwathError, match="expected a folder"):
+        may_send(Annotate(annotator="files", folder=tmp_path / "file" / "work"), ("a",))
+    with pytest.raises(SwathError, match="cannot tell the classes"):
+        may_send(Annotate(annotator="files", folder=tmp_path), ("a b", "a_b"))
+    may_send(Annotate(annotator="simulated"), ("a b", "a_b"))

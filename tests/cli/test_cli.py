@@ -284,7 +284,10 @@ MISTAKES: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown dataset": (("status", "--dataset", "nowhere"), "no dataset 'nowhere'; there are: "),
     "unknown dataset for init": (("init", "nowhere", "--fiftyone", "nowhere"), "there are: "),
     "unknown encoder": (("embed", "-d", HERE, "--encoder", "clip"), "embed.encoder"),
-    "unknown label field": (("reference", "-d", HERE, "--from", "truth"), "no field 'truth'; there are: "),
+    "unknown label field": (
+        ("reference", "-d", HERE, "--from", "truth"),
+        "no field 'truth'; fields with labels: ",
+    ),
     "unknown annotator": (("run", "-d", HERE, "--annotator", "bob"), "annotate.annotator"),
     "files without a folder": (("run", "-d", HERE, "--annotator", "files"), "--folder"),
     "unknown scene": (("explain", "-d", HERE, "abc"), "keys look like"),

@@ -228,3 +228,10 @@ def test_every_error_is_an_object(mongod: str, words: str, tmp_path: Path) -> No
     assert set(found) == {"error", "exit"}
     if code == 1:
         assert errors == f"swath: {found['error']}\n"
+
+
+def test_a_typo_in_a_section_says_where_it_was_given() -> None:
+    """`--set slect.budget=3`: the section is wrong, and what was given was `--set`."""
+    assert refused("config", "--set", "slect.budget=3") == (
+        "swath: --set: slect: there is no such setting; did you mean select?\n"
+    )

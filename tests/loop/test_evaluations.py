@@ -242,3 +242,23 @@ def test_an_overtaken_writer_writes_no_evaluation(loop: Loop) -> None:
     assert "eval_v0" not in dataset_of(loop).list_evaluations()
     show(loop)
     assert evaluations.differences(loop.workspace) == []
+
+
+def test_an_evaluation_without_map_is_made_again(loop: Loop) -> None:
+    """FiftyOne shows "-" for the mAP of one that was listed without its curves (by 0.1.0): repair makes it anew where the model is
+    there, and leaves it where that is gone."""
+    database = database_of(loop)
+    (run,) = database.runs.find({"_dataset_id": dataset_of(loop)._doc.id, "key": "eval_v0"})
+    bare = {"$unset": {"config.compute_mAP": "", "config.iou_threshs": "", "config.swath": ""}}
+    database.runs.update_one({"_id": run["_id"]}, bare)
+    assert [one.scene for one in loop.repair(check=True).differences] == ["evaluation eval_v0"]
+    shelf = loop.workspace.home / "models"
+    shelf.rename(shelf.with_name("away"))
+    assert loop.repair(check=True).differences == ()
+    shelf.with_name("away").rename(shelf)
+    loop.repair()
+    assert loop.repair(check=True).differences == ()
+    dataset = dataset_of(loop)
+    assert dataset.load_evaluation_results("eval_v0").mAP() == pytest.approx(
+        batch_of(loop).steps.evaluate.main.map.value  # type: ignore[union-attr]
+    )

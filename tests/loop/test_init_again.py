@@ -190,6 +190,40 @@ def test_an_import_that_lost_slices_is_completed(folder: Path, dataset_name: str
     assert durable.differences(whole, durable.samples(again)) == []
 
 
+def test_calibrations_and_labels_that_came_later(folder: Path, dataset_name: str) -> None:
+    """A repaired calibration is taken in by the next init, with the cuboids that it places; what is gone from the folder stays, and
+    is said."""
+    mine = quick_loop.homes() / f"{dataset_name}-folder"
+    shutil.copytree(folder, mine)
+    one, other = (mine / f"training/calib/00000{i}.txt" for i in (3, 4))
+    whole = one.read_text()
+    one.write_text(whole.replace("R0_rect", "R0"))
+    loop, first = Loop.init_kitti(dataset_name, mine, home=quick_loop.homes() / dataset_name)
+    assert any("1 of 12 scenes with a cloud have no calibration" in note for note in first.notes)
+    assert Loop.init_kitti(dataset_name, mine)[1].notes == first.notes
+    one.write_text(whole)
+    other.unlink()
+    (mine / "training/label_2/000005.txt").unlink()
+    loop, result = Loop.init_kitti(dataset_name, mine)
+    assert result.notes == (
+        "calibrations of 1 scenes had changed or are new, and were read again, with their cuboids: 000003",
+        "label files of 1 scenes are gone; the labels that came with them stay (an empty file says that there is nothing): 000005",
+        "calibrations of 1 scenes are gone or cannot be read any more; those that came stay: 000004",
+    )
+    assert loop.workspace.scenes.calibrations(["000003", "000004"]).keys() == {"000003", "000004"}
+    placed, kept = (
+        loop.workspace.scenes.values("pcd", [key], ["ground_truth"])[0] for key in ("000003", "000005")
+    )
+    assert len(placed["ground_truth"]["detections"]) == len(kept["ground_truth"]["detections"]) == 1
+    other.write_text(CALIBRATION)
+    shutil.copy(folder / "training/label_2/000005.txt", mine / "training/label_2/000005.txt")
+    again, result = Loop.init_kitti(dataset_name, mine)
+    assert result.notes == ()
+    whole_one = begin(f"{dataset_name}-whole", folder)
+    assert durable.differences(durable.samples(whole_one), durable.samples(again)) == []
+    remove(f"{dataset_name}-whole")
+
+
 def test_an_import_that_was_killed_goes_on(
     folder: Path, dataset_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -323,13 +323,13 @@ def test_a_cancelled_loop_goes_on(dataset_name: str) -> None:
 
 
 def test_cancel_refuses(dataset_name: str) -> None:
-    """No reason, no such round, a reference batch whose labels are there, a trained or a cancelled round: refused, nothing changes."""
+    """No reason, no such round, a reference that a round was compared with, a trained or a cancelled round: refused, nothing changes."""
     loop = quick_loop.at("closed", dataset_name)
     before = durable.everything(loop)
     for name, reason, error, told in (
         ("v0", "  ", StateError, "needs a reason"),
         ("v5", "why not", UnknownNameError, "no round 'v5'; there are: reference, v0"),
-        ("reference", "why not", StateError, "reference is closed; "),
+        ("reference", "why not", StateError, "reference is closed, and v0 was compared with it"),
         ("v0", "why not", StateError, "v0 is closed; a round can be cancelled until its model is trained"),
     ):
         with pytest.raises(error, match=told):

@@ -8,7 +8,7 @@ simulated    the hidden truth, with known errors
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from swath.annotators.base import Annotator
@@ -18,7 +18,17 @@ from swath.errors import ConfigError
 if TYPE_CHECKING:
     from swath.annotators.simulated import Truth
 
-__all__ = ["make"]
+__all__ = ["make", "may_send"]
+
+
+def may_send(settings: Annotate, classes: Sequence[str]) -> None:
+    """SwathError where the annotator that `settings` name could be given no batch with these classes: asked before one is chosen."""
+    if settings.annotator == "files" and settings.folder is not None:
+        from swath.annotators import work_folder
+        from swath.formats.kitti_records import spelled
+
+        spelled(classes)
+        work_folder.may_be_written(settings.folder)
 
 
 def make(settings: Annotate, *, truth: Callable[[], Truth], seed: int) -> Annotator:

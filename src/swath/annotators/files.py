@@ -13,7 +13,7 @@ anywhere else. A line without a box, or without a cuboid, is a label in the othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -24,6 +24,7 @@ from swath.annotators.base import Answer, Fetched, Receipt, State, Task, Work, a
 from swath.annotators.work_folder import Seen
 from swath.errors import ConfigError, FormatError, SwathError, some
 from swath.formats.kitti_records import Calibration, KittiObject, parse_object, read_lines, spelled, to_cuboid
+from swath.formats.readable import opens
 from swath.labels.channels import Channel
 from swath.labels.clean import Rejected, clean
 from swath.labels.shapes import Boxes, Cuboids, Labels
@@ -47,10 +48,13 @@ class Files:
     def send(self, work: Work) -> Receipt:
         """Write the batch's folder. Files that are right already are left alone, and labels always.
 
-        The receipt: `folder`, how often it was `sent`, and the tasks `without_calibration`: nobody can draw their cuboids.
+        The receipt: `folder`, how often it was `sent`; the tasks `without_calibration`: nobody can draw their cuboids; where there
+        are any, `unreadable`: [task, channel, file] of what could not be handed over and counts as skipped; and `respelled`:
+        [class, its name in label files].
         """
         _refuse_second_opinions(work)
-        spelled(work.classes)
+        words = spelled(work.classes)
+        work, unreadable = _readable(work)
         folder = self._folder_of(work)
         try:
             work_folder.write(folder, work, self._media)
@@ -61,7 +65,11 @@ class Files:
         layout = work_folder.layout_of(work)
         clouds = [task for task in work.tasks if any(one.kind == "cloud" for one in task.channels)]
         without = sum(isinstance(work_folder.placing(task, work, layout), str) for task in clouds)
-        return {"folder": str(folder), "sent": work.sent, "without_calibration": without}
+        receipt = {"folder": str(folder), "sent": work.sent, "without_calibration": without}
+        respelled = [[name, word] for word, name in words.items() if word != name]
+        return receipt | {
+            name: told for name, told in (("unreadable", unreadable), ("respelled", respelled)) if told
+        }
 
     def fetch(self, work: Work, receipt: Receipt) -> Fetched:
         """Read the labels of the work's tasks: an answer for each and channel, `unreviewed` where there is no new file.
@@ -75,7 +83,7 @@ class Files:
                 "say where it is now with --folder, or send it again"
             )
         try:
-            return self._fetched(folder, work)
+            return self._fetched(folder, work, receipt)
         except OSError as error:
             raise SwathError(
                 f"expected to read the labels in {folder}, but {error.filename or 'a file'}: {error.strerror}; "
@@ -85,7 +93,8 @@ class Files:
     def _folder_of(self, work: Work) -> Path:
         return self.folder.absolute() / work.batch
 
-    def _fetched(self, folder: Path, work: Work) -> Fetched:
+    def _fetched(self, folder: Path, work: Work, receipt: Receipt) -> Fetched:
+        unreadable = [(task, channel) for task, channel, _ in receipt.get("unreadable", ())]
         seen = work_folder.sent_with(folder, work.sent)
         layout = work_folder.layout_of(work)
         found = {}
@@ -96,20 +105,33 @@ class Files:
         answers: list[Answer] = []
         partly: dict[str, list[str]] = {"2d": [], "3d": []}
         for task in work.tasks:
-            files = {name: _read(one.new[task.task]) for name, one in found.items() if task.task in one.new}
+            files = {
+                name: _read(one.new[task.task], work.classes)
+                for name, one in found.items()
+                if task.task in one.new
+            }
             frame = work_folder.placing(task, work, layout)
             for channel in task.channels:
                 file = files.get(layout.labels(channel))
                 if channel.kind == "cloud" and isinstance(frame, str):
                     answer = self._nowhere(task, channel, file, frame)
                 elif file is None:
-                    state: State = "skipped" if task.task in skipped else "unreviewed"
+                    unseen = task.task in skipped or (task.task, channel.name) in unreadable
+                    state: State = "skipped" if unseen else "unreviewed"
                     answer = Answer(task.task, channel.name, state, annotator=self.name)
                 else:
                     answer, whole = self._answer(task, channel, file, frame, work.classes)
                     partly[channel.modality] += [] if whole else [task.task]
                 answers.append(answer)
         notes = [*_about(folder, work, found), *about_skips]
+        if respelled := receipt.get("respelled") if not any(one.new for one in found.values()) else None:
+            said = ", ".join(f"{name!r} is written {word}" for name, word in respelled)
+            notes.append(f"in label files, whose columns are parted by spaces, {said}")
+        if unreadable:
+            notes.append(
+                f"{len({task for task, _ in unreadable})} tasks count as skipped, whole or in part: media of theirs could not be read "
+                f"when they were sent ({_shown(receipt['unreadable'])}); bring them back and send again, before the batch is labeled"
+            )
         for modality, what in (("2d", "box"), ("3d", "cuboid")):
             if tasks_partly := partly[modality]:
                 notes.append(
@@ -148,6 +170,31 @@ class Files:
             cuboids = np.array([to_cuboid(one.item, frame) for one in lines], float).reshape(-1, 9)
             good, bad = clean(Cuboids(cuboids, names), classes, 0, 0, where)
         return answered(task, channel, good, [*file.broken, *bad], self.name), True
+
+
+def _readable(work: Work) -> tuple[Work, list[list[str]]]:
+    """The work without files that cannot be opened, nor what was to be labelled in them; [task, channel, file] of those. SwathError
+    where that is more than half of the tasks: a disk is away then."""
+    unreadable: list[list[str]] = []
+    tasks = []
+    for task in work.tasks:
+        bad = {name: path for name, path in sorted(task.media.items()) if not opens(path)}
+        unreadable += [[task.task, name, path] for name, path in bad.items()]
+        media = {name: path for name, path in task.media.items() if name not in bad}
+        channels = tuple(one for one in task.channels if one.name not in bad)
+        if channels:
+            tasks.append(replace(task, media=media, channels=channels))
+    without = len({task for task, *_ in unreadable})
+    if 2 * without > len(work.tasks):
+        raise SwathError(
+            f"expected to copy the media of {len(work.tasks)} tasks for the annotators, but those of {without} cannot be read "
+            f"({_shown(unreadable)}); bring them back, then send again"
+        )
+    return replace(work, tasks=tuple(tasks)), unreadable
+
+
+def _shown(unreadable: Sequence[Sequence[str]]) -> str:
+    return some([path for _, _, path in unreadable], 3)
 
 
 def _refuse_second_opinions(work: Work) -> None:
@@ -262,7 +309,8 @@ class _File:
     whole: bool = True
 
 
-def _read(path: Path) -> _File:
+def _read(path: Path, classes: Sequence[str]) -> _File:
+    spaced = {tuple(words): "_".join(words) for name in classes if len(words := name.split()) > 1}
     try:
         written = read_lines(path)
     except FormatError as error:
@@ -270,6 +318,9 @@ def _read(path: Path) -> _File:
     lines: list[_Line] = []
     broken: list[Rejected] = []
     for number, words in written:
+        for name, word in spaced.items():  # as people write it all the same
+            if tuple(words[: len(name)]) == name:
+                words = [word, *words[len(name) :]]
         boxed = not _is_no_box(words[4:8])
         try:
             item = parse_object(words if boxed else [*words[:4], "0", "0", "1", "1", *words[8:]])

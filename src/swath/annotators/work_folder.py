@@ -25,6 +25,7 @@ import io
 import json
 import os
 import re
+import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -41,8 +42,8 @@ from swath.labels.calibration import Camera, camera
 from swath.labels.channels import Channel
 
 README = """\
-Label the {tasks} scenes of tasks.csv with the classes of classes.txt, spelled as they are there. Labels are KITTI label files,
-named by the task:
+Label the {tasks} scenes of tasks.csv with the classes of classes.txt, spelled as they are there: columns are parted by spaces, so
+that a class with a space in its name has _ in its place. Labels are KITTI label files, named by the task:
 
 {folders}
 
@@ -156,6 +157,21 @@ def _either(stored: Mapping[str, Any], one: str, two: str) -> Any:
 
 
 # ---------------------------------------------------------------------- writing
+
+
+def may_be_written(folder: Path) -> None:
+    """SwathError where nothing could be written into `folder`, which need not be there yet. Leaves nothing behind."""
+    there = folder.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise SwathError(
+            f"expected a folder for the annotators' tasks, got {folder}: {error.strerror or error}; give another: --folder DIR, or "
+            "`annotate: {folder: DIR}`"
+        ) from error
 
 
 def write(folder: Path, work: Work, media: Literal["copy", "link"]) -> None:

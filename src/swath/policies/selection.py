@@ -54,6 +54,15 @@ class Candidates:
     channels: tuple[tuple[str, ...], ...]
     excluded: tuple[tuple[str, str], ...]
 
+    def without(self, why: Mapping[str, str]) -> Candidates:
+        """The same, but for the scenes of `why` (key -> reason)."""
+        left = [(key, names) for key, names in zip(self.keys, self.channels, strict=True) if key not in why]
+        return Candidates(
+            tuple(key for key, _ in left),
+            tuple(names for _, names in left),
+            tuple(sorted((*self.excluded, *why.items()))),
+        )
+
 
 def candidates(
     offered: Mapping[str, Sequence[str]],

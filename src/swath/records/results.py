@@ -64,7 +64,7 @@ class EmbedResult(Record):
 
 
 class ReferenceResult(Record):
-    """`rejected`: labels that were left out; `without`: scenes the field says nothing of."""
+    """`rejected`: labels that were left out; `without`: scenes the fields say nothing of; `notes`: channels of which nothing came."""
 
     batch: str
     state: str
@@ -72,6 +72,7 @@ class ReferenceResult(Record):
     labels: dict[str, int]
     rejected: tuple[Left, ...] = ()
     without: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 # ---------------------------------------------------------------------- batches
@@ -154,6 +155,16 @@ class SendResult(Record):
     def without_calibration(self) -> int:
         """Scenes whose cuboids nobody can place."""
         return int(self.receipt.get("without_calibration", 0))
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Files that could not be handed over."""
+        return [path for _, _, path in self.receipt.get("unreadable", ())]
+
+    @property
+    def respelled(self) -> dict[str, str]:
+        """Class -> its name in label files, of those that are called otherwise there."""
+        return dict(self.receipt.get("respelled", ()))
 
 
 class FetchResult(Record):
@@ -265,7 +276,8 @@ class ExplainedFinding(Record):
 
 
 class ExplainResult(Record):
-    """All that the journal knows of one scene. `drawn`: channel -> labels that somebody drew by hand while it waits for some."""
+    """All that the journal knows of one scene. `drawn`: channel -> labels that somebody drew by hand while it waits for some;
+    `no_vector`: why it has no usable vector, where it should have one."""
 
     scene: str
     id: str
@@ -278,6 +290,7 @@ class ExplainResult(Record):
     failures: tuple[ExplainedFailure, ...]
     findings: tuple[ExplainedFinding, ...]
     drawn: dict[str, int] = {}
+    no_vector: str | None = None
 
     def as_json(self) -> Document:
         listed = ("rounds", "failures", "findings")
@@ -297,10 +310,12 @@ class Setting(Record):
 
 
 class Settings(Record):
-    """`swath config`: every setting. `dataset`: None for the defaults; `kept`: those that were changed for good."""
+    """`swath config`: every setting. `dataset`: None for the defaults; `asked`: those that were given to be changed; `kept`: those that
+    were changed for good."""
 
     dataset: str | None = None
     settings: tuple[Setting, ...]
+    asked: tuple[str, ...] = ()
     kept: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -482,9 +482,10 @@ def _result(
     disputed = tuple(sorted({key for key, _ in hands.disputed})) if choice is None else ()
     waits = {row.key for row in rows if row.state not in DONE} | set(disputed)
     waiting = workspace.scenes.of(waits).keys.tolist()  # those that were deleted by hand are not waited for
-    rejected = tuple(
-        Left.of(row.key, of[row.channel], row.channel, one) for row in rows for one in row.rejected
-    )
+    rejected: dict[tuple[str, Quarantined], Left] = {}
+    for row in rows:
+        for one in row.rejected:  # a broken line of a file that holds boxes and cuboids is one
+            rejected.setdefault((row.key, one), Left.of(row.key, of[row.channel], row.channel, one))
     held = {row.key for row in rows if row.rejected and row.state not in DONE}
     bare = {row.key for row in rows if row.key in held and row.rejected and not row.count}
     return FetchResult(
@@ -496,7 +497,7 @@ def _result(
         labels=dict(sorted(labels.items())),
         waiting=len(waiting),
         waits_for=tuple(waiting),
-        rejected=rejected,
+        rejected=tuple(rejected.values()),
         edited=edited,
         disputed=disputed,
         notes=(

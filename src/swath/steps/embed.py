@@ -15,6 +15,7 @@ from swath import appearance, media, models
 from swath.encoders import Encoder, make
 from swath.errors import ConfigError, StateError, UnknownNameError, some
 from swath.kernels.vectors import fingerprint, usable
+from swath.projection import EMBEDDED
 from swath.records.loop import Embedded, Problem
 from swath.records.results import EmbedResult
 from swath.settings import shortly
@@ -23,7 +24,6 @@ from swath.store.scenes import SOURCE
 from swath.suggest import command, meant
 from swath.workspace import Tick, Workspace
 
-EMBEDDED = ("pool", "val", "golden")
 CHUNK = 256  # scenes per write, so that a killed run keeps what it had
 LISTED = 1000  # scenes without a vector that the journal names
 Vectors = npt.NDArray[np.float32]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from swath import appearance, commit, evaluations, life
-from swath.errors import StateError, some
+from swath.errors import FormatError, StateError, some
 from swath.evaluations import Found, Truth
 from swath.kernels.detection import (
     DetectionScores,
@@ -87,15 +87,15 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
 
 def _which(workspace: Workspace, batches: Sequence[Batch], final: bool) -> Batch:
     """The round whose models are evaluated; `StateError` before there are models, or a reference."""
+    there = life.standing(batches)
+    closed = final and there and there[-1].state == "closed"
+    steps = ("evaluate", "stop") if final else ("evaluate",)
+    last = there[-1] if closed else life.latest(batches, *steps, dataset=workspace.name)
     if not life.reference_done(batches, final=final):
         name = FINAL_REFERENCE if final else REFERENCE
         more = ("--final",) if final else ()
         first = command("reference", workspace.name, *more, "--from", "FIELD")
         raise StateError(f"evaluate: the {name} batch has no labels yet; run `{first}`")
-    there = life.standing(batches)
-    closed = final and there and there[-1].state == "closed"
-    steps = ("evaluate", "stop") if final else ("evaluate",)
-    last = there[-1] if closed else life.latest(batches, *steps, dataset=workspace.name)
     if last.steps.train is None:
         raise StateError(
             f"{last.round} has no model yet; `{command('next', workspace.name)}` says what is next"
@@ -166,7 +166,15 @@ def _score(
     workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
 ) -> _Scored:
     config = workspace.config
-    found = evaluations.predict(workspace, batch, truths, modality, notes)
+    try:
+        found = evaluations.predict(workspace, batch, truths, modality, notes)
+    except FormatError:
+        whole = evaluations.readable(workspace, truths)
+        if len(whole) == len(truths):
+            raise
+        lost = sorted({one.key for one in truths} - {one.key for one in whole})
+        notes.append(f"{len(lost)} scenes have a file that cannot be read, and are left out: {some(lost)}")
+        truths, found = whole, evaluations.predict(workspace, batch, whole, modality, notes)
     table = workspace.scenes.of({truth.key for truth in truths})
     drives = [table.drive(truth.key) for truth in truths]
     seed = [config.seed, batch.number or 0, 0xE7A1]

@@ -6,6 +6,7 @@ from collections import Counter
 
 from swath import life, projection
 from swath.errors import UnknownNameError, some
+from swath.kernels.vectors import usable
 from swath.records.batch import Batch
 from swath.records.results import (
     BatchResult,
@@ -23,7 +24,7 @@ from swath.records.results import (
 )
 from swath.records.shown import Next
 from swath.settings import shortly
-from swath.suggest import meant
+from swath.suggest import command, meant
 from swath.workspace import Workspace
 
 
@@ -71,7 +72,19 @@ def explain(workspace: Workspace, name: str) -> ExplainResult:
         failures=tuple(failures),
         findings=tuple(findings),
         drawn={channel: n for (_, channel), n in workspace.drawn(asked).items()},
+        no_vector=_no_vector(workspace, key, split),
     )
+
+
+def _no_vector(workspace: Workspace, key: str, split: str) -> str | None:
+    """Why a scene that is embedded has no usable vector; None where it has one, or needs none."""
+    embedded = workspace.journal.loop().steps.embed
+    if embedded is None or split not in projection.EMBEDDED:
+        return None
+    if usable(workspace.scenes.vectors([key], workspace.config.fields.embeddings)).all():
+        return None
+    known = next((one.reason for one in embedded.problems if one.scene == key), None)
+    return known or f"run `{command('embed', workspace.name)}`"
 
 
 def _key(workspace: Workspace, name: str) -> str:

@@ -83,7 +83,7 @@ def _compare(
         settings,
         override,
     )
-    lost = sum(len(row.rejected) for row in rows if row.labelled)
+    lost = len({(row.key, one) for row in rows if row.labelled for one in row.rejected})
     told = f"{lost} blind labels are in quarantine, and count as missed: `{command('explain', workspace.name, 'SCENE')}`"
     return result.with_(reasons=(*result.reasons, told)) if lost else result
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import filecmp
 import hashlib
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from swath import appearance, commit
@@ -31,12 +32,13 @@ from swath.records.results import InitResult
 from swath.sources import make
 from swath.sources.base import Found, Labelled, Scan, Source
 from swath.store.journal.lease import Writer
-from swath.store.scenes import FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
+from swath.store.scenes import DONT_CARE, FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
+from swath.suggest import command, meant
+from swath.suggest import init as suggested
 from swath.workspace import Progress, Workspace, silent
 
 CHUNK = 100  # frames per insert
 LISTED = 1000  # damages that the journal keeps
-DONT_CARE = "dont_care"
 LABEL_DIGEST = "label_source"
 PATIENCE = 3.0  # seconds for a process that is making a dataset; one that was killed is not heard of any more
 Held = Callable[[str], None] | None
@@ -81,7 +83,7 @@ def init_folder(
         aside = _place_new(workspace, writer)
         damages = tuple(Damaged(file=one.file, line=one.line, reason=one.reason) for one in scan.damages)
         begun = Initialised(scenes=0, **{kind: str(root.resolve())})
-        told += _without_calibration(workspace)
+        told += _other_classes(workspace) + _without_calibration(workspace)
         return workspace, _record(workspace, writer, begun, added, damages, aside, told)
 
 
@@ -152,13 +154,18 @@ def init_fiftyone(
     home = _made(home)
     dataset.persistent = True
     workspace = _open(dataset, config, origins, home, progress, held)
+    before = set(dataset.get_field_schema())
     with workspace.writer("init") as writer:
         workspace.scenes.declare()
         added = workspace.scenes.give_keys()
         damages = _measure_images(workspace, writer)
         aside = _place_new(workspace, writer)
         begun = Initialised(scenes=0, fiftyone=name)
-        told = _other_classes(workspace) + _without_calibration(workspace)
+        told = (
+            _read_fields(workspace, given, before)
+            + _other_classes(workspace)
+            + _without_calibration(workspace)
+        )
         return workspace, _record(workspace, writer, begun, added, damages, aside, told)
 
 
@@ -192,18 +199,43 @@ def _other_classes(workspace: Workspace) -> list[str]:
     """What to say where label fields hold classes that the class map lacks."""
     classes, collection = workspace.config.classes, workspace.scenes
     told = []
-    fields = dict.fromkeys(
-        [workspace.config.fields.truth, *(channel.human for channel in workspace.rig.labelled)]
-    )
+    fields = dict.fromkeys([*collection.label_fields(), *(one.human for one in workspace.rig.labelled)])
     for field in fields:
         found = collection.label_names(field)
         strange = sorted(found - set(classes))
         if strange:
-            listed = ",".join(sorted(found & set(classes)) + strange)
+            listed = sorted(found & set(classes)) + strange
             told.append(
                 f"{field} holds labels of {len(strange)} classes that are not in the class map ({', '.join(classes)}): {some(strange)}; "
                 f"nothing is trained or compared on them; to take them in, before the first label comes: "
-                f"`swath init {quote(workspace.name)} --fiftyone {quote(workspace.name)} --classes {quote(listed)}`"
+                f"`{_with_classes(workspace.name, listed)}`"
+            )
+    return told
+
+
+def _with_classes(name: str, classes: Sequence[str]) -> str:
+    """The command that makes `classes` the class map; those with a comma cannot be told apart in `--classes`."""
+    if any("," in one or one != one.strip() for one in classes):
+        return command("config", name, "--set", f"classes={json.dumps(classes, ensure_ascii=False)}")
+    return suggested(name, "--fiftyone", name, "--classes", ",".join(classes))
+
+
+def _read_fields(workspace: Workspace, config: LoopConfig, before: Collection[str]) -> list[str]:
+    """What to say where a field that was named to be read from was not there: it is found out when it is too late, once the dataset
+    is split. `before`: the fields that were there."""
+    told, usual = [], LoopConfig().fields
+    for setting, what in (
+        (
+            "truth",
+            f"no labels came with the data; fields with labels: {some(workspace.scenes.label_fields())}",
+        ),
+        ("sequence", "no drive is known"),
+    ):
+        field = getattr(config.fields, setting)
+        if field != getattr(usual, setting) and field.split(".")[0] not in before:
+            told.append(
+                f"fields: {{{setting}: {field}}}: the dataset has no such field{meant(field, before)}: {what}; it can be corrected until "
+                f"the split: `{command('config', workspace.name, '--set', f'fields.{setting}=NAME')}`"
             )
     return told
 
@@ -342,19 +374,24 @@ def _recognised(
 
     A name that is there already is the same scene if one of its media is the same file, or all have the same bytes (one alone may
     be the black image of a covered camera), or if its files have moved here; else it is another scene, and gets a key with the
-    folder's name before it.
+    folder's name before it. Under another name it is a scene that is there where it has a file that no other scene has.
     """
     workspace.scenes.give_keys()
     table = workspace.scenes.table
-    key_of: dict[str, str] = {}
+    places = [
+        {channel: str(_target(workspace, source, scene, channel)) for channel in scene.media}
+        for scene in scenes
+    ]
+    keys_of: dict[str, set[str]] = {}
     for paths in table.paths.values():
-        key_of.update(zip(paths.tolist(), table.keys.tolist(), strict=True))
+        for path, key in zip(paths.tolist(), table.keys.tolist(), strict=True):
+            keys_of.setdefault(path, set()).add(key)
+    shared = Counter(path for ours in places for path in set(ours.values()))
     lengths = _lengths(workspace)
     out: list[Found] = []
     renamed: list[str] = []
     moved: dict[str, dict[str, str]] = {}
-    for scene in scenes:
-        ours = {channel: str(_target(workspace, source, scene, channel)) for channel in scene.media}
+    for scene, ours in zip(scenes, places, strict=True):
 
         def is_there(key: str, scene: Found = scene, ours: Mapping[str, str] = ours) -> dict[str, str] | None:
             """The media of the scene `key`, if it is this one."""
@@ -362,7 +399,12 @@ def _recognised(
             same = bool(there) and all(_same_bytes(path, ours[name]) for name, path in there.items())
             return there if same or _has_moved(key, there, scene, lengths) else None
 
-        key = next((key_of[path] for path in ours.values() if path in key_of), None)
+        mine = {key for path in ours.values() for key in keys_of.get(path, ())}
+        tried = takewhile(lambda one: one in table.row_of, _keys(source, scene))
+        key = next((one for one in tried if one in mine), None)
+        if key is None:
+            alone = (keys_of.get(path, set()) for path in ours.values() if shared[path] == 1)
+            key = next((min(keys) for keys in alone if len(keys) == 1), None)
         if key is None:
             key = next(one for one in _keys(source, scene) if one not in table.row_of or is_there(one))
             if key not in table.row_of and key != scene.key:
@@ -436,25 +478,32 @@ def _same_bytes(one: str, two: str) -> bool:
 
 
 def _labels_again(workspace: Workspace, writer: Writer, scenes: Sequence[Found]) -> list[str]:
-    """Takes over the source's labels of scenes whose label files changed since they were taken in."""
-    with_labels = [scene for scene in scenes if scene.label_digest]
-    keys = [scene.key for scene in with_labels]
+    """Takes over the source's labels and calibrations of scenes of which these changed since they were taken in. What is gone from
+    the source stays, and is said."""
+    keys = [scene.key for scene in scenes]
     table, fields = workspace.scenes.table, workspace.config.fields
-    primary = workspace.rig.primary
-    docs = workspace.scenes.values(primary, keys, [LABEL_DIGEST])
+    docs = workspace.scenes.values(workspace.rig.primary, keys, [LABEL_DIGEST])
+    calibrations = workspace.scenes.calibrations(keys)
     values: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in workspace.rig.names}
-    changed = 0
-    for scene, doc in zip(with_labels, docs, strict=True):
-        before = doc.get(LABEL_DIGEST)
-        if before == scene.label_digest:
+    relabelled, recalibrated, unlabelled, uncalibrated = [], [], [], []
+    for scene, doc in zip(scenes, docs, strict=True):
+        before, then = doc.get(LABEL_DIGEST), calibrations.get(scene.key)
+        placed = scene.calibration is not None and then != scene.calibration
+        uncalibrated += [scene.key] if then and scene.calibration is None else []
+        unlabelled += [scene.key] if before and scene.label_digest is None else []
+        read = scene.label_digest is not None and before != scene.label_digest
+        relabelled += [scene.key] if read and before is not None else []
+        recalibrated += [scene.key] if placed else []
+        if not read and not placed:
             continue
-        changed += before is not None
         for channel in scene.media:
             if not table.has(channel, scene.key):
                 continue
-            value: dict[str, Any] = {LABEL_DIGEST: scene.label_digest}
+            value: dict[str, Any] = {LABEL_DIGEST: scene.label_digest} if read else {}
+            value |= {"calibration": dict(scene.calibration)} if placed and scene.calibration else {}
             for field, labelled in ((fields.truth, scene.truth), (DONT_CARE, scene.dont_care)):
-                if channel in labelled and before is not None:
+                solid = channel in labelled and labelled[channel].labels.modality == "3d"
+                if channel in labelled and ((read and before is not None) or (placed and solid)):
                     size = scene.sizes.get(channel)
                     documents = _documents(scene, field, channel, labelled[channel], size, workspace.config)
                     value[field] = stored.field_of(documents)
@@ -462,7 +511,23 @@ def _labels_again(workspace: Workspace, writer: Writer, scenes: Sequence[Found])
     for channel, of_channel in values.items():
         if of_channel:
             workspace.scenes.write(channel, of_channel, writer)
-    return [f"label files of {changed} scenes had changed, and were read again"] if changed else []
+    return _said_of(
+        (relabelled, "label files of {} scenes had changed, and were read again"),
+        (
+            recalibrated,
+            "calibrations of {} scenes had changed or are new, and were read again, with their cuboids",
+        ),
+        (
+            unlabelled,
+            "label files of {} scenes are gone; the labels that came with them stay (an empty file says that there is nothing)",
+        ),
+        (uncalibrated, "calibrations of {} scenes are gone or cannot be read any more; those that came stay"),
+    )
+
+
+def _said_of(*told: tuple[Sequence[str], str]) -> list[str]:
+    """A line for each that there is any scene of, with the first of them."""
+    return [f"{text.format(len(keys))}: {some(keys)}" for keys, text in told if keys]
 
 
 def _add(workspace: Workspace, source: Source, scenes: Sequence[Found]) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from swath import commit, life
 from swath.annotators.base import Annotator
-from swath.errors import StateError, UnknownNameError, some
+from swath.errors import ConfigError, StateError, UnknownNameError, some
 from swath.labels import stored
 from swath.labels.channels import Channel
 from swath.labels.clean import Rejected, clean
@@ -31,7 +31,9 @@ def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = 
     """Commits the reference batch, to be sent and fetched like any other. Returns its name."""
     there = _there(workspace, final)
     if there is not None and there.state == "closed":
-        raise StateError("the reference is there already; it is made once")
+        raise StateError(
+            f"the reference is there already; it is made once; {_to_change(workspace, there, final)}"
+        )
     if there is None:
         with workspace.writer("reference") as writer:
             manifest = _manifest(workspace, final, slots=annotator.opinions)
@@ -42,14 +44,18 @@ def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = 
     return there.round
 
 
-def import_reference(workspace: Workspace, source: str, *, final: bool = False) -> ReferenceResult:
-    """Takes the reference over from the field `source` of each labelled channel. One that waits for annotators who have not
-    answered anything yet is cancelled first."""
-    schema = workspace.scenes.dataset.get_field_schema()
-    if source not in schema:
-        raise UnknownNameError(
-            f"reference: no field {shortly(source)}{meant(source, schema)}; there are: {some(sorted(schema), 20)}"
-        )
+def _to_change(workspace: Workspace, batch: Batch, final: bool) -> str:
+    """How a reference that is there can give way to another one."""
+    if (used := life.compared(workspace.journal.batches.all(), final=final)) is not None:
+        return f"{used} was compared with it, and it stays"
+    how = command("round cancel", workspace.name, batch.round, "--reason", "REASON")
+    return f"until something is compared with it, it can be taken back: `{how}`"
+
+
+def import_reference(workspace: Workspace, sources: Sequence[str], *, final: bool = False) -> ReferenceResult:
+    """Takes the reference over from the first of the fields `sources` that a scene has labels in, for each labelled channel. One
+    that waits for annotators who have not answered anything yet is cancelled first."""
+    _hold_labels(workspace, sources)
     journal = workspace.journal
     with workspace.writer("reference") as writer:
         there = _there(workspace, final)
@@ -60,12 +66,13 @@ def import_reference(workspace: Workspace, source: str, *, final: bool = False) 
             there = commit.plan(workspace, writer, _manifest(workspace, final, slots=1))
         if there.state != "committed":
             raise StateError(
-                f"the {there.round} batch is {there.state}: its labels are there; nothing was imported"
+                f"the {there.round} batch is {there.state}: its labels are there; nothing was imported; "
+                f"{_to_change(workspace, there, final)}"
             )
         name, keys = there.round, [scene.key for scene in journal.batches.manifest(there).scenes]
         keys = workspace.scenes.table.known(keys)
-        taken = _take_over(workspace, writer, name, keys, source)
-        entry = Fetched(source=source, labels=taken.labels, rejected=len(taken.rejected))
+        taken = _take_over(workspace, writer, name, keys, sources)
+        entry = Fetched(source=", ".join(sources), labels=taken.labels, rejected=len(taken.rejected))
         journal.batches.advance(writer, name, "import", {"fetch": entry})
         commit.settle(workspace, writer)
         commit.project(workspace, writer, keys)
@@ -76,7 +83,45 @@ def import_reference(workspace: Workspace, source: str, *, final: bool = False) 
         labels=taken.labels,
         rejected=tuple(taken.rejected),
         without=tuple(taken.without),
+        notes=tuple(_channels_without(workspace, name, keys, sources, taken)),
     )
+
+
+def _hold_labels(workspace: Workspace, sources: Sequence[str]) -> None:
+    """An error for a field that there is not, or that holds no lists of labels."""
+    schema = workspace.scenes.dataset.get_field_schema()
+    fields = workspace.scenes.label_fields()
+    for source in sources:
+        if source not in schema:
+            raise UnknownNameError(
+                f"reference: no field {shortly(source)}{meant(source, schema)}; fields with labels: {some(fields, 20)}"
+            )
+        if source not in fields:
+            raise ConfigError(
+                f"reference: expected a field of Detections that is not swath's own, got {shortly(source)}; fields with labels: {some(fields, 20)}"
+            )
+
+
+def _channels_without(
+    workspace: Workspace, name: str, keys: Sequence[str], sources: Sequence[str], taken: _Taken
+) -> list[str]:
+    """What to say of labelled channels of which nothing was found at all: boxes and cuboids are often in different fields."""
+    said = []
+    for channel in workspace.rig.labelled:
+        if channel.name in taken.channels or not any(
+            workspace.scenes.table.has(channel.name, key) for key in keys
+        ):
+            continue
+        others = [one for one in workspace.scenes.label_fields(channel.name) if one not in sources]
+        what = "boxes" if channel.modality == "2d" else "cuboids"
+        text = f"no {what} of {channel.name} were found in {', '.join(sources)}: nothing can be checked or evaluated on them"
+        if others:
+            fields = [part for one in (*sources, "FIELD") for part in ("--from", one)]
+            back = command("round cancel", workspace.name, name, "--reason", "REASON")
+            again = command("reference", workspace.name, *fields)
+            text += f"; other fields that hold labels there: {some(others)}; to take them as well: `{back}`, then `{again}`"
+        said.append(text)
+    return said
 
 
 def _there(workspace: Workspace, final: bool) -> Batch | None:
@@ -101,23 +146,27 @@ def _withdraw(workspace: Workspace, writer: Writer, batch: Batch) -> None:
 
 @dataclass
 class _Taken:
-    """What was found in a field: counts by modality, labels that were left out, scenes that it says nothing of."""
+    """What was found in fields: counts by modality, labels that were left out, scenes that they say
+    nothing of, channels with a label or an empty list."""
 
     labels: dict[str, int] = field(default_factory=dict)
     rejected: list[Left] = field(default_factory=list)
     without: list[str] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    channels: set[str] = field(default_factory=set)
 
 
-def _take_over(workspace: Workspace, writer: Writer, name: str, keys: Sequence[str], source: str) -> _Taken:
+def _take_over(
+    workspace: Workspace, writer: Writer, name: str, keys: Sequence[str], sources: Sequence[str]
+) -> _Taken:
     taken = _Taken()
     for channel in workspace.rig.labelled:
-        values = _channel(workspace, name, channel, keys, source, taken)
+        values = _channel(workspace, name, channel, keys, sources, taken)
         workspace.scenes.write(channel.name, values, writer)
     if not any(taken.labels.values()):
         classes = workspace.config.classes
         raise StateError(
-            f"reference: field {source!r} has no usable label in {len(keys)} scenes ({len(taken.rejected)} were rejected: "
+            f"reference: field {', '.join(map(repr, sources))} has no usable label in {len(keys)} scenes ({len(taken.rejected)} were rejected: "
             f"{some(one.reason for one in taken.rejected[:3])}); are the classes right? They are: {some(classes, 12)}"
         )
     workspace.journal.lease.barrier(writer)
@@ -126,14 +175,21 @@ def _take_over(workspace: Workspace, writer: Writer, name: str, keys: Sequence[s
 
 
 def _channel(
-    workspace: Workspace, name: str, channel: Channel, keys: Sequence[str], source: str, taken: _Taken
+    workspace: Workspace,
+    name: str,
+    channel: Channel,
+    keys: Sequence[str],
+    sources: Sequence[str],
+    taken: _Taken,
 ) -> dict[str, Document]:
     """Values of the reference field of one channel; adds to `taken`."""
     table, first = workspace.scenes.table, workspace.rig.labelled
     alone = channel == next(one for one in first if one.modality == channel.modality)
     there = [key for key in keys if table.has(channel.name, key)]
     values: dict[str, Document] = {}
-    for key, doc in zip(there, workspace.scenes.values(channel.name, there, [source]), strict=True):
+    for key, doc in zip(there, workspace.scenes.values(channel.name, there, sources), strict=True):
+        source = next((one for one in sources if stored.detections(doc.get(one))), None)
+        source = source or next((one for one in sources if doc.get(one) is not None), sources[0])
         place = {"key": key, "role": "reference", "channel": channel.name, "slot": 0, "annotator": source}
         if doc.get(source) is None:
             taken.without.append(f"{key} ({channel.modality if alone else channel.name})")
@@ -146,6 +202,7 @@ def _channel(
         identity = [key, name, channel.modality, *(() if alone else (channel.name,))]
         documents = stored.documents_of(drawn, size, identity, round=name, annotator=source)
         values[key] = {channel.human: stored.field_of(documents)}
+        taken.channels.add(channel.name)
         taken.labels[channel.modality] = taken.labels.get(channel.modality, 0) + len(drawn)
         taken.rejected += [
             Left(

@@ -5,28 +5,43 @@ from __future__ import annotations
 from swath import commit, life
 from swath.errors import StateError
 from swath.records.assignment import Assignment
-from swath.records.batch import Cancelled, ClosedEarly, ReopenedOnce
+from swath.records.batch import FINAL_REFERENCE, Batch, Cancelled, ClosedEarly, ReopenedOnce
 from swath.records.results import RoundResult
 from swath.suggest import command
 from swath.workspace import Workspace
 
 
 def cancel(workspace: Workspace, name: str, reason: str) -> RoundResult:
-    """Cancels a round before its model is trained, or a reference batch before its labels are there. Scenes without labels go
-    back to the pool."""
+    """Cancels a round before its model is trained, or a reference batch before anything was compared with it. Scenes without labels
+    go back to the pool."""
     if not reason.strip():
         how = command("round cancel", workspace.name, name, "--reason", "REASON")
         raise StateError(f"cancelling {name} needs a reason: `{how}`")
     with workspace.writer("cancel") as writer:
         batch = workspace.journal.batches.get(name)
-        if batch.state not in life.MOVES["cancel"].before:
+        step = "take back" if not batch.is_round and batch.state == "closed" else "cancel"
+        if step == "take back":
+            _may_be_taken_back(workspace, batch)
+        elif batch.state not in life.MOVES["cancel"].before:
             raise StateError(f"{name} is {batch.state}; a round can be cancelled until its model is trained")
         returned, kept = _given_back(workspace.journal.assignments.find(round=name))
         record = Cancelled(reason=reason, was=batch.state, returned=len(returned), kept=len(kept))
-        workspace.journal.batches.advance(writer, name, "cancel", {"cancel": record})
+        workspace.journal.batches.advance(writer, name, step, {"cancel": record})
         commit.settle(workspace, writer)
         commit.project_all(workspace, writer)
         return _result(name, "cancelled", len(returned), len(kept), reason)
+
+
+def _may_be_taken_back(workspace: Workspace, batch: Batch) -> None:
+    """`StateError` for a reference that something was compared with."""
+    final = batch.round.partition(".")[0] == FINAL_REFERENCE
+    used = life.compared(workspace.journal.batches.all(), final=final)
+    if final and workspace.journal.loop().steps.final:
+        used = "the final evaluation"
+    if used is not None:
+        raise StateError(
+            f"{batch.round} is closed, and {used} was compared with it: it stays; another reference needs another dataset"
+        )
 
 
 def close(workspace: Workspace, name: str, reason: str = "") -> RoundResult:

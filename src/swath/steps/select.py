@@ -13,15 +13,17 @@ import numpy as np
 
 from swath import __version__, commit, life, models
 from swath.config import LoopConfig, canonical, parse
-from swath.errors import StateError, SwathError, UnknownNameError, some
+from swath.errors import FormatError, StateError, SwathError, UnknownNameError, some
+from swath.formats.readable import broken
 from swath.kernels.evidence import class_evidence
 from swath.kernels.vectors import usable
 from swath.policies import selection
-from swath.records.batch import Batch
+from swath.records.batch import Batch, TrainedModel
 from swath.records.manifest import Asked, Manifest, Question, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
 from swath.suggest import command, meant
 from swath.trainers import make
+from swath.trainers.base import Predictions, Predictions3D
 from swath.workspace import Workspace
 
 
@@ -168,7 +170,8 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
         failures = selection.wrong(there, done.main.classes, config.select.failures)
     evidence: tuple[tuple[int, ...], ...] = ()
     if failures and config.select.class_evidence > 0 and last and last.steps.train is not None:
-        evidence = _evidence(workspace, last, found.keys)
+        evidence, lost = _evidence(workspace, last, found.keys)
+        found = found.without(lost)
     table = workspace.scenes.table
     return Question(
         number=number,
@@ -233,26 +236,43 @@ def _labelled(workspace: Workspace, config: LoopConfig, before: int) -> tuple[st
     return tuple(workspace.scenes.table.known(sorted(keys)))
 
 
-def _evidence(workspace: Workspace, batch: Batch, keys: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """What the model of `batch` sees in each candidate, per class of the class map, in thousandths."""
+def _evidence(
+    workspace: Workspace, batch: Batch, keys: Sequence[str]
+) -> tuple[tuple[tuple[int, ...], ...], dict[str, str]]:
+    """What the model of `batch` sees in each candidate, per class of the class map, in thousandths; and (scene -> reason) those that
+    it cannot look at, which have no row."""
     trained, done = batch.steps.train, batch.steps.evaluate
     model = trained.of(done.modality) if trained and done else None
     if model is None:
-        return ()
-    trainer = make(workspace.config.train, model.modality, model.trainer)
+        return (), {}
     best = np.zeros((len(keys), len(workspace.config.classes)))
-    table = workspace.scenes.table
+    table, lost = workspace.scenes.table, dict[str, str]()
     for channel in workspace.rig.labelled:
         if channel.modality != model.modality:
             continue
         there = [row for row, key in enumerate(keys) if table.has(channel.name, key)]
-        tick = workspace.progress(f"look for failing kinds in {len(there)} candidates")
-        media = [table.path(channel.name, keys[row]) for row in there]
-        for row, one in zip(
-            there, trainer.predict(models.load(workspace.home, model), media, progress=tick), strict=True
-        ):
+        paths = {row: table.path(channel.name, keys[row]) for row in there}
+        try:
+            found = _seen(workspace, model, list(paths.values()))
+        except FormatError:
+            bad = [there[i] for i in broken(list(paths.values()), channel.kind)]
+            if not bad:
+                raise
+            why = f"its {channel.kind} cannot be read: bring it back"
+            lost |= {keys[row]: f"{why} ({paths.pop(row)})" for row in bad}
+            found = _seen(workspace, model, list(paths.values()))
+        for row, one in zip(paths, found, strict=True):
             np.maximum.at(best[row], one.labels, one.scores)
-    return tuple(tuple(int(value) for value in row) for row in np.rint(1000 * class_evidence(best)))
+    rows = np.rint(1000 * class_evidence(best[[key not in lost for key in keys]]))
+    return tuple(tuple(int(value) for value in row) for row in rows), lost
+
+
+def _seen(
+    workspace: Workspace, model: TrainedModel, paths: list[str]
+) -> Sequence[Predictions | Predictions3D]:
+    tick = workspace.progress(f"look for failing kinds in {len(paths)} candidates")
+    trainer = make(workspace.config.train, model.modality, model.trainer)
+    return trainer.predict(models.load(workspace.home, model), paths, progress=tick)
 
 
 # ---------------------------------------------------------------------- the answer

@@ -8,7 +8,7 @@ the drives of the pool, one frame per drive until drives run out. Test is frozen
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,10 @@ from swath.config import Splits, digest
 from swath.encoders import make
 from swath.errors import StateError, some
 from swath.formats.files import write_atomic
+from swath.formats.readable import is_whole, opens
 from swath.kernels.neighbors import top_k
 from swath.kernels.subsets import choose, spread
+from swath.labels.channels import Channel
 from swath.projection import SPLITS
 from swath.records.loop import Pair, SplitDone
 from swath.records.results import SplitResult
@@ -50,10 +52,12 @@ def split(workspace: Workspace) -> SplitResult:
         if config.join_duplicates is not None:
             units, joined = _join(looks(workspace), units, config.join_duplicates)
             notes.append(f"{joined} scenes joined to units by near-duplicates")
-        membership, more = assign(units, config, workspace.config.seed)
-        closest: tuple[Pair, ...] = ()
         if config.audit_pairs:
             _media_are_there(workspace)
+        look = _readable(workspace) if config.audit_pairs else _any
+        membership, more = assign(units, config, workspace.config.seed, look)
+        closest: tuple[Pair, ...] = ()
+        if config.audit_pairs:
             keys, vectors = looks(workspace)
             closest = leaks(keys, vectors, membership, config.audit_pairs)
             if unseen := sorted(set(membership) - set(keys)):
@@ -84,6 +88,25 @@ def _media_are_there(workspace: Workspace) -> None:
             f"split: {len(gone)} of {len(paths)} files of {primary!r} are not where they were ({some(gone, 2)}); bring them back, or run "
             f"init again with the folder's new place: `{init(workspace.name, '--kitti', 'DIR')}`"
         )
+
+
+def _readable(workspace: Workspace) -> Callable[[str], bool]:
+    """Whether all that annotators label of a scene can be shown to them: images decode, clouds are there."""
+    table = workspace.scenes.table
+
+    def shows(channel: Channel, key: str) -> bool:
+        path = table.path(channel.name, key)
+        return is_whole(path, "image") if channel.kind == "image" else opens(path)
+
+    def whole(key: str) -> bool:
+        channels = workspace.channels_of(table, key)
+        return bool(channels) and all(shows(one, key) for one in channels)
+
+    return whole
+
+
+def _any(key: str) -> bool:
+    return True
 
 
 def _result(workspace: Workspace) -> SplitResult:
@@ -124,8 +147,11 @@ def sizes(n: int, config: Splits) -> dict[str, int]:
     return out
 
 
-def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, str], list[str]]:
-    """(key -> split, notes). Units are drawn in an order that depends on the seed and the keys alone."""
+def assign(
+    units: Sequence[Unit], config: Splits, seed: int, can_be_labelled: Callable[[str], bool] = _any
+) -> tuple[dict[str, str], list[str]]:
+    """(key -> split, notes). Units are drawn in an order that depends on the seed and the keys alone; golden scenes, which every
+    batch is sent with, from those that `can_be_labelled`: the drawn ones are asked."""
     rng = np.random.default_rng([seed, 0x5711])
     order = [units[i] for i in rng.permutation(len(units))]
     wanted = sizes(sum(map(len, units)), config)
@@ -140,11 +166,16 @@ def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, 
         taken = choose([len(unit) for unit in order], wanted[name])
         membership |= {key: name for i in taken for key in order[i]}
         order = [unit for i, unit in enumerate(order) if i not in taken]
-    golden = spread(order, wanted["golden"], rng)
+    golden, passed = _golden(order, wanted["golden"], rng, can_be_labelled)
     membership |= {key: "golden" if key in golden else "pool" for unit in order for key in unit}
     found = list(membership.values())
     got = {name: found.count(name) for name in SPLITS}
     empty = [name for name in SPLITS if wanted[name] and not got[name]]
+    if empty == ["golden"] and passed:
+        raise StateError(
+            f"no scene of the pool can be a golden one: media of all {len(passed)} are missing or unreadable ({some(sorted(passed))}); "
+            "bring them back, or give golden no share (splits: {golden: 0})"
+        )
     if empty:
         raise StateError(
             f"{len(units)} units (drives) of {len(membership)} scenes leave {', '.join(empty)} without scenes; "
@@ -155,7 +186,32 @@ def assign(units: Sequence[Unit], config: Splits, seed: int) -> tuple[dict[str, 
         for name in SPLITS
         if got[name] != wanted[name]
     ]
+    if passed:
+        notes.append(
+            f"{len(passed)} scenes were not taken as golden ones, since media of theirs are missing or unreadable: {some(sorted(passed))}"
+        )
+    if config.golden and not got["golden"]:
+        notes.append(
+            f"golden has no scene ({config.golden:g} of {len(membership)}): annotators are never checked; more scenes or a larger "
+            "share give it some, in another dataset (splits: {golden: ...})"
+        )
     return dict(sorted(membership.items())), notes
+
+
+def _golden(
+    units: Sequence[Unit], n: int, rng: np.random.Generator, can_be_labelled: Callable[[str], bool]
+) -> tuple[set[str], set[str]]:
+    """(golden scenes, drawn ones that cannot be labelled): drawn again without those, until all of them can."""
+    passed: set[str] = set()
+    begin = rng.bit_generator.state
+    while True:
+        rng.bit_generator.state = begin
+        left = [tuple(key for key in unit if key not in passed) for unit in units]
+        drawn = spread([unit for unit in left if unit], n, rng)
+        bad = {key for key in sorted(drawn) if not can_be_labelled(key)}
+        if not bad:
+            return drawn, passed
+        passed |= bad
 
 
 # ---------------------------------------------------------------------- leaks

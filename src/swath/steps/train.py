@@ -8,13 +8,15 @@ only to record what came of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from swath import life, models
-from swath.errors import ConflictError, StateError, some
+from swath.errors import ConflictError, FormatError, StateError, some
+from swath.formats.readable import broken
 from swath.labels import stored
 from swath.labels.shapes import Labels, Modality, known
 from swath.records.assignment import Assignment
@@ -40,7 +42,7 @@ def train(workspace: Workspace) -> Trained:
         raise StateError(
             f"train: no pool scene has {wanted} labels, those of {name} were skipped or had none; to go on with other scenes: `{other}`"
         )
-    trained = [_learn(workspace, name, lesson, seed) for lesson in lessons]
+    trained = [_learn(workspace, name, lesson, seed, notes) for lesson in lessons]
     record = Trained(
         round=name,
         models=tuple(trained),
@@ -69,6 +71,7 @@ class _Notes:
 
     gone: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
+    broken: set[str] = field(default_factory=set)
     outside: int = 0
     flat: int = 0
 
@@ -77,6 +80,10 @@ class _Notes:
         if self.gone:
             notes.append(
                 f"{len(self.gone)} labelled scenes were deleted from the dataset: {some(sorted(self.gone))}"
+            )
+        if self.broken:
+            notes.append(
+                f"{len(self.broken)} labelled scenes have a file that cannot be read, and are left out: {some(sorted(self.broken))}"
             )
         if self.changed:
             notes.append(
@@ -98,6 +105,16 @@ class _Lesson:
     data: TrainingSet
     keys: Sequence[str]
     names: Sequence[str]
+
+    def only(self, rows: Sequence[int]) -> _Lesson:
+        """The lesson with these rows alone."""
+
+        def of(values: Sequence[Any]) -> tuple[Any, ...]:
+            return tuple(values[row] for row in rows)
+
+        rows_of = {name: of(getattr(self.data, name)) for name in ("media", "shapes", "labels", "groups")}
+        data = replace(self.data, **rows_of)
+        return _Lesson(self.trainer, data, of(self.keys), of(self.names))
 
 
 def _lesson(workspace: Workspace, modality: Modality, notes: _Notes) -> _Lesson | None:
@@ -159,7 +176,22 @@ def _usable(
     return shapes[solid], positions[solid]
 
 
-def _learn(workspace: Workspace, name: str, lesson: _Lesson, seed: int) -> TrainedModel:
+def _learn(workspace: Workspace, name: str, lesson: _Lesson, seed: int, notes: _Notes) -> TrainedModel:
+    """The model of a lesson; where files of it cannot be read, of the rest."""
+    try:
+        return _model(workspace, name, lesson, seed)
+    except FormatError:
+        kind = "image" if lesson.trainer.modality == "2d" else "cloud"
+        bad = set(broken(lesson.data.media, kind))
+        if not bad:
+            raise
+        notes.broken |= {lesson.keys[row] for row in bad}
+        return _model(
+            workspace, name, lesson.only([row for row in range(len(lesson.keys)) if row not in bad]), seed
+        )
+
+
+def _model(workspace: Workspace, name: str, lesson: _Lesson, seed: int) -> TrainedModel:
     """The model of a lesson: from the shelf, where it was trained before."""
     trainer, data, config = lesson.trainer, lesson.data, workspace.config.train
     settings = settings_of(config, trainer.name, trainer.modality)
@@ -168,5 +200,9 @@ def _learn(workspace: Workspace, name: str, lesson: _Lesson, seed: int) -> Train
     if there is not None:
         return there
     what = "images" if trainer.modality == "2d" else "clouds"
-    tick = workspace.progress(f"train {trainer.name} on {len(data.media)} {what}")
-    return models.fit(workspace.home, name, trainer, data, key, seed=seed, progress=tick)
+    with models.alone(workspace.home, name, trainer.modality):
+        there = models.find(workspace.home, name, trainer.modality, key)  # somebody may have just ended
+        if there is not None:
+            return there
+        tick = workspace.progress(f"train {trainer.name} on {len(data.media)} {what}")
+        return models.fit(workspace.home, name, trainer, data, key, seed=seed, progress=tick)

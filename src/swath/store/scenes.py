@@ -43,6 +43,7 @@ KEY: Final = "scene_key"
 FENCE: Final = "swath_fence"
 FINDINGS: Final = "findings"
 SOURCE: Final = "embeddings_source"
+DONT_CARE: Final = "dont_care"
 KINDS: Final = {"image": "image", "point-cloud": "cloud", "3d": "cloud"}  # FiftyOne's media types
 
 
@@ -244,6 +245,23 @@ class Scenes:
     def label_names(self, field: str) -> set[str]:
         """Class names in a field of labels, on any channel."""
         return {str(one) for one in self.samples.distinct(f"{field}.detections.label")}
+
+    def label_fields(self, channel: str | None = None) -> list[str]:
+        """Fields of labels (`Detections`) that swath has not made; of a `channel`: those with a label on it."""
+        import fiftyone as fo
+
+        fields = self.config.fields
+        ours = {getattr(fields, name) for name in type(fields).model_fields} - {fields.truth} | {DONT_CARE}
+        found = sorted(self.dataset.get_field_schema(embedded_doc_type=fo.Detections).keys() - ours)
+        if channel is None:
+            return found
+        return [
+            one
+            for one in found
+            if self.samples.find_one(
+                {**self._slice(channel), f"{one}.detections.0": {"$exists": True}}, {"_id": 1}
+            )
+        ]
 
     def _unnamed(self) -> dict[ObjectId, str]:
         """Sample -> id of its scene, of the samples without a key: somebody added them by hand."""
