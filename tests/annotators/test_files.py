@@ -730,3 +730,15 @@ def test_a_folder_that_cannot_be_is_said_before_a_batch_is_chosen(tmp_path: Path
     with pytest.raises(SwathError, match="cannot tell the classes"):
         may_send(Annotate(annotator="files", folder=tmp_path), ("a b", "a_b"))
     may_send(Annotate(annotator="simulated"), ("a b", "a_b"))
+
+
+def test_a_camera_that_nobody_labels_is_not_missed(desk: Desk) -> None:
+    """Its pictures are gone from every task: what is to be labelled is handed over whole, and nothing counts as skipped."""
+    media = {**IMAGE_AND_CLOUD, "right": ".png"}
+    work = work_of(*(desk.task(name, media=media) for name in ("a", "b")))
+    for task in work.tasks:
+        Path(task.media["right"]).unlink()
+    assert {name for _, name, _ in desk.files.send(work)["unreadable"]} == {"right"}
+    answers, notes = desk.fetch(work)
+    assert {one.state for one in answers.values()} == {"unreviewed"}
+    assert "skipped" not in notes

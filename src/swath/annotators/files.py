@@ -94,7 +94,9 @@ class Files:
         return self.folder.absolute() / work.batch
 
     def _fetched(self, folder: Path, work: Work, receipt: Receipt) -> Fetched:
-        unreadable = [(task, channel) for task, channel, _ in receipt.get("unreadable", ())]
+        needed = {(task.task, one.name) for task in work.tasks for one in task.channels}
+        unreadable = [one for one in receipt.get("unreadable", ()) if (one[0], one[1]) in needed]
+        unseen = {(task, channel) for task, channel, _ in unreadable}
         seen = work_folder.sent_with(folder, work.sent)
         layout = work_folder.layout_of(work)
         found = {}
@@ -116,8 +118,8 @@ class Files:
                 if channel.kind == "cloud" and isinstance(frame, str):
                     answer = self._nowhere(task, channel, file, frame)
                 elif file is None:
-                    unseen = task.task in skipped or (task.task, channel.name) in unreadable
-                    state: State = "skipped" if unseen else "unreviewed"
+                    is_skipped = task.task in skipped or (task.task, channel.name) in unseen
+                    state: State = "skipped" if is_skipped else "unreviewed"
                     answer = Answer(task.task, channel.name, state, annotator=self.name)
                 else:
                     answer, whole = self._answer(task, channel, file, frame, work.classes)
@@ -129,8 +131,8 @@ class Files:
             notes.append(f"in label files, whose columns are parted by spaces, {said}")
         if unreadable:
             notes.append(
-                f"{len({task for task, _ in unreadable})} tasks count as skipped, whole or in part: media of theirs could not be read "
-                f"when they were sent ({_shown(receipt['unreadable'])}); bring them back and send again, before the batch is labeled"
+                f"{len({task for task, _ in unseen})} tasks count as skipped, whole or in part: media of theirs could not be read "
+                f"when they were sent ({_shown(unreadable)}); bring them back and send again, before the batch is labeled"
             )
         for modality, what in (("2d", "box"), ("3d", "cuboid")):
             if tasks_partly := partly[modality]:
@@ -184,7 +186,8 @@ def _readable(work: Work) -> tuple[Work, list[list[str]]]:
         channels = tuple(one for one in task.channels if one.name not in bad)
         if channels:
             tasks.append(replace(task, media=media, channels=channels))
-    without = len({task for task, *_ in unreadable})
+    needed = {(task.task, one.name) for task in work.tasks for one in task.channels}
+    without = len({task for task, name, _ in unreadable if (task, name) in needed})
     if 2 * without > len(work.tasks):
         raise SwathError(
             f"expected to copy the media of {len(work.tasks)} tasks for the annotators, but those of {without} cannot be read "
