@@ -21,6 +21,7 @@ from swath.records.batch import Left
 from swath.records.manifest import BatchSize
 from swath.records.results import BatchResult, BatchScene, Choice, FetchResult, SendResult
 from swath.records.shown import Next
+from swath.show import lines
 from swath.words import counts, estimated, interval, number, percent, printable, ranked
 
 
@@ -87,7 +88,7 @@ def test_a_verdict_has_its_colour(monkeypatch: pytest.MonkeyPatch) -> None:
 
     for verdict, colour in (("pass", 32), ("block", 31), ("warn", 33)):
         console = Console(force_terminal=True, color_system="standard", width=100, record=True)
-        monkeypatch.setattr(show, "console", lambda to=console: to)
+        monkeypatch.setattr(lines, "console", lambda to=console: to)
         with console.capture() as drawn:
             show.result(golden(verdict=verdict))
         assert f"\x1b[{colour}m{verdict}" in drawn.get()
@@ -119,9 +120,9 @@ HOSTILE = "\x1b[2Jname\nswath: done\x07"
 def test_a_name_cannot_command_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Escapes, bells and line ends of a file's name are replaced, in lines, notes and tables."""
     bad = Left(scene=HOSTILE, modality="2d", where=HOSTILE, reason="[bold]why[/bold]")
-    show.quarantine([bad])
+    lines.quarantine([bad])
     show.note(HOSTILE)
-    show.table({"name": "left"}, [(show._cell(HOSTILE),)])
+    lines.table({"name": "left"}, [(lines.cell(HOSTILE),)])
     told = capsys.readouterr().out
     assert not set(told) & {"\x1b", "\x07"}
     assert "\nswath: done" not in told
@@ -159,7 +160,7 @@ def test_how_numbers_read() -> None:
 WORK = """
 import sys, time
 from swath import show
-show.PATIENCE = 0.0
+show.bars.PATIENCE = 0.0
 
 def work(bars, title, upto):
     tick = bars(title)
@@ -235,13 +236,13 @@ def test_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from rich.console import Console
 
     console = Console(force_terminal=True, color_system=None, width=50)
-    monkeypatch.setattr(show, "console", lambda: console)
+    monkeypatch.setattr(lines, "console", lambda: console)
     with console.capture() as drawn:
         show.line("  " + "word " * 20)
         show.line("  next: `swath round reopen v0 --reason REASON --dataset drives`")
-        show.table({"coverage": "right", "reason": "left"}, [("3", "because " * 12)])
-    lines = drawn.get().splitlines()
-    assert lines[0].startswith("  word")
-    assert lines[1].startswith("      word")
-    assert "  next: `swath round reopen v0 --reason REASON --dataset drives`" in lines
-    assert any(line.startswith("coverage reason") for line in lines)
+        lines.table({"coverage": "right", "reason": "left"}, [("3", "because " * 12)])
+    told = drawn.get().splitlines()
+    assert told[0].startswith("  word")
+    assert told[1].startswith("      word")
+    assert "  next: `swath round reopen v0 --reason REASON --dataset drives`" in told
+    assert any(line.startswith("coverage reason") for line in told)
