@@ -142,4 +142,4 @@ def test_there_are_suggestions() -> None:
     """The search finds them: messages of the life of a batch, and of the edges."""
     found = [one.where.split(":")[0] for one in (*quoted(), *called())]
     assert len(found) > 15
-    assert {"life.py", "show.py"} <= set(found)
+    assert {"life.py", "show/looking.py"} <= set(found)
