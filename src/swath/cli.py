@@ -8,6 +8,7 @@ prints included, to stderr.
 
 # Annotations are evaluated here (no `from __future__ import annotations`): typer reads options from them.
 
+import os
 import signal
 import sys
 from contextlib import suppress
@@ -27,14 +28,17 @@ from swath.commands import (
     Encoder,
     Home,
     Interrupted,
+    Json,
     Out,
     Reason,
     Round,
+    Show,
     alone,
     app,
     changes_of,
     on_loop,
     rounds_app,
+    the_dataset,
 )
 from swath.errors import ConfigError, SwathError
 
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
         SendResult,
         Settings,
         SplitResult,
+        Standing,
         Status,
     )
     from swath.show import Bars, Did, Finished, MadeWorld, Ran, Reported, Selected
@@ -83,13 +88,18 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def swath(
+    ctx: typer.Context,
+    as_json: Json = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand is None:
+        from swath.loop import Loop
+
+        ctx.obj.result(Loop.where(os.environ.get("SWATH_DATASET") or None), {})
 
 
 # ---------------------------------------------------------------------- begin
@@ -301,8 +311,13 @@ def golden(
         str | None,
         typer.Option(metavar="REASON", help="Go on despite a block, for this reason.", show_default=False),
     ] = None,
+    show: Show = False,
 ) -> "GoldenChecked":
     """Blind labels of the golden scenes against their reference: pass, warn or block."""
+    if show and override is not None:
+        raise typer.BadParameter("give one of --show and --override")
+    if show:
+        return loop.last_golden()
     return loop.golden(override=override)
 
 
@@ -316,30 +331,38 @@ def train(loop: "Loop") -> "Trained":
 def evaluate(
     loop: "Loop",
     final: Annotated[bool, typer.Option("--final", help="On test, whose reference must be there.")] = False,
+    show: Show = False,
 ) -> "EvaluateResult":
     """Score the model on val and tag its failures."""
-    return loop.evaluate(final=final)
+    return loop.last_evaluated(final=final) if show else loop.evaluate(final=final)
 
 
 @on_loop(STEP)
-def stop(loop: "Loop") -> "Stopped":
+def stop(loop: "Loop", show: Show = False) -> "Stopped":
     """Go on, or stop? With every criterion's number; closes the round."""
-    return loop.stop()
+    return loop.last_stopped() if show else loop.stop()
 
 
 # ---------------------------------------------------------------------- the loop
 
 
 @on_loop(LOOK, "next", settings=LABELLING)
-def next_(loop: "Loop") -> "Did | Finished":
+def next_(
+    loop: "Loop",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say which step is next, and why; write nothing.")
+    ] = False,
+) -> "Did | Finished | Standing":
     """Do the next step, and say why it is next."""
     from swath.show import Did, Finished
 
-    plan = loop.plan()
-    if plan.step is None:
-        return Finished(why=plan.why, ways=loop.ways_on(plan))
-    plan, came = loop.next()
-    return Did(plan=plan, came=came)
+    standing = loop.standing()
+    if plan:
+        return standing
+    if standing.next.step is None:
+        return Finished(why=standing.next.why, ways=standing.ways)
+    planned, came = loop.next()
+    return Did(plan=planned, came=came)
 
 
 @on_loop(LOOK, settings=LABELLING)
@@ -436,16 +459,16 @@ def repair(
 
 
 @app.command("app", rich_help_panel=LOOK)
-def app_(dataset: Dataset, port: Annotated[int, typer.Option(help="On loopback.")] = 5151) -> None:
+def app_(dataset: Dataset = None, port: Annotated[int, typer.Option(help="On loopback.")] = 5151) -> None:
     """Open the dataset in FiftyOne's App, until interrupted."""
     from swath import show
     from swath.loop import Loop
 
-    loop = Loop.open(dataset)
+    loop = Loop.open(the_dataset(dataset))
     import fiftyone as fo
 
     session = fo.launch_app(loop.workspace.scenes.dataset, port=port, address="127.0.0.1", remote=True)
-    show.line(f"http://127.0.0.1:{port}/datasets/{dataset} (Ctrl-C ends it)")
+    show.line(f"http://127.0.0.1:{port}/datasets/{loop.name} (Ctrl-C ends it)")
     with suppress(KeyboardInterrupt):
         session.wait(-1)
 

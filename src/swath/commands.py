@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="swath",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Decide which multi-sensor scenes to label next, and run the whole loop around their labels, on FiftyOne.\n\n"
     "Start with [bold]swath demo[/bold], or [bold]swath init NAME --kitti DIR[/bold] and then "
-    "[bold]swath next --dataset NAME[/bold] until it says that you are done.",
+    "[bold]swath next[/bold] until it says that you are done. [bold]swath[/bold] alone says where you are.",
 )
 rounds_app = typer.Typer(
     no_args_is_help=True, help="Cancel a round, close it early, or have it labelled again."
@@ -37,8 +36,18 @@ rounds_app = typer.Typer(
 app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 DIFFERS: Final = 3  # exit code
+LOOKING: Final = ("dry_run", "check", "plan", "show")  # options with which a command writes nothing
 
-Dataset = Annotated[str, typer.Option("--dataset", "-d", help="The FiftyOne dataset.", show_default=False)]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        "-d",
+        envvar="SWATH_DATASET",
+        help="The FiftyOne dataset; may be left out where there is one loop.",
+        show_default=False,
+    ),
+]
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings to change, YAML.", show_default=False)
 ]
@@ -61,6 +70,7 @@ Home = Annotated[
 ]
 Round = Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")]
 Reason = Annotated[str, typer.Option(help="Why; recorded.")]
+Show = Annotated[bool, typer.Option("--show", help="What it said the last time, again; write nothing.")]
 LABELLING: Final = {"annotator": AnnotatorName, "folder": Folder}
 """Options of the steps that annotators have a part in; settings, like `--encoder`: kept by the first step that succeeds."""
 
@@ -152,7 +162,7 @@ def on_loop(
 
     def made(function: R) -> R:
         def command(
-            ctx: typer.Context, dataset: str, config: Path | None, as_json: bool, **given: Any
+            ctx: typer.Context, dataset: str | None, config: Path | None, as_json: bool, **given: Any
         ) -> int:
             from swath import show
             from swath.loop import Loop
@@ -161,13 +171,8 @@ def on_loop(
             said = str(ctx.info_name) if on is app else f"round {ctx.info_name}"
             changes = changes_of(said, config, **{option: given[option] for option in settings})
             with show.progress() as bars:
-                loop = Loop.open(
-                    dataset,
-                    changes=changes,
-                    progress=bars,
-                    held=bars.say,
-                )
-                writes = not (looks or own.get("dry_run") or own.get("check"))
+                loop = Loop.open(the_dataset(dataset), changes=changes, progress=bars, held=bars.say)
+                writes = not (looks or any(own.get(option) for option in LOOKING))
                 if writes:
                     loop.recover()
                 before = stored(loop) if changes and writes else {}
@@ -177,7 +182,7 @@ def on_loop(
             ctx.obj.result(value, kept)
             return ended(value, ctx.obj)
 
-        first = {"dataset": (Dataset, inspect.Parameter.empty)}
+        first = {"dataset": (Dataset, None)}
         last: dict[str, tuple[Any, Any]] = {option: (hint, None) for option, hint in settings.items()}
         last |= {"config": (Config, None), "as_json": (Json, False)}
         _add(on, panel, name, function, command, first, last)
@@ -216,6 +221,24 @@ def _add(
     parsed.__annotations__ = {option: hint for option, (hint, _) in options.items()}
     parsed.__doc__ = function.__doc__
     on.command(name or function.__name__, rich_help_panel=panel)(parsed)
+
+
+def the_dataset(given: str | None) -> str:
+    """`given`, or that of the only loop there is."""
+    from swath.errors import ConfigError, UnknownNameError, some
+    from swath.loop import Loop
+    from swath.suggest import BEGIN
+
+    if given is not None:
+        return given
+    there = Loop.names()
+    if not there:
+        raise UnknownNameError("there is no loop yet; begin one:", BEGIN)
+    if len(there) > 1:
+        raise ConfigError(
+            f"there are {len(there)} loops: {some(there, 10)}; say which: --dataset NAME, or set SWATH_DATASET"
+        )
+    return there[0]
 
 
 def changes_of(

@@ -10,7 +10,14 @@ from typing import Final
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from swath.words import printable
 
@@ -43,7 +50,8 @@ class Bars:
                     self._draw(title, done, of)
             elif now - said >= EVERY:
                 said = now
-                print(f"{title}: {done} of {of}", file=sys.stderr, flush=True)
+                left = _left(now - started, done, of)
+                print(f"{title}: {done} of {of}{left}", file=sys.stderr, flush=True)
 
         return tick
 
@@ -55,6 +63,8 @@ class Bars:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
+                TimeRemainingColumn(compact=True),
+                TextColumn("left"),
             )
             err = Console(stderr=True)
             self._bar = Progress(
@@ -78,6 +88,14 @@ class Bars:
 
 
 _OPEN: Final[list[Bars]] = []
+
+
+def _left(seconds: float, done: int, of: int) -> str:
+    """`, 2 min left`, if the rest goes on as what was done in these seconds."""
+    if not done:
+        return ""
+    rest = seconds / done * (of - done)
+    return f", {rest:.0f} s left" if rest < 100 else f", {rest / 60:.0f} min left"
 
 
 @contextmanager

@@ -51,11 +51,21 @@ def _agreement(overlap: float | None) -> None:
 
 
 def _choices(scenes: Sequence[Choice], pictures: Sequence[str]) -> None:
+    shown = pictures_of({one.key: picture for one, picture in zip(scenes, pictures, strict=True)})
     rows = [
-        (cell(one.key), one.stream, str(one.rank), cell(one.reason), cell(picture))
-        for one, picture in zip(scenes, pictures_of(pictures), strict=True)
+        (cell(one.key), one.stream, str(one.rank), cell(one.reason), cell(shown.get(one.key, "")))
+        for one in scenes
     ]
-    table({"scene": "left", "stream": "left", "rank": "right", "reason": "left", "picture": "left"}, rows)
+    titles = {"scene": "left", "stream": "left", "rank": "right", "reason": "left", "picture": "left"}
+    _listed(titles, rows, bool(shown))
+
+
+def _listed(titles: dict[str, str], rows: Iterable[tuple[str, ...]], pictures: bool) -> None:
+    """A table whose last column is dropped where nothing is in it."""
+    if pictures:
+        table(titles, rows)
+    else:
+        table(dict(list(titles.items())[:-1]), (row[:-1] for row in rows))
 
 
 def _left_out(excluded: Sequence[tuple[str, str]], more: Iterable[str]) -> None:
@@ -73,11 +83,11 @@ def batch(value: BatchResult) -> None:
         f"{size.targeted} targeted; {value.golden} golden scenes went along blind"
     )
     _agreement(value.overlap)
-    names = pictures_of([one.picture for one in value.scenes])
-    rows = [_batch_row(one, name) for one, name in zip(value.scenes, names, strict=True)]
+    shown = pictures_of({one.choice.key: one.picture for one in value.scenes})
+    rows = [_batch_row(one, shown.get(one.choice.key, "")) for one in value.scenes]
     sides = ("left", "left", "right", "left", "left", "left")
     titles = ("scene", "stream", "rank", "state", "reason", "picture")
-    table(dict(zip(titles, sides, strict=True)), rows)
+    _listed(dict(zip(titles, sides, strict=True)), rows, bool(shown))
     _left_out(value.excluded, value.notes)
 
 

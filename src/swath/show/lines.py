@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ from swath.show.bars import clear_all
 from swath.words import UNKNOWN, printable
 
 FEW, SOME, MANY = 5, 10, 20  # lines of a list that are shown
+COMMAND: Final = re.compile(r"`[^`]*`")
+UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 NARROW: Final = 100  # columns of a terminal below which tables are packed
 
 
@@ -28,30 +31,37 @@ def console() -> Console:
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=wide)
 
 
-def line(text: str) -> None:
-    """One line; in a terminal that is too narrow its rest is indented, but a command stays in one piece, to be copied."""
-    to, text = console(), printable(text)
-    if to.soft_wrap or "`" in text:
-        to.print(escape(text), soft_wrap=True)
-        return
-    start = " " * (len(text) - len(text.lstrip()))
-    wrapped = textwrap.wrap(
-        text,
-        max(to.width, 40),
-        subsequent_indent=f"{start}    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    to.print(escape("\n".join(wrapped)), soft_wrap=True)
+def line(text: str, hang: int = 4) -> None:
+    """One line; in a terminal that is too narrow its rest hangs below, `hang` columns further in than it begins. A command stays
+    in one piece, to be copied."""
+    marked(escape(_wrapped(printable(text), hang)))
 
 
 def marked(text: str) -> None:
-    """One line that holds markup; what comes from elsewhere is escaped in it (`cell`)."""
+    """Prints text that holds markup; what comes from elsewhere is escaped in it (`cell`)."""
     console().print(text, soft_wrap=True)
 
 
 def note(text: str) -> None:
-    marked(f"  [yellow]note:[/yellow] {cell(text)}")
+    told = _wrapped(f"  note: {printable(text)}", 4)
+    marked(escape(told).replace("note:", "[yellow]note:[/yellow]", 1))
+
+
+def _wrapped(text: str, hang: int) -> str:
+    """`text` in lines that fit the terminal, if it is one; what stands between backticks is not broken."""
+    to = console()
+    if to.soft_wrap:
+        return text
+    start = " " * (len(text) - len(text.lstrip()) + hang)
+    whole = COMMAND.sub(lambda found: found[0].replace(" ", UNBROKEN), text)
+    wrapped = textwrap.wrap(
+        whole,
+        max(to.width, 40),
+        subsequent_indent=start,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(wrapped).replace(UNBROKEN, " ")
 
 
 def kept(settings: Mapping[str, object]) -> None:
@@ -66,12 +76,12 @@ def notes(lines: Iterable[str]) -> None:
         note(one)
 
 
-def first(lines: Sequence[str], most: int, indent: str = "    ") -> None:
-    """The first `most` of `lines`, and how many more there are."""
+def first(lines: Sequence[str], most: int, indent: str = "    ", rest: str = "--json lists all") -> None:
+    """The first `most` of `lines`, how many more there are, and what lists them."""
     for one in lines[:most]:
         line(f"{indent}{one}")
     if len(lines) > most:
-        line(f"{indent}... and {len(lines) - most} more (--json lists all)")
+        line(f"{indent}... and {len(lines) - most} more: {rest}")
 
 
 def table(titles: Mapping[str, str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
@@ -94,8 +104,15 @@ def cell(value: object) -> str:
 
 def verdict(word: str | None) -> str:
     """A verdict in its colour: a `block` must not look like a `pass`."""
-    colour = {"pass": "green", "block": "red", "cancelled": "red", "warn": "yellow"}.get(word or "")
-    return f"[{colour}]{word}[/{colour}]" if colour else cell(word)
+    style = {
+        "pass": "green",
+        "block": "bold red",
+        "cancelled": "red",
+        "warn": "yellow",
+        "stop": "bold yellow",
+    }
+    found = style.get(word or "")
+    return f"[{found}]{word}[/{found}]" if found else cell(word)
 
 
 def _places(paths: Sequence[str]) -> tuple[str, list[str]]:
@@ -107,12 +124,17 @@ def _places(paths: Sequence[str]) -> tuple[str, list[str]]:
     return folder, [os.path.relpath(path, folder) if path else "" for path in paths]
 
 
-def pictures_of(paths: Sequence[str]) -> list[str]:
-    """Names of pictures, after a line that says where they are."""
-    folder, names = _places(paths)
+def pictures_of(scenes: Mapping[str, str]) -> dict[str, str]:
+    """scene -> name of its picture, after a line that says where they are; nothing where they are called like their scenes."""
+    folder, names = _places(list(scenes.values()))
+    endings = {Path(name).suffix for name in names if name}
+    ending = endings.pop() if len(endings) == 1 else None
+    if folder and all(name in ("", f"{scene}{ending}") for scene, name in zip(scenes, names, strict=True)):
+        line(f"  pictures: {folder}/SCENE{ending}")
+        return {}
     if folder:
         line(f"  pictures are in {folder}")
-    return names
+    return dict(zip(scenes, names, strict=True))
 
 
 def quarantine(rejected: Sequence[Left]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from swath.errors import some
+from swath.records.assignment import Assignment
 from swath.records.base import Record
 from swath.records.batch import Left
 from swath.records.results import (
@@ -14,14 +17,16 @@ from swath.records.results import (
     ReplayResult,
     RoundStatus,
     SendResult,
+    Standing,
     Status,
+    Where,
 )
 from swath.records.shown import Next
 from swath.show.batches import work
 from swath.show.given import Did, Finished, Ran, Reported, result
-from swath.show.lines import MANY, cell, first, line, marked, note, quarantine, table, verdict
+from swath.show.lines import FEW, MANY, SOME, cell, first, line, marked, note, quarantine, table, verdict
 from swath.show.verdicts import wrong
-from swath.suggest import command, init, ways_on
+from swath.suggest import BEGIN, command, init, ways_on
 from swath.words import counts, number
 
 
@@ -68,44 +73,76 @@ def status(value: Status) -> None:
         line(f"  splits: {counts(value.splits)}{aside}")
         pool = value.pool
         total = max(pool.total, 1)
-        done, out = round(30 * pool.annotated / total), round(30 * pool.selected / total)
-        bar = "█" * done + "▒" * out + "░" * (30 - done - out)
+        done, out = round(BAR * pool.annotated / total), round(BAR * pool.selected / total)
+        bar = "█" * done + "▒" * out + "░" * (BAR - done - out)
         line(
             f"  pool: {bar} {pool.annotated} annotated, {pool.selected} selected, {pool.unlabeled} unlabeled of {pool.total}"
         )
+    if (earlier := len(value.rounds) - SOME) > 0:
+        line(f"  ... and {earlier} earlier rounds: --json lists all")
     if value.rounds:
-        words = ("round", "state", "golden", "decision")
-        figures = ("batch", "coverage", "targeted", "annotated", "mAP", "mAP50")
-        order = (*words[:2], *figures, *words[2:])
-        table({name: "right" if name in figures else "left" for name in order}, map(_round_row, value.rounds))
+        words = ("round", "state", "labelled", "targeted", "mAP (95 %)", "mAP50 (95 %)", "golden")
+        sides = {name: "right" if name in ("labelled", "targeted") else "left" for name in words}
+        table(sides, map(_round_row, value.rounds[-SOME:]))
     if value.held_by:
         line(f"  held by {value.held_by}")
-    line(f"  next: {value.next.step or 'nothing'}: {value.next.why}")
-    for way in ways_on(
-        value.next.step,
-        value.next.people,
-        value.dataset,
-        value.rounds[-1].round if value.rounds else None,
-    ):
+    last = value.rounds[-1].round if value.rounds else None
+    _next(value.next, ways_on(value.next.step, value.next.people, value.dataset, last))
+
+
+def _next(plan: Next, ways: Iterable[str]) -> None:
+    """What is next and why, and what to type."""
+    line(f"  next: {plan.step or 'nothing'}: {plan.why}")
+    for way in ways:
         line(f"    `{way}`")
 
 
+@result.register
+def standing(value: Standing) -> None:
+    line(
+        f"{value.dataset}: {value.round} is {value.state}"
+        if value.round
+        else f"{value.dataset}: no round yet"
+    )
+    _next(value.next, value.ways)
+
+
+@result.register
+def where(value: Where) -> None:
+    for one in value.loops:
+        standing(one)
+    if value.others:
+        line(f"... and {len(value.others)} more loops: {some(value.others)}")
+    if not value.loops:
+        line("there is no loop yet; begin one:")
+        for way in BEGIN:
+            line(f"    `{way}`")
+    line("`swath --help` lists all commands")
+
+
 def _round_row(one: RoundStatus) -> tuple[str, ...]:
-    size = one.batch
+    state = verdict(one.state)
     return (
-        one.round,
-        verdict(one.state),
-        f"{size.size}/{size.budget}",
-        str(size.coverage),
-        str(size.targeted),
-        str(one.annotated),
-        number(one.map),
-        number(one.map50),
+        cell(one.round),
+        f"{state}: {verdict('stop')}" if one.decision == "stop" else state,
+        f"{one.annotated} of {one.batch.size}",
+        str(one.batch.targeted),
+        _with_range(one.map, one.map_range),
+        _with_range(one.map50, one.map50_range),
         verdict(one.golden),
-        cell(one.decision),
     )
 
 
+def _with_range(value: float | None, ends: tuple[float, float] | None) -> str:
+    """`0.310 (.22-.40)`."""
+    if value is None or ends is None:
+        return number(value)
+    low, high = (number(end, 2).removeprefix("0") for end in ends)
+    return f"{number(value)} ({low}-{high})"
+
+
+DRIVE: Final = re.compile(r"^drive\W*_*", re.IGNORECASE)
+BAR: Final = 16  # columns of the bar of the pool
 DRAWN: Final = (
     "they are kept, and count once the annotator has answered the scene, with an empty answer as they are"
 )
@@ -113,39 +150,59 @@ DRAWN: Final = (
 
 @result.register
 def explained(value: ExplainResult) -> None:
-    drive = f", {value.sequence}" if value.sequence.startswith("drive") else f", drive {value.sequence}"
-    line(f"{value.scene}: split {value.split}, {value.status}{drive if value.sequence else ''}")
+    drive = DRIVE.sub("", value.sequence) or value.sequence
+    line(f"{value.scene}: split {value.split}, {value.status}{f', drive {drive}' if drive else ''}")
     line(f"  FiftyOne id {value.id}; tags: {', '.join(value.tags) or 'none'}")
     for channel, path in value.media.items():
         line(f"  {channel}: {path}")
-    for one in value.rounds:
+    if (earlier := len(value.rounds) - FEW) > 0:
+        line(f"  ... and {earlier} earlier rounds: --json lists all")
+    for one in value.rounds[-FEW:]:
         _explained_round(value.scene, one)
     for channel, labels in value.drawn.items():
         note(f"{channel}: {labels} labels drawn by hand; {DRAWN}")
-    for failed in value.failures:
-        line(f"  failure of {failed.round}: {wrong(failed.failure)}")
-    for found in value.findings:
-        one_finding = found.finding
-        line(
-            f"  check of {found.round}: {one_finding.severity} {one_finding.modality} {one_finding.rule}: "
-            f"{one_finding.evidence}"
-        )
+    failed = [f"failure of {one.round}: {wrong(one.failure)}" for one in value.failures]
+    first(failed, FEW, "  ")
+    found = [
+        f"check of {one.round}: {one.finding.severity} {one.finding.modality} {one.finding.rule}: {one.finding.evidence}"
+        for one in value.findings
+    ]
+    first(found, FEW, "  ")
 
 
 def _explained_round(scene: str, one: ExplainedRound) -> None:
-    why = "sent blind, or as a reference"
+    roles = {row.role for row in one.answers}
+    why = "sent blind, as a golden scene" if "golden" in roles else "sent to be labelled as a reference"
     if one.chosen is not None and one.chosen.reason is not None:
         why = f"{one.chosen.stream} {one.chosen.rank}: {one.chosen.reason}"
     line(f"  {one.round} ({one.state}): {why}")
-    several = {row.slot for row in one.answers} != {0}
+    by_channel: dict[str, list[Assignment]] = {}
     for row in one.answers:
-        modality = one.modality_of.get(row.channel, "")
-        opinion = f", opinion {row.slot + 1}" if several else ""
-        count = "" if row.count is None else f", {row.count} labels"
-        line(
-            f"    {row.role} {row.channel} ({modality}{opinion}) by {row.annotator or 'nobody yet'}: {row.state}{count}"
-        )
-        quarantine([Left.of(scene, modality, row.channel, bad) for bad in row.rejected])
+        by_channel.setdefault(row.channel, []).append(row)
+    for channel, rows in by_channel.items():
+        modality = one.modality_of.get(channel, "")
+        line(f"    {channel} ({modality}) {_answers(sorted(rows, key=lambda row: row.slot))}", hang=2)
+        for row in rows:
+            quarantine([Left.of(scene, modality, channel, bad) for bad in row.rejected])
+
+
+def _answers(rows: Sequence[Assignment]) -> str:
+    """What came of one channel of a scene; of several opinions, that their consensus is what counts."""
+    told = [f"by {row.annotator or 'nobody yet'}: {row.state}{_labels(row)}" for row in rows]
+    if len(told) == 1:
+        return told[0]
+    same = {(row.annotator, row.state) for row in rows}
+    if len(same) == 1 and rows[0].count is not None:
+        listed = f"by {rows[0].annotator}: {', '.join(str(row.count) for row in rows)} labels"
+    else:
+        listed = "; ".join(f"{nth} {one}" for nth, one in enumerate(told, 1))
+    return f"{len(told)} opinions {listed}; their consensus is what counts"
+
+
+def _labels(row: Assignment) -> str:
+    if row.count is None:
+        return ""
+    return f", {row.count} label{'' if row.count == 1 else 's'}"
 
 
 @result.register

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from swath.records.batch import Failure, Figures, GoldenChecked, Stopped, Trained
+from swath.records.batch import Axis, Failure, Figures, GoldenChecked, Stopped, Trained
 from swath.records.results import EvaluateResult
 from swath.show.given import result
-from swath.show.lines import line, marked, notes, verdict
-from swath.words import counts, estimated, number, percent, ranked
+from swath.show.lines import FEW, SOME, cell, line, marked, notes, table, verdict
+from swath.words import UNKNOWN, counts, estimated, number, percent, ranked
 
 
 @result.register
 def golden(value: GoldenChecked) -> None:
     marked(f"golden check of {value.round}: {verdict(value.verdict)} on {value.scenes} scenes")
-    for name, axis in value.axes.items():
-        if axis.trials:
-            sees = f"; would see {percent(axis.detectable)}" if axis.detectable else ""
-            line(
-                f"  {name:9s} {axis.errors:4d} of {axis.trials:4d}  {percent(axis.rate):>7s} "
-                f"({percent(axis.low)} to {percent(axis.high)}), accepted {percent(axis.accepted)}{sees}"
-            )
+    rows = [_axis_row(name, axis) for name, axis in value.axes.items() if axis.trials]
+    words = dict.fromkeys(("errors", "rate", "95 % interval", "accepted", "would see"), "right")
+    table({"  axis": "left", **words}, rows)
     for reason in value.reasons:
         line(f"  {reason}")
+
+
+def _axis_row(name: str, axis: Axis) -> tuple[str, ...]:
+    return (
+        f"  {cell(name)}",
+        f"{axis.errors} of {axis.trials}",
+        percent(axis.rate),
+        f"{percent(axis.low)} to {percent(axis.high)}",
+        percent(axis.accepted),
+        percent(axis.detectable or None),
+    )
 
 
 @result.register
@@ -37,11 +44,9 @@ def trained(value: Trained) -> None:
 @result.register
 def evaluated(value: EvaluateResult) -> None:
     record = value.record
-    line(f"evaluation of {record.round} on {record.on} ({record.scenes} scenes, 95 % intervals by drive):")
+    line(f"evaluation of {record.round} on {record.on}: {record.scenes} scenes; 95 % intervals by drive")
     for modality, figures in record.figures.items():
-        if len(record.figures) > 1:
-            line(f"  {modality.upper()}")
-        _figures(figures)
+        _figures(figures, modality, FEW if len(record.figures) > 1 else SOME)
     if record.on == "val":
         line(f"  {len(value.failures)} scenes hold an error")
     for failure in value.failures[:3]:
@@ -49,11 +54,18 @@ def evaluated(value: EvaluateResult) -> None:
     notes(record.notes)
 
 
-def _figures(figures: Figures) -> None:
-    line(f"  mAP {estimated(figures.map)}   mAP50 {estimated(figures.map50)}")
-    for name, one in figures.classes.items():
-        line(f"  {name:15s} AP50 {estimated(one.ap50)}   {one.references} objects")
-    line(f"  errors at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")
+def _figures(figures: Figures, modality: str, most: int) -> None:
+    """One model: all classes together, then the first of them."""
+    count = sum(one.references for one in figures.classes.values())
+    rows = [("  all", str(count), estimated(figures.map), estimated(figures.map50))]
+    rows += [
+        (f"  {cell(name)}", str(one.references), estimated(one.ap), estimated(one.ap50))
+        for name, one in list(figures.classes.items())[:most]
+    ]
+    table({f"  {modality.upper()}": "left", "objects": "right", "AP": "left", "AP50": "left"}, rows)
+    if (more := len(figures.classes) - most) > 0:
+        line(f"  ... and {more} more classes: --json lists all")
+    line(f"  at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")
 
 
 def wrong(failure: Failure) -> str:
@@ -64,6 +76,7 @@ def wrong(failure: Failure) -> str:
 
 @result.register
 def stopped(value: Stopped) -> None:
-    line(f"{value.round}: {value.decision}")
-    for name, one in value.criteria.items():
-        line(f"  {name:8s} {one.why}")
+    marked(f"{cell(value.round)}: {verdict(value.decision)}")
+    says = {True: verdict("stop"), False: "go on", None: UNKNOWN}
+    rows = [(f"  {cell(name)}", says[one.stop], cell(one.why)) for name, one in value.criteria.items()]
+    table({"  criterion": "left", "says": "left", "why": "left"}, rows)

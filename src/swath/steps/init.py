@@ -30,8 +30,9 @@ from swath.records.loop import Damaged, Grown, Initialised
 from swath.records.results import InitResult
 from swath.sources import make
 from swath.sources.base import Found, Labelled, Scan, Source
+from swath.store.dataset import Stored, load_dataset
 from swath.store.journal.lease import Writer
-from swath.store.scenes import FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
+from swath.store.scenes import FENCE, KEY, KINDS, Scenes, open_journal, slice_kinds
 from swath.workspace import Progress, Workspace, silent
 
 CHUNK = 100  # frames per insert
@@ -277,7 +278,7 @@ def _open(
     dataset: Any, config: LoopConfig, origins: Sources, home: Path, progress: Progress, held: Held
 ) -> Workspace:
     journal = open_journal(dataset)
-    scenes = Scenes(dataset, config)
+    scenes = Scenes(Stored.of(dataset), config)
     journal.create(config.model_dump(mode="json"), str(home), origins=origins, token=scenes.highest_fence())
     return Workspace(scenes, journal, config, home, progress, origins=origins, held=held)
 
