@@ -106,12 +106,17 @@ def connected() -> Database[Document]:
 
 
 def _without_fiftyone() -> Database[Document] | None:
-    uri = _configured_server() or _running()
+    uri = address()
     if uri is None:
         return None
     db = _client(uri)[_configured("database_name") or "fiftyone"]
     kinds = [(one.get("type"), one.get("version")) for one in db["config"].find({})]
     return db if kinds in ([], [("fiftyone", fiftyone_version())]) else None
+
+
+def address() -> str | None:
+    """Where a server answers already: the one that is configured, or FiftyOne's own while it runs for somebody."""
+    return _configured_server() or _running()
 
 
 def is_new() -> bool:

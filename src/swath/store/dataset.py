@@ -25,31 +25,26 @@ WANTED: Final = dict.fromkeys(
 )
 
 
-def load_dataset(name: str) -> Any:
-    """A FiftyOne dataset by name; `UnknownNameError` lists the ones that exist."""
-    database.ensure()
-    import fiftyone as fo
-
-    if not fo.dataset_exists(name):
-        raise unknown(name, fo.list_datasets())
-    return fo.load_dataset(name)
-
-
-def unknown(name: str, known: Iterable[str]) -> UnknownNameError:
-    known = sorted(known)
-    return UnknownNameError(f"no dataset {shortly(name)}{meant(name, known)}; there are: {some(known, 10)}")
-
-
 def find(name: str) -> Stored:
     """The stored dataset of that name; `UnknownNameError` lists the ones that exist. One that another version of FiftyOne
     wrote is opened by FiftyOne, which brings it to its own."""
     db = database.connected()
     document = db.datasets.find_one({"name": name}, WANTED)
     if document is None:
-        raise unknown(name, names(db))
+        known = names(db)
+        raise UnknownNameError(
+            f"no dataset {shortly(name)}{meant(name, known)}; there are: {some(known, 10)}"
+        )
     if document.get("version") != database.fiftyone_version():
-        return Stored.of(load_dataset(name))
+        return Stored.of(_loaded(name))
     return Stored(db, document)
+
+
+def _loaded(name: str) -> Any:
+    database.ensure()
+    import fiftyone as fo
+
+    return fo.load_dataset(name)
 
 
 def names(db: Database[Document]) -> list[str]:
@@ -81,7 +76,7 @@ class Stored:
     @cached_property
     def fiftyone(self) -> Any:
         """FiftyOne's dataset. Loads FiftyOne, and with it whatever it takes to keep the database running."""
-        loaded = load_dataset(self.name)
+        loaded = _loaded(self.name)
         if loaded._doc.id != self.id:
             raise StateError(f"{self.name}: the dataset was replaced meanwhile; run the same command again")
         return loaded

@@ -28,7 +28,7 @@ from swath.labels.channels import Rig, rig_of
 from swath.projection import tag_of
 from swath.records.base import Document
 from swath.records.shown import Difference, SceneState
-from swath.store.dataset import Stored
+from swath.store.dataset import Stored, find
 from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.table import SceneTable, Strings, names
@@ -43,6 +43,11 @@ FENCE: Final = "swath_fence"
 FINDINGS: Final = "findings"
 SOURCE: Final = "embeddings_source"
 KINDS: Final = {"image": "image", "point-cloud": "cloud", "3d": "cloud"}  # FiftyOne's media types
+
+
+def load_dataset(name: str) -> Any:
+    """A FiftyOne dataset by name; `UnknownNameError` lists the ones that exist."""
+    return find(name).fiftyone
 
 
 def open_journal(dataset: Any) -> Journal:
