@@ -85,13 +85,15 @@ def first(lines: Sequence[str], most: int, indent: str = "    ", rest: str = "--
 
 
 def table(titles: Mapping[str, str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
-    """`titles`: column -> "left" or "right". Cells hold markup of their own: `cell` escapes them."""
+    """`titles`: column -> "left", or, never broken: "right", "whole" (left). Cells hold markup of their own: `cell` escapes
+    them."""
     to = console()
     made = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
     made.collapse_padding = to.width < NARROW
     for name, side in titles.items():
         justify: Literal["left", "right"] = "right" if side == "right" else "left"
-        made.add_column(name, justify=justify, overflow="fold", min_width=len(name))
+        whole = side != "left"
+        made.add_column(name, justify=justify, overflow="fold", min_width=len(name), no_wrap=whole)
     for row in rows:
         made.add_row(*row)
     to.print(made)

@@ -24,7 +24,7 @@ from swath.records.results import (
 from swath.records.shown import Next
 from swath.show.batches import work
 from swath.show.given import Did, Finished, Ran, Reported, result
-from swath.show.lines import FEW, MANY, SOME, cell, first, line, marked, note, quarantine, table, verdict
+from swath.show.lines import FEW, MANY, cell, first, line, marked, note, quarantine, table, verdict
 from swath.show.verdicts import wrong
 from swath.suggest import BEGIN, command, init, ways_on
 from swath.words import counts, number
@@ -78,12 +78,12 @@ def status(value: Status) -> None:
         line(
             f"  pool: {bar} {pool.annotated} annotated, {pool.selected} selected, {pool.unlabeled} unlabeled of {pool.total}"
         )
-    if (earlier := len(value.rounds) - SOME) > 0:
+    if (earlier := len(value.rounds) - ROUNDS) > 0:
         line(f"  ... and {earlier} earlier rounds: --json lists all")
     if value.rounds:
         words = ("round", "state", "labelled", "targeted", "mAP (95 %)", "mAP50 (95 %)", "golden")
-        sides = {name: "right" if name in ("labelled", "targeted") else "left" for name in words}
-        table(sides, map(_round_row, value.rounds[-SOME:]))
+        sides = ("left", "whole", "right", "right", "whole", "whole", "left")
+        table(dict(zip(words, sides, strict=True)), map(_round_row, value.rounds[-ROUNDS:]))
     if value.held_by:
         line(f"  held by {value.held_by}")
     last = value.rounds[-1].round if value.rounds else None
@@ -125,7 +125,7 @@ def _round_row(one: RoundStatus) -> tuple[str, ...]:
     return (
         cell(one.round),
         f"{state}: {verdict('stop')}" if one.decision == "stop" else state,
-        f"{one.annotated} of {one.batch.size}",
+        f"{one.annotated}/{one.batch.size}",
         str(one.batch.targeted),
         _with_range(one.map, one.map_range),
         _with_range(one.map50, one.map50_range),
@@ -143,6 +143,7 @@ def _with_range(value: float | None, ends: tuple[float, float] | None) -> str:
 
 DRIVE: Final = re.compile(r"^drive\W*_*", re.IGNORECASE)
 BAR: Final = 16  # columns of the bar of the pool
+ROUNDS: Final = 7  # of a status that fits a screen, each on two lines at most
 DRAWN: Final = (
     "they are kept, and count once the annotator has answered the scene, with an empty answer as they are"
 )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from swath.records.batch import Axis, Failure, Figures, GoldenChecked, Stopped, Trained
 from swath.records.results import EvaluateResult
 from swath.show.given import result
-from swath.show.lines import FEW, SOME, cell, line, marked, notes, table, verdict
+from swath.show.lines import SOME, cell, line, marked, notes, table, verdict
 from swath.words import UNKNOWN, counts, estimated, number, percent, ranked
+
+CLASSES: Final = 3  # of each of two models, so that both fit a screen
 
 
 @result.register
@@ -46,7 +50,7 @@ def evaluated(value: EvaluateResult) -> None:
     record = value.record
     line(f"evaluation of {record.round} on {record.on}: {record.scenes} scenes; 95 % intervals by drive")
     for modality, figures in record.figures.items():
-        _figures(figures, modality, FEW if len(record.figures) > 1 else SOME)
+        _figures(figures, modality, CLASSES if len(record.figures) > 1 else SOME)
     if record.on == "val":
         line(f"  {len(value.failures)} scenes hold an error")
     for failure in value.failures[:3]:

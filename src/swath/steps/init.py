@@ -30,9 +30,9 @@ from swath.records.loop import Damaged, Grown, Initialised
 from swath.records.results import InitResult
 from swath.sources import make
 from swath.sources.base import Found, Labelled, Scan, Source
-from swath.store.dataset import Stored, load_dataset
+from swath.store.dataset import Stored
 from swath.store.journal.lease import Writer
-from swath.store.scenes import FENCE, KEY, KINDS, Scenes, open_journal, slice_kinds
+from swath.store.scenes import FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
 from swath.workspace import Progress, Workspace, silent
 
 CHUNK = 100  # frames per insert
