@@ -63,7 +63,11 @@ def ensure() -> None:
     os.environ.setdefault("FIFTYONE_LOGGING_LEVEL", "WARNING")
     if "fiftyone" in sys.modules:
         return
-    if _configured_server() is None and not bundled_mongod():
+    uri = configured_uri()
+    if uri:
+        os.environ["FIFTYONE_DATABASE_URI"] = uri = with_timeouts(uri)
+        ping(uri)
+    elif not bundled_mongod():
         on_path = shutil.which("mongod")
         if on_path is None:
             raise DatabaseError(
@@ -115,31 +119,28 @@ def _without_fiftyone() -> Database[Document] | None:
 
 
 def address() -> str | None:
-    """Where a server answers already: the one that is configured, or FiftyOne's own while it runs for somebody."""
-    return _configured_server() or _running()
+    """Where a server should answer: the one that is configured, or FiftyOne's own while it runs for somebody."""
+    uri = configured_uri()
+    if uri is None:
+        return _running()
+    os.environ["FIFTYONE_DATABASE_URI"] = uri = with_timeouts(uri)
+    return uri
 
 
 def is_new() -> bool:
     """Whether there can be no dataset yet: no server is configured, none runs, and FiftyOne's own never did."""
-    folder = Path(_configured("database_dir") or Path.home() / ".fiftyone" / "var" / "lib" / "mongo")
+    folder = Path(_configured("database_dir") or "~/.fiftyone/var/lib/mongo").expanduser()
     return configured_uri() is None and not (folder / "WiredTiger").exists() and _running() is None
-
-
-def _configured_server() -> str | None:
-    """The URI of the server that is configured, if one is; `DatabaseError` within seconds where it does not answer."""
-    uri = configured_uri()
-    if uri:
-        os.environ["FIFTYONE_DATABASE_URI"] = uri = with_timeouts(uri)
-        ping(uri)
-    return uri
 
 
 @cache
 def _client(uri: str) -> pymongo.MongoClient[Document]:
+    """A connection of our own, kept; `DatabaseError` within seconds where no server answers."""
     import atexit
 
     import pymongo
 
+    ping(uri)
     client: pymongo.MongoClient[Document] = pymongo.MongoClient(uri)
     atexit.register(client.close)
     return client

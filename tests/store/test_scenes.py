@@ -19,9 +19,9 @@ from swath.loop import Loop
 from swath.records.loop import SplitDone
 from swath.records.shown import SceneState
 from swath.store import scenes as module
-from swath.store.dataset import Stored, load_dataset
+from swath.store.dataset import Stored
 from swath.store.journal.lease import Writer
-from swath.store.scenes import Scenes, open_journal
+from swath.store.scenes import Scenes, load_dataset, open_journal
 from swath.store.table import SceneTable
 from swath.store.views import ViewStyle
 

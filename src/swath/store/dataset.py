@@ -44,6 +44,8 @@ def _loaded(name: str) -> Any:
     database.ensure()
     import fiftyone as fo
 
+    if not fo.dataset_exists(name):
+        raise _gone(name)
     return fo.load_dataset(name)
 
 
@@ -127,5 +129,9 @@ class Stored:
 def _document(db: Database[Document], dataset: ObjectId, name: str) -> Document:
     found = db.datasets.find_one({"_id": dataset}, WANTED)
     if found is None:
-        raise StateError(f"the dataset {name} is gone: it was removed meanwhile")
+        raise _gone(name)
     return found
+
+
+def _gone(name: str) -> StateError:
+    return StateError(f"the dataset {name} is gone: it was removed or renamed meanwhile")

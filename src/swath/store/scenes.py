@@ -514,7 +514,8 @@ class Scenes:
     def set_info(self, entries: Mapping[str, Any], writer: Writer) -> None:
         """Sets keys of `dataset.info` without touching its other keys: a mirror for people, never the record."""
         self.views.set_info(entries, writer)
-        self.stored.refresh()
+        if self.stored.is_loaded:
+            self.dataset.reload()
 
 
 _OWNED_TAG: Final = {"$regexMatch": {"input": "$$tag", "regex": OWNED}}
