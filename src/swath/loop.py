@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from swath import config as configuration
 from swath import life
 from swath.config import LoopConfig
-from swath.errors import ConfigError, StateError, UnknownNameError, WaitingError
+from swath.errors import ConfigError, StateError, SwathError, UnknownNameError, WaitingError
 from swath.life import STEPS
 from swath.records.loop import Configured
-from swath.records.results import FetchResult, RunResult, Setting, Settings, StepResult
+from swath.records.results import FetchResult, RunResult, Setting, Settings, Standing, StepResult, Where
 from swath.records.shown import Next
 from swath.settings import shortly
-from swath.store.journal import Journal
-from swath.store.scenes import Scenes, load_dataset, open_journal
+from swath.store.dataset import find, names_of
+from swath.store.journal import Journal, datasets_with_a_loop
+from swath.store.scenes import Scenes, open_journal
 from swath.suggest import command, meant, ways_on
 from swath.workspace import Progress, Workspace, checked_name, default_home, silent
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     )
 
 Result = TypeVar("Result")
+LISTED: Final = 6  # loops that `where` tells of
 FROZEN: Final = ("channels", "primary", "fields", "splits")  # settings that a split dataset keeps
 
 
@@ -74,7 +76,7 @@ class Loop:
         themselves: `swath.changes`); the first step that succeeds with them keeps them there, and so does `configure`.
         `wait`: seconds to wait for another process that holds the dataset; `held` is told which.
         """
-        dataset = load_dataset(name)
+        dataset = find(name)
         journal = open_journal(dataset)
         stored = journal.loop()
         if stored.steps.init is None or stored.home is None:
@@ -100,7 +102,7 @@ class Loop:
         self.workspace.origins = configuration.sources(
             self.workspace.origins, before, config, changes, source
         )
-        self.workspace.scenes = Scenes(self.workspace.scenes.dataset, config)
+        self.workspace.scenes = Scenes(self.workspace.scenes.stored, config)
         self._changed = True
 
     def _done(self, result: Result) -> Result:
@@ -215,7 +217,7 @@ class Loop:
         from swath.steps.init import init_fiftyone
 
         configuration.merged(LoopConfig(), changes or {}, "the call")  # settings that cannot be come first
-        refuse_a_loop(open_journal(load_dataset(name)), name)
+        refuse_a_loop(open_journal(find(name)), name)
         config, origins, home = _config_of(name, changes, home)
         workspace, _ = init_fiftyone(name, config, home, origins=origins, progress=progress)
         return cls(workspace), adopt(workspace, fix=fix)
@@ -350,6 +352,10 @@ class Loop:
 
     def plan(self) -> Next:
         """The next step and why. Reads the journal; changes nothing."""
+        return self.standing().next
+
+    def standing(self) -> Standing:
+        """Where the loop stands, in a line: its last round, the next step and why. Reads the journal; changes nothing."""
         journal, config = self.workspace.journal, self.workspace.config
         batches = journal.batches.all()
         opened = next((batch for batch in batches if batch.state == "annotating"), None)
@@ -359,7 +365,17 @@ class Loop:
             encoder=config.embed.encoder,
             annotator=self._annotator is not None or config.annotate.annotator is not None,
         )
-        return life.plan(journal.loop(), batches, at, self.name)
+        plan = life.plan(journal.loop(), batches, at, self.name)
+        rounds = life.rounds(batches)
+        last = rounds[-1].round if rounds else None
+        return Standing(
+            dataset=self.name,
+            round=last,
+            state=rounds[-1].state if rounds else None,
+            waiting=at.waiting,
+            next=plan,
+            ways=ways_on(plan.step, plan.people, self.name, last),
+        )
 
     def next(self) -> tuple[Next, StepResult]:
         """Does the next step; returns what it was and what came of it. `WaitingError` when people are needed."""
@@ -473,6 +489,40 @@ class Loop:
 
     # ------------------------------------------------------------------ showing
 
+    @staticmethod
+    def names() -> list[str]:
+        """The datasets that have a loop, sorted."""
+        from swath import database
+
+        if database.is_new():
+            return []
+        db = database.connected()
+        return names_of(db, datasets_with_a_loop(db))
+
+    @classmethod
+    def where(cls, name: str | None = None) -> Where:
+        """Where the loops stand: that of `name`, else all of them, but for those beyond the first few."""
+        there = cls.names() if name is None else [name]
+        return Where(loops=tuple(map(_standing, there[:LISTED])), others=tuple(there[LISTED:]))
+
+    def last_golden(self) -> GoldenChecked:
+        """What the last golden check said."""
+        from swath.steps.explain import last_golden
+
+        return last_golden(self.workspace)
+
+    def last_stopped(self) -> Stopped:
+        """What was decided after the last round that was."""
+        from swath.steps.explain import last_stopped
+
+        return last_stopped(self.workspace)
+
+    def last_evaluated(self, *, final: bool = False) -> EvaluateResult:
+        """The last evaluation, on val or, with `final`, on test."""
+        from swath.steps.explain import last_evaluated
+
+        return last_evaluated(self.workspace, final=final)
+
     def explain(self, key: str) -> ExplainResult:
         """All that the journal knows of one scene, by key or FiftyOne id."""
         from swath.steps.explain import explain
@@ -502,6 +552,13 @@ class Loop:
         from swath.report import write_report
 
         return write_report(self.workspace, self.status(), to)
+
+
+def _standing(name: str) -> Standing:
+    try:
+        return Loop.open(name).standing()
+    except SwathError as error:  # one that cannot be opened is a line among the others
+        return Standing(dataset=name, round=None, state=None, waiting=0, next=Next(None, str(error)), ways=())
 
 
 def _why_it_waits(result: FetchResult) -> str:

@@ -14,6 +14,8 @@ from typing import Final
 
 LOOKED_AT: Final = 20_000  # names that are compared: a slip is found at once or not at all
 
+BEGIN: Final = ("swath demo", "swath init NAME --kitti DIR", "swath init NAME --fiftyone NAME")
+
 
 def command(step: str, dataset: str, *more: str) -> str:
     """`swath STEP MORE --dataset NAME`; a step of two words (`round close`) is two words."""
@@ -39,6 +41,7 @@ def ways_on(
     if people and step == "golden" and last is not None:
         because = (last, "--reason", "REASON")
         return (
+            command(step, dataset, "--show"),
             command("report", dataset),
             command("round reopen", dataset, *because),
             command("round cancel", dataset, *because),

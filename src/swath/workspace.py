@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-from swath import commit, projection
+from swath import projection
 from swath.config import LoopConfig
 from swath.errors import ConfigError, FrozenSplitError, StateError, some
 from swath.labels import stored
@@ -67,7 +67,7 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        return str(self.scenes.dataset.name)
+        return self.scenes.stored.name
 
     @property
     def rig(self) -> Rig:
@@ -161,7 +161,13 @@ class Workspace:
 
     @contextmanager
     def writer(self, operation: str) -> Iterator[Writer]:
-        """Holds the dataset for `operation`; what a killed writer left behind, or swath 0.1.0, is put right first."""
+        """Holds the dataset for `operation`; what a killed writer left behind, or swath 0.1.0, is put right first.
+
+        FiftyOne is loaded before: it keeps its own mongod running for those that use it, and brings up to date what it opens.
+        """
+        from swath import commit  # what only looks does without
+
+        self.scenes.stored.load()
         with self.journal.lease.writer(
             operation,
             wait=self.wait,

@@ -927,7 +927,7 @@ def test_the_ways_out_of_a_block_are_lines(at: Callable[[str], Loop]) -> None:
             ["golden", "--override"],
         ]
     _, out, _ = run_cli("next", "--json", "--dataset", loop.name)
-    assert len(json.loads(out)["ways"]) == 4
+    assert len(json.loads(out)["ways"]) == 5
     assert run_cli(*ways[0].split()[1:])[0] == 0
     assert run_cli(*ways[1].split()[1:])[0] == 0
 

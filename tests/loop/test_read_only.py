@@ -27,6 +27,8 @@ LOOKS: dict[str, Callable[[Loop], Any]] = {
     "open": lambda loop: Loop.open(loop.name),
     "status": lambda loop: loop.status(),
     "plan": lambda loop: loop.plan(),
+    "where": lambda loop: Loop.where(loop.name),
+    "verdicts again": lambda loop: [loop.last_golden(), loop.last_stopped(), loop.last_evaluated()],
     "explain": lambda loop: [loop.explain(key) for key in loop.workspace.scenes.some_keys(5)],
     "batch": lambda loop: [loop.batch(one.round) for one in loop.workspace.journal.batches.all()],
     "replay": lambda loop: [loop.replay(one.round) for one in loop.status().rounds],

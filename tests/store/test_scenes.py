@@ -19,6 +19,7 @@ from swath.loop import Loop
 from swath.records.loop import SplitDone
 from swath.records.shown import SceneState
 from swath.store import scenes as module
+from swath.store.dataset import Stored
 from swath.store.journal.lease import Writer
 from swath.store.scenes import Scenes, load_dataset, open_journal
 from swath.store.table import SceneTable
@@ -43,7 +44,7 @@ def make(mongod: str, dataset_name: str) -> Iterator[Callable[..., Scenes]]:
         made.append(name)
         dataset = small_scenes.make_dataset(name, NOWHERE, count, quick_loop.CLASSES, grouped=grouped, **how)
         config = LoopConfig() if grouped else parse({"channels": PLAIN, "primary": "image"}, "test")
-        one = Scenes(dataset, config)
+        one = Scenes(Stored.of(dataset), config)
         one.declare()
         one.give_keys()
         open_journal(dataset).create(config.model_dump(mode="json"), "/home/of/nobody")
@@ -116,7 +117,7 @@ def test_scenes_that_are_gone(make: Callable[..., Scenes]) -> None:
         scenes.table.rows(["0001", "ghost"])
     for fresh in (
         scenes,
-        Scenes(scenes.dataset, scenes.config),
+        Scenes(scenes.stored, scenes.config),
     ):  # with, and without, the whole table in memory
         assert fresh.values("left", ["ghost", "0001"], ["filepath"]) == [
             {},
@@ -141,7 +142,7 @@ def test_ids_lead_to_scenes_and_back(make: Callable[..., Scenes], grouped: bool)
     order of the keys; an id of no scene, or what is no id, is left out."""
     scenes = make(6, grouped=grouped)
     wanted = ["0004", "0001"]
-    for fresh in (scenes, Scenes(scenes.dataset, scenes.config)):
+    for fresh in (scenes, Scenes(scenes.stored, scenes.config)):
         ids = fresh.ids(wanted)
         view = scenes.dataset.select_groups(ids) if grouped else scenes.dataset.select(ids)
         assert sorted(view.values("scene_key")) == sorted(wanted)
@@ -352,7 +353,7 @@ def test_no_query_holds_more_than_a_chunk(
 
     monkeypatch.setattr(module, "CHUNK", 5)
     monkeypatch.setattr(Scenes, "samples", Spy())
-    fresh = Scenes(scenes.dataset, scenes.config)  # has not read all of them
+    fresh = Scenes(scenes.stored, scenes.config)  # has not read all of them
     assert np.array_equal(fresh.vectors(keys, "given"), whole)
     assert same(fresh.of(keys), table)
     assert fresh.ids(keys) == ids

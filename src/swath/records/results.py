@@ -320,7 +320,7 @@ class Settings(Record):
 
 
 class RoundStatus(Record):
-    """One round, as `swath status` shows it; None until known."""
+    """One round, as `swath status` shows it; None until known. `map_range`, `map50_range`: the ends of the 95 % intervals."""
 
     round: str
     state: str
@@ -330,6 +330,8 @@ class RoundStatus(Record):
     map50: float | None = None
     golden: str | None = None
     decision: str | None = None
+    map_range: tuple[float, float] | None = None
+    map50_range: tuple[float, float] | None = None
 
 
 class EmbeddingStatus(Record):
@@ -369,6 +371,32 @@ class Status(Record):
     def as_json(self) -> Document:
         data = super().as_json()
         return {**data, "next": {"step": self.next.step, "why": self.next.why}}
+
+
+class Standing(Record):
+    """Where a loop stands (`swath`, `swath next --plan`): its last round, None before the first; `waiting`: scenes of the open
+    batch that nobody has looked at; `ways`: what can be typed next."""
+
+    dataset: str
+    round: str | None
+    state: str | None
+    waiting: int
+    next: Next
+    ways: tuple[str, ...]
+
+    def as_json(self) -> Document:
+        data = self.model_dump(mode="json", exclude={"next"})
+        return {**data, "step": self.next.step, "why": self.next.why, "people": self.next.people}
+
+
+class Where(Record):
+    """`swath` alone. `loops`: where they stand, by name; `others`: loops that are not told of."""
+
+    loops: tuple[Standing, ...]
+    others: tuple[str, ...] = ()
+
+    def as_json(self) -> Document:
+        return {"loops": [one.as_json() for one in self.loops], "others": list(self.others)}
 
 
 class RunResult(Record):

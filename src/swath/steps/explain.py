@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import NoReturn
 
 from swath import life, projection
-from swath.errors import UnknownNameError, some
+from swath.errors import StateError, UnknownNameError, some
 from swath.kernels.vectors import usable
-from swath.records.batch import Batch
+from swath.records.base import Estimate
+from swath.records.batch import Batch, GoldenChecked, Stopped
 from swath.records.results import (
     BatchResult,
     BatchScene,
     Choice,
     EmbeddingStatus,
+    EvaluateResult,
     ExplainedFailure,
     ExplainedFinding,
     ExplainedRound,
@@ -194,4 +197,44 @@ def _round(batch: Batch, annotated: int) -> RoundStatus:
         map50=main.map50.value if main else None,
         golden=steps.golden.verdict if steps.golden else None,
         decision=steps.stop.decision if steps.stop else None,
+        map_range=_range(main.map if main else None),
+        map50_range=_range(main.map50 if main else None),
+    )
+
+
+def _range(of: Estimate | None) -> tuple[float, float] | None:
+    return None if of is None or of.low is None or of.high is None else (of.low, of.high)
+
+
+# ---------------------------------------------------------------------- what was decided, again
+
+
+def last_golden(workspace: Workspace) -> GoldenChecked:
+    """What the last golden check said."""
+    found = [one.steps.golden for one in life.standing(workspace.journal.batches.all()) if one.steps.golden]
+    return found[-1] if found else _never(workspace, "golden")
+
+
+def last_stopped(workspace: Workspace) -> Stopped:
+    """What was decided after the last round that was."""
+    found = [one.steps.stop for one in life.standing(workspace.journal.batches.all()) if one.steps.stop]
+    return found[-1] if found else _never(workspace, "stop")
+
+
+def last_evaluated(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
+    """The last evaluation, on val or, with `final`, on test."""
+    journal = workspace.journal
+    if final:
+        tests = sorted(journal.loop().steps.final.items())
+        return EvaluateResult(record=tests[-1][1], failures=()) if tests else _never(workspace, "evaluate")
+    for batch in reversed(life.evaluated(journal.batches.all())):
+        if batch.steps.evaluate is not None:
+            return EvaluateResult(record=batch.steps.evaluate, failures=journal.batches.failures(batch))
+    return _never(workspace, "evaluate")
+
+
+def _never(workspace: Workspace, step: str) -> NoReturn:
+    how = command("next", workspace.name, "--plan")
+    raise StateError(
+        f"{step}: there is nothing to show yet, no round has come so far; `{how}` says what is next"
     )

@@ -31,6 +31,7 @@ from swath.records.loop import Damaged, Grown, Initialised
 from swath.records.results import InitResult
 from swath.sources import make
 from swath.sources.base import Found, Labelled, Scan, Source
+from swath.store.dataset import Stored
 from swath.store.journal.lease import Writer
 from swath.store.scenes import DONT_CARE, FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
 from swath.suggest import command, meant
@@ -309,7 +310,7 @@ def _open(
     dataset: Any, config: LoopConfig, origins: Sources, home: Path, progress: Progress, held: Held
 ) -> Workspace:
     journal = open_journal(dataset)
-    scenes = Scenes(dataset, config)
+    scenes = Scenes(Stored.of(dataset), config)
     journal.create(config.model_dump(mode="json"), str(home), origins=origins, token=scenes.highest_fence())
     return Workspace(scenes, journal, config, home, progress, origins=origins, held=held)
 

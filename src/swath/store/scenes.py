@@ -22,19 +22,18 @@ import numpy.typing as npt
 from bson import ObjectId
 from pymongo.collection import Collection
 
-from swath import database
 from swath.config import LoopConfig
-from swath.errors import FencedError, IntegrityError, UnknownNameError, some
+from swath.errors import FencedError, IntegrityError, some
 from swath.labels.channels import Rig, rig_of
 from swath.projection import tag_of
 from swath.records.base import Document
 from swath.records.shown import Difference, SceneState
-from swath.settings import shortly
+from swath.store.dataset import Stored, find
 from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.table import SceneTable, Strings, names
 from swath.store.views import Views, ViewStyle
-from swath.suggest import command, meant
+from swath.suggest import command
 
 CHUNK: Final = 20_000  # keys per query: far below the 16 MB that one query may have
 LARGE: Final = 100_000  # scenes of a saved view from which it goes by tag: ids would outgrow a document
@@ -49,20 +48,13 @@ KINDS: Final = {"image": "image", "point-cloud": "cloud", "3d": "cloud"}  # Fift
 
 def load_dataset(name: str) -> Any:
     """A FiftyOne dataset by name; `UnknownNameError` lists the ones that exist."""
-    database.ensure()
-    import fiftyone as fo
-
-    if not fo.dataset_exists(name):
-        known = fo.list_datasets()
-        raise UnknownNameError(
-            f"no dataset {shortly(name)}{meant(name, known)}; there are: {some(known, 10)}"
-        )
-    return fo.load_dataset(name)
+    return find(name).fiftyone
 
 
 def open_journal(dataset: Any) -> Journal:
-    """The journal of a FiftyOne dataset."""
-    return Journal(database.connected(), dataset._doc.id, dataset.name)
+    """The journal of a dataset, stored or loaded by FiftyOne."""
+    stored = dataset if isinstance(dataset, Stored) else Stored.of(dataset)
+    return Journal(stored.database, stored.id, stored.name)
 
 
 def slice_kinds(dataset: Any) -> dict[str, str]:
@@ -73,17 +65,22 @@ def slice_kinds(dataset: Any) -> dict[str, str]:
 class Scenes:
     """The scenes of one FiftyOne dataset. `refresh()` after anybody else may have added or removed some."""
 
-    def __init__(self, dataset: Any, config: LoopConfig) -> None:
-        self.dataset, self.config = dataset, config
-        self.grouped = dataset.media_type == "group"
-        self.views = Views(dataset)
+    def __init__(self, stored: Stored, config: LoopConfig) -> None:
+        self.stored, self.config = stored, config
+        self.grouped = stored.grouped
+        self.views = Views(stored)
+
+    @property
+    def dataset(self) -> Any:
+        """FiftyOne's dataset; loads FiftyOne, which takes seconds."""
+        return self.stored.fiftyone
 
     # ------------------------------------------------------------------ reading
 
     @property
     def slices(self) -> tuple[str, ...]:
         """The slices of the dataset; an ungrouped one has a single slice, named as the configuration's primary channel."""
-        return tuple(sorted(self.dataset.group_slices)) if self.grouped else (self.config.primary,)
+        return tuple(self.stored.media_types) if self.grouped else (self.config.primary,)
 
     @property
     def rig(self) -> Rig:
@@ -102,26 +99,22 @@ class Scenes:
         return self._read(sorted(set(keys)))
 
     def refresh(self) -> None:
-        """Forgets what was read; the dataset object in memory sees what was written."""
-        import fiftyone as fo
-
+        """Forgets what was read; FiftyOne's dataset, where it is loaded, sees what was written."""
         self.__dict__.pop("table", None)
-        self.dataset.reload()
-        fo.Sample._reload_docs(self.dataset._sample_collection_name)
+        self.stored.refresh()
 
     @property
     def samples(self) -> Collection[Document]:
         """The stored samples, one document per scene and slice."""
-        found: Collection[Document] = self.dataset._sample_collection
-        return found
+        return self.stored.samples
 
     @property
     def _group(self) -> str:
-        return f"{self.dataset.group_field}._id" if self.grouped else "_id"
+        return f"{self.stored.group_field}._id" if self.grouped else "_id"
 
     def _slice(self, channel: str) -> Document:
         """A filter for the samples of a channel."""
-        return {f"{self.dataset.group_field}.name": channel} if self.grouped else {}
+        return {f"{self.stored.group_field}.name": channel} if self.grouped else {}
 
     def _part(self, table: SceneTable, keys: Iterable[str]) -> SceneTable:
         rows = table.rows(table.known(sorted(set(keys))))
@@ -137,10 +130,10 @@ class Scenes:
         sequence = self.config.fields.sequence
         wanted = {"filepath": 1, KEY: 1, sequence: 1, "metadata.width": 1, "metadata.height": 1}
         if self.grouped:
-            wanted[self.dataset.group_field] = 1
+            wanted[self.stored.group_field] = 1
         scenes: dict[str, Document] = {}
         for doc in self._found(keys, wanted):
-            group = doc.get(self.dataset.group_field) if self.grouped else None
+            group = doc.get(self.stored.group_field) if self.grouped else None
             scene_id, name = (
                 (str(group["_id"]), group["name"]) if group else (str(doc["_id"]), self.slices[0])
             )
@@ -181,7 +174,7 @@ class Scenes:
         if without:
             raise IntegrityError(
                 f"{len(without)} scenes have no {KEY} (added by hand?): {some(without)}; "
-                f"run `swath init {self.dataset.name} --fiftyone {self.dataset.name}` to take them in"
+                f"run `swath init {self.stored.name} --fiftyone {self.stored.name}` to take them in"
             )
         counted = Counter(str(one["key"]) for one in scenes.values())
         twice = sorted(key for key, n in counted.items() if n > 1)
@@ -229,7 +222,7 @@ class Scenes:
         of: dict[str, str] = {}
         wanted = {KEY: 1, self._group: 1}
         for doc in self._found(sorted(keys), wanted):
-            of[doc[KEY]] = str(doc[self.dataset.group_field]["_id"] if self.grouped else doc["_id"])
+            of[doc[KEY]] = str(doc[self.stored.group_field]["_id"] if self.grouped else doc["_id"])
         return [of[key] for key in sorted(of)]
 
     def keys_of(self, ids: Sequence[str]) -> dict[str, str]:
@@ -238,7 +231,7 @@ class Scenes:
         wanted = {KEY: 1, self._group: 1}
         for part in _parts([ObjectId(one) for one in ids if ObjectId.is_valid(one)]):
             for doc in self.samples.find({self._group: {"$in": part}, KEY: {"$gt": ""}}, wanted):
-                found = doc[self.dataset.group_field]["_id"] if self.grouped else doc["_id"]
+                found = doc[self.stored.group_field]["_id"] if self.grouped else doc["_id"]
                 out[str(found)] = str(doc[KEY])
         return out
 
@@ -267,7 +260,7 @@ class Scenes:
         """Sample -> id of its scene, of the samples without a key: somebody added them by hand."""
         found = self.samples.find({KEY: None}, {self._group: 1})
         return {
-            doc["_id"]: str(doc[self.dataset.group_field]["_id"] if self.grouped else doc["_id"])
+            doc["_id"]: str(doc[self.stored.group_field]["_id"] if self.grouped else doc["_id"])
             for doc in found
         }
 
@@ -325,9 +318,9 @@ class Scenes:
         import pymongo
 
         scenes: dict[str, Document] = {}
-        for doc in self.samples.find({}, {"filepath": 1, KEY: 1, self.dataset.group_field or "_id": 1}):
+        for doc in self.samples.find({}, {"filepath": 1, KEY: 1, self.stored.group_field or "_id": 1}):
             group = (
-                doc[self.dataset.group_field] if self.grouped else {"_id": doc["_id"], "name": self.slices[0]}
+                doc[self.stored.group_field] if self.grouped else {"_id": doc["_id"], "name": self.slices[0]}
             )
             scene = scenes.setdefault(str(group["_id"]), {"without": [], "paths": {}, "key": None})
             if not doc.get(KEY):
@@ -416,7 +409,7 @@ class Scenes:
     def differences(self, states: Mapping[str, SceneState]) -> list[Difference]:
         """Where tags or status differ from `states`, slice by slice, sorted by scene."""
         status = self.config.fields.status
-        group = self.dataset.group_field if self.grouped else "_id"
+        group = self.stored.group_field if self.grouped else "_id"
         found: list[Difference] = []
         unnamed = self._unnamed()
         key_of = self.keys_of(sorted(set(unnamed.values())))
@@ -462,8 +455,8 @@ class Scenes:
         if matched != len(changes):
             self._overtaken(writer, f"values of {channel!r}")
             raise IntegrityError(
-                f"{self.dataset.name}: values of {channel!r} were written to {matched} of {len(changes)} samples; "
-                f"samples were removed by hand? run `{command('repair', self.dataset.name)}`"
+                f"{self.stored.name}: values of {channel!r} were written to {matched} of {len(changes)} samples; "
+                f"samples were removed by hand? run `{command('repair', self.stored.name)}`"
             )
 
     def write_vectors(
@@ -486,9 +479,9 @@ class Scenes:
 
     def _overtaken(self, writer: Writer, what: str) -> None:
         """`FencedError`, if another writer has taken over."""
-        if open_journal(self.dataset).lease.fenced(writer):
+        if open_journal(self.stored).lease.fenced(writer):
             raise FencedError(
-                f"{self.dataset.name}: {writer.operation} lost the dataset to another process while it wrote {what}; "
+                f"{self.stored.name}: {writer.operation} lost the dataset to another process while it wrote {what}; "
                 "the rest was not written; run it again"
             )
 
@@ -501,7 +494,7 @@ class Scenes:
         """
         ids = self.ids(keys)
         return (
-            self.dataset.select_by(self.dataset.group_field + ".id", ids)
+            self.dataset.select_by(f"{self.stored.group_field}.id", ids)
             if self.grouped
             else self.dataset.select(ids)
         )
@@ -539,7 +532,8 @@ class Scenes:
     def set_info(self, entries: Mapping[str, Any], writer: Writer) -> None:
         """Sets keys of `dataset.info` without touching its other keys: a mirror for people, never the record."""
         self.views.set_info(entries, writer)
-        self.dataset.reload()
+        if self.stored.is_loaded:
+            self.dataset.reload()
 
 
 _OWNED_TAG: Final = {"$regexMatch": {"input": "$$tag", "regex": OWNED}}

@@ -17,8 +17,8 @@ from typing import Any, Final, NamedTuple
 
 from bson import ObjectId
 
-from swath import database
 from swath.errors import FencedError
+from swath.store.dataset import Stored
 from swath.store.journal.lease import Writer
 
 FENCE: Final = "swath_fence"
@@ -37,14 +37,9 @@ class ViewStyle(NamedTuple):
 class Views:
     """The saved views and the info of one FiftyOne dataset. Reads and writes; keeps nothing."""
 
-    def __init__(self, dataset: Any) -> None:
-        self._dataset = dataset
-        db = database.connected()
+    def __init__(self, dataset: Stored) -> None:
+        self._dataset, self._id, db = dataset, dataset.id, dataset.database
         self._views, self._datasets, self._runs = db.views, db.datasets, db.runs
-
-    @property
-    def _id(self) -> Any:
-        return self._dataset._doc.id
 
     def _listed(self) -> dict[Any, dict[str, Any]]:
         """id -> document of the views that the dataset lists; those that are gone are left out."""

@@ -37,6 +37,11 @@ from swath.store.journal.lease import Lease, Writer
 from swath.suggest import command
 
 
+def datasets_with_a_loop(database: Database[Document]) -> list[ObjectId]:
+    """Ids of the datasets that this database has a journal of."""
+    return [one for one in database["swath.loops"].distinct("_id") if isinstance(one, ObjectId)]
+
+
 class Journal:
     """The journal of one dataset, known by the dataset's ObjectId, so that it survives a rename."""
 

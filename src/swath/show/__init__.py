@@ -1,0 +1,30 @@
+"""Results as people read them in a terminal: short tables, the numbers that matter, what to do next.
+
+    lines bars    what screens are made of, and progress beside the work
+    given         what commands give back besides results of steps; `result` prints any of them
+    beginning batches verdicts looking
+
+The last line has one function per record; `result` finds it by the record's type.
+"""
+
+from swath.show import batches, beginning, looking, verdicts  # noqa: F401 (they register with `result`)
+from swath.show.bars import Bars, progress
+from swath.show.given import Did, Finished, MadeWorld, Ran, Reported, Selected, result
+from swath.show.lines import kept, line, note
+from swath.show.looking import step
+
+__all__ = [
+    "Bars",
+    "Did",
+    "Finished",
+    "MadeWorld",
+    "Ran",
+    "Reported",
+    "Selected",
+    "kept",
+    "line",
+    "note",
+    "progress",
+    "result",
+    "step",
+]

@@ -1,0 +1,86 @@
+"""Screens of what is decided about a round: golden check, model, evaluation, stopping."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swath.records.batch import Axis, Failure, Figures, GoldenChecked, Stopped, Trained
+from swath.records.results import EvaluateResult
+from swath.show.given import result
+from swath.show.lines import SOME, cell, line, marked, notes, table, verdict
+from swath.words import UNKNOWN, counts, estimated, number, percent, ranked
+
+CLASSES: Final = 3  # of each of two models, so that both fit a screen
+
+
+@result.register
+def golden(value: GoldenChecked) -> None:
+    marked(f"golden check of {value.round}: {verdict(value.verdict)} on {value.scenes} scenes")
+    rows = [_axis_row(name, axis) for name, axis in value.axes.items() if axis.trials]
+    words = dict.fromkeys(("errors", "rate", "95 % interval", "accepted", "would see"), "right")
+    table({"  axis": "left", **words}, rows)
+    for reason in value.reasons:
+        line(f"  {reason}")
+
+
+def _axis_row(name: str, axis: Axis) -> tuple[str, ...]:
+    return (
+        f"  {cell(name)}",
+        f"{axis.errors} of {axis.trials}",
+        percent(axis.rate),
+        f"{percent(axis.low)} to {percent(axis.high)}",
+        percent(axis.accepted),
+        percent(axis.detectable or None),
+    )
+
+
+@result.register
+def trained(value: Trained) -> None:
+    for model in value.models:
+        what = "images" if model.modality == "2d" else "clouds"
+        line(
+            f"model of {value.round}: {model.trainer} on {model.images} {what} ({model.negatives} without objects), "
+            f"{sum(model.objects.values())} objects: {counts(model.objects)}; {model.sha256[:12]}"
+        )
+    notes(value.notes)
+
+
+@result.register
+def evaluated(value: EvaluateResult) -> None:
+    record = value.record
+    line(f"evaluation of {record.round} on {record.on}: {record.scenes} scenes; 95 % intervals by drive")
+    for modality, figures in record.figures.items():
+        _figures(figures, modality, CLASSES if len(record.figures) > 1 else SOME)
+    if record.on == "val":
+        line(f"  {len(value.failures)} scenes hold an error")
+    for failure in value.failures[:3]:
+        line(f"    {failure.key}: {wrong(failure)}")
+    notes(record.notes)
+
+
+def _figures(figures: Figures, modality: str, most: int) -> None:
+    """One model: all classes together, then the first of them."""
+    count = sum(one.references for one in figures.classes.values())
+    rows = [("  all", str(count), estimated(figures.map), estimated(figures.map50))]
+    rows += [
+        (f"  {cell(name)}", str(one.references), estimated(one.ap), estimated(one.ap50))
+        for name, one in list(figures.classes.items())[:most]
+    ]
+    table({f"  {modality.upper()}": "left", "objects": "right", "AP": "left", "AP50": "left"}, rows)
+    if (more := len(figures.classes) - most) > 0:
+        line(f"  ... and {more} more classes: --json lists all")
+    line(f"  at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")
+
+
+def wrong(failure: Failure) -> str:
+    false = f" ({ranked(failure.false)})" if failure.false else ""
+    missed = f" ({ranked(failure.missed)})" if failure.missed else ""
+    return f"{failure.fn} missed{missed}, {failure.fp} false{false}"
+
+
+@result.register
+def stopped(value: Stopped) -> None:
+    marked(f"{cell(value.round)}: {verdict(value.decision)}")
+    says = {True: verdict("stop"), False: "go on", None: UNKNOWN}
+    rows = [(f"  {cell(name)}", says[one.stop], cell(one.why)) for name, one in value.criteria.items()]
+    table({"  criterion": "left", "says": "left", "why": "left"}, rows)
