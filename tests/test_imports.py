@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "database formats media",
         "store annotators encoders exports models sources trainers worlds",
         "workspace commit evaluations appearance",
-        "steps report",
+        "steps report opening",
         "loop",
         "show measure demo",
         "cli settings_page",

@@ -237,6 +237,8 @@ class Loop:
                 workspace.config.annotate,
                 truth=lambda: hidden_truth(workspace),
                 seed=workspace.config.seed,
+                loop=workspace.name,
+                home=workspace.home,
             )
         return self._annotator
 

@@ -172,7 +172,7 @@ def scenes(work_set: Any) -> list[Scene]:
         task, draw, given, tags, *held = row
         if not task:  # somebody added it by hand
             continue
-        labels = tuple(one for field in held for one in stored.detections(field))
+        labels = _once(one for field in held for one in stored.detections(field))
         one = Slice(
             str(name),
             str(sample_id),
@@ -187,6 +187,14 @@ def scenes(work_set: Any) -> list[Scene]:
         Scene(task, group_id, tuple(sorted(slices, key=lambda one: one.name)))
         for task, (group_id, slices) in sorted(found.items())
     ]
+
+
+def _once(labels: Iterable[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Labels without those that are in a second field as well."""
+    first: dict[object, Mapping[str, Any]] = {}
+    for place, one in enumerate(labels):
+        first.setdefault(one.get("_id", place), one)
+    return tuple(first.values())
 
 
 def strange_tags(there: Iterable[Scene]) -> dict[str, int]:
