@@ -116,6 +116,15 @@ class Loop:
             self._changed = False
         return result
 
+    def _cleared(self, result: Result) -> Result:
+        """A batch has ended: its work sets go, and what is kept of them is said."""
+        from swath.steps.annotate import clear
+
+        for kept in clear(self.workspace):
+            if self.workspace.held is not None:
+                self.workspace.held(kept)
+        return result
+
     def configure(self) -> Settings:
         """Keeps the changed settings that the loop was opened with; returns those in force."""
         before = configuration.parse(self.workspace.journal.loop().config, "the journal")
@@ -299,7 +308,8 @@ class Loop:
         labels hold where a scene was edited by hand and changed by the annotator too."""
         from swath.steps.annotate import fetch
 
-        return self._done(fetch(self.workspace, self.annotator, accept_partial=accept_partial, edits=edits))
+        done = self._done(fetch(self.workspace, self.annotator, accept_partial=accept_partial, edits=edits))
+        return self._cleared(done) if done.state in life.ENDED else done
 
     def check(self) -> Checked:
         """Looks for labels of the last round that cannot be right."""
@@ -332,7 +342,7 @@ class Loop:
         """Decides whether to go on, and closes the round."""
         from swath.steps.stop import stop
 
-        return self._done(stop(self.workspace))
+        return self._cleared(self._done(stop(self.workspace)))
 
     # ------------------------------------------------------------------ the loop
 
@@ -426,7 +436,7 @@ class Loop:
         """Cancels a round before its model is trained; labels that came are kept."""
         from swath.steps.rounds import cancel
 
-        return cancel(self.workspace, name, reason)
+        return self._cleared(cancel(self.workspace, name, reason))
 
     def close_round(self, name: str, reason: str = "") -> RoundResult:
         """Ends the wait for labels of a round: what did not come goes back to the pool."""

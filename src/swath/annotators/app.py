@@ -11,7 +11,7 @@ Labels come with the ids that the App gave them. Whose they are nobody can see: 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,15 +28,22 @@ from swath.suggest import command
 LONGEST: Final = 100  # characters of a dataset's name in FiftyOne
 
 
+Suggest = Callable[[Work], Mapping[str, Mapping[str, Labels]]]
+"""What a model suggests for some tasks of a work: task -> channel -> labels."""
+
+
 class App:
-    """Work sets of the loop `loop`, with media below `home`; `people`: who labels, one for each labelling of a scene."""
+    """Work sets of the loop `loop`, with media below `home`; `people`: who labels, one for each labelling of a scene;
+    `suggest`: labels to begin with."""
 
     name = "app"
 
-    def __init__(self, loop: str, home: Path | str, people: Sequence[str] = ()) -> None:
+    def __init__(
+        self, loop: str, home: Path | str, people: Sequence[str] = (), suggest: Suggest = lambda work: {}
+    ) -> None:
         self.loop, self.people = loop, tuple(people)
         self.opinions = max(1, len(self.people))
-        self._home = Path(home)
+        self._home, self._suggest = Path(home), suggest
 
     def send(self, work: Work) -> Receipt:
         """Make the work sets, one for each labelling; doing it again changes nothing that was drawn.
@@ -45,7 +52,9 @@ class App:
         """
         slots = _slots(work)
         for slot, part in slots.items():
-            work_set.bring(self.work_set(work.batch, slot), self._folder(work.batch, slot), self.loop, part)
+            name, folder = self.work_set(work.batch, slot), self._folder(work.batch, slot)
+            suggested = {} if self.has(work.batch, slot) else self._suggest(part)
+            work_set.bring(name, folder, self.loop, part, suggested)
         return {"work_sets": [self.work_set(work.batch, slot) for slot in slots], "sent": work.sent}
 
     def fetch(self, work: Work, receipt: Receipt) -> Fetched:
@@ -72,10 +81,13 @@ class App:
                     left.append(task.task)
         return left
 
-    def remove(self, batch: str, slots: Iterable[int]) -> None:
-        """Removes the work sets of a batch and their media."""
-        for slot in slots:
-            work_set.remove(self.work_set(batch, slot), self._folder(batch, slot))
+    def has(self, batch: str, slot: int) -> bool:
+        """Whether the work set of a batch is there."""
+        return work_set.is_of(self.work_set(batch, slot), self.loop)
+
+    def remove(self, batch: str, slot: int) -> None:
+        """Removes the work set of a batch and its media."""
+        work_set.remove(self.work_set(batch, slot), self._folder(batch, slot))
 
     def work_set(self, batch: str, slot: int = 0) -> str:
         """Name of a work set."""

@@ -208,8 +208,18 @@ def strange_tags(there: Iterable[Scene]) -> dict[str, int]:
 
 
 def digest(label: Mapping[str, Any]) -> str:
-    """What a raw label says: class and shape."""
-    return stored.digest_of([label])[:16]
+    """What a raw label says: class and shape, to a millionth: the App may write 12 for 12.0, and rounds what it writes again."""
+    shapes = [_rounded(label.get(shape) or ()) for shape in stored.SHAPES]
+    return stored.digest_of([{"label": label.get("label"), **dict(zip(stored.SHAPES, shapes, strict=True))}])[
+        :16
+    ]
+
+
+def _rounded(shape: Any) -> Any:
+    try:
+        return [round(float(value), 6) for value in shape]
+    except (TypeError, ValueError):
+        return str(shape)
 
 
 def packed(labels: Sequence[Mapping[str, Any]]) -> str | None:

@@ -15,7 +15,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
 
 from swath import database
@@ -62,12 +61,20 @@ def there(name: str) -> Any | None:
     return dataset
 
 
+def is_of(name: str, loop: str) -> bool:
+    """Whether there is a work set `name` of a loop."""
+    database.ensure()
+    import fiftyone as fo
+
+    return fo.dataset_exists(name) and (marks.is_work_set(fo.load_dataset(name)) or ("",))[0] == loop
+
+
 def bring(
     name: str,
     folder: Path,
     loop: str,
     work: Work,
-    suggested: Mapping[str, Mapping[str, Labels]] = MappingProxyType({}),
+    suggested: Mapping[str, Mapping[str, Labels]],
 ) -> None:
     """Makes the work set `name` of the tasks of `work`, with media in `folder`, or what lacks of it. What was drawn stays.
 
@@ -256,7 +263,7 @@ def _appearance(dataset: Any, classes: Sequence[str]) -> None:
     config.color_scheme = fo.ColorScheme(
         color_by="value", color_pool=list(PALETTE), fields=[field], opacity=0.6
     )
-    config.active_fields = ActiveFields(paths=[LABELS, DRAW])
+    config.active_fields = ActiveFields(paths=["tags", LABELS, DRAW])
     group = [f"{dataset.group_field}.{part}" for part in ("id", "name", "_id")] if dataset.group_field else []
     rest = (GIVEN, SCENE, CALIBRATION, "id", "filepath", "created_at", "last_modified_at")
     known = set(dataset.get_field_schema(flat=True))
@@ -264,10 +271,13 @@ def _appearance(dataset: Any, classes: Sequence[str]) -> None:
         "tags": ["tags", "_label_tags"],
         "labels": [LABELS],
         "scene": [TASK, DRAW],
+        "metadata": [name for name in sorted(known) if name.startswith("metadata.")],
         "hidden by default": [name for name in (*rest, *group) if name in known],
     }
     config.sidebar_groups = [
-        SidebarGroupDocument(name=name, paths=paths, expanded=False if name.startswith("hidden") else None)
+        SidebarGroupDocument(
+            name=name, paths=paths, expanded=None if name in ("tags", "labels", "scene") else False
+        )
         for name, paths in groups.items()
     ]
     config.media_fields, config.modal_media_field, config.media_fallback = ["filepath", SCENE], SCENE, True
