@@ -263,7 +263,7 @@ def _appearance(dataset: Any, classes: Sequence[str]) -> None:
     config.color_scheme = fo.ColorScheme(
         color_by="value", color_pool=list(PALETTE), fields=[field], opacity=0.6
     )
-    config.active_fields = ActiveFields(paths=["tags", LABELS, DRAW])
+    config.active_fields = ActiveFields(paths=[LABELS, DRAW])
     group = [f"{dataset.group_field}.{part}" for part in ("id", "name", "_id")] if dataset.group_field else []
     rest = (GIVEN, SCENE, CALIBRATION, "id", "filepath", "created_at", "last_modified_at")
     known = set(dataset.get_field_schema(flat=True))
