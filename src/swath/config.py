@@ -263,6 +263,10 @@ class Annotate(_Section):
         (),
         description="who labels in the App, which knows no users: names that are recorded; several label each reference scene once each",
     )
+    prelabel: Share = Field(
+        0,
+        description="share of the pool scenes of a batch that get the last model's labels to begin with, in the App; golden ones get none",
+    )
     folder: Path | None = Field(None, description="where the `files` annotator reads and writes")
     media: Literal["copy", "link"] = Field(
         "copy",

@@ -239,7 +239,7 @@ class Loop:
         """Who labels: the configured annotator, or the one that was set."""
         if self._annotator is None:
             from swath.annotators import make
-            from swath.steps.annotate import hidden_truth
+            from swath.steps.annotate import hidden_truth, suggest
 
             workspace = self.workspace
             self._annotator = make(
@@ -248,6 +248,7 @@ class Loop:
                 seed=workspace.config.seed,
                 loop=workspace.name,
                 home=workspace.home,
+                suggest=lambda work: suggest(workspace, work),
             )
         return self._annotator
 

@@ -82,5 +82,40 @@ def place_cuboid(app: App, cuboid: Sequence[float], label: str) -> None:
         time.sleep(0.5)
 
 
-def tag(app: App, work_set: str, group: str, slice_name: str, name: str) -> None:
-    """Tags the open scene of a slice, in the grid's or the modal's menu."""
+def tag_in_grid(app: App, work_set: str, place: int, samples: int, name: str) -> None:
+    """Tags the sample at a place of the grid, which has so many (all slices counted)."""
+    app.open(work_set)
+    app.counts(samples)
+    one = app.page.locator("[data-cy=looker]").nth(place)
+    one.hover()
+    one.locator("input[type=checkbox]").first.evaluate("box => box.click()")  # it is drawn by its label
+    app.page.locator("[data-cy=action-tag-sample-labels]").first.click()
+    _apply(app, name)
+
+
+def tag_in_scene(app: App, work_set: str, group: str, slice_name: str, name: str) -> None:
+    """Tags the sample that is shown of an open scene: there the menu begins with labels."""
+    app.open(work_set, f"slice={slice_name}&groupId={group}")
+    app.wait_for("annotate")
+    menu = app.page.locator("[data-cy=modal] [data-cy=action-tag-sample-labels]").first
+    app.until(menu.is_visible, "no tag menu")
+    time.sleep(2)
+    menu.click()
+    app.page.locator("[data-cy=modal]").get_by_text("Sample", exact=True).first.click()
+    _apply(app, name)
+
+
+def _apply(app: App, name: str) -> None:
+    field = app.page.locator("[data-cy=sample-tag-input]").first
+    app.until(field.is_visible, "no field for a tag")
+    field.fill(name)
+    app.page.keyboard.press("Enter")
+    time.sleep(1)
+    app.page.get_by_text("Apply", exact=True).first.click()
+
+
+def delete_label(app: App, label: str) -> None:
+    """Opens a label of the tab's list by its class, and deletes it."""
+    app.page.locator("[data-cy=modal]").get_by_text(label, exact=True).first.click()
+    app.click("label-menu-trigger")
+    app.click("label-menu-delete")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "annotators"))
@@ -18,8 +19,10 @@ from swath import opening
 from swath.annotators import marks
 from swath.annotators.app import App
 from swath.errors import ConflictError, StateError
+from swath.kernels.detection import Predictions
 from swath.loop import Loop
 from swath.steps.annotate import task_id
+from swath.trainers.center import CenterTrainer
 
 pytestmark = pytest.mark.database
 HERE = {**BOX, "label": "car"}
@@ -215,3 +218,46 @@ def test_ports() -> None:
             opening.free_port(taken)
     assert opening.free_port(taken) == taken
     assert opening.free_port(None) >= opening.FIRST_PORT
+
+
+def test_prelabels(dataset_name: str, mongod: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the pool scenes get what the last model sees at or above its threshold; golden scenes get nothing; what that gives
+    away is said; and nothing of it is a label until somebody says so."""
+    quick_loop.at("closed", dataset_name)
+    said: list[str] = []
+    changes = {"annotate": {"annotator": "app", "prelabel": 0.5}}
+    loop = Loop.open(dataset_name, changes=changes, held=said.append)
+    journal = loop.workspace.journal
+    evaluated = journal.batches.get("v0").steps.evaluate
+    assert evaluated is not None
+    least = evaluated.main.operating.threshold
+
+    def predict(self: Any, model: Any, media: Any, *, progress: Any = None) -> list[Predictions]:
+        """A car that is sure, and one that is not: a model that was trained for three steps sees nothing."""
+        boxes, scores = np.array([[8.0, 8, 28, 28], [40, 8, 60, 28]]), np.array([least, least - 0.01])
+        return [Predictions(boxes, scores, np.zeros(2, np.int64)) for _ in media]
+
+    monkeypatch.setattr(CenterTrainer, "predict", predict)
+    try:
+        loop.select(budget=9, anyway=True)
+        loop.send()
+        loop.send()
+        rows = journal.assignments.find(round="v1", active=True)
+        key_of = {task_id(journal.loop().secret, "v1", row.key, 0): row for row in rows}
+        person = Person(App(loop.name, loop.workspace.home), "v1")
+        there = marks.scenes(person.dataset)
+        given = [scene for scene in there if any(one.labels for one in scene.slices)]
+        assert {key_of[scene.task].role for scene in given} <= {"pool"}
+        assert len(given) == 4
+        for scene in given:
+            (one,) = person.labels(scene.task, "left")
+            assert (one["label"], one["tags"]) == ("car", ["suggestion"])
+            assert one["bounding_box"] == pytest.approx([8 / 96, 8 / 48, 20 / 96, 20 / 48])
+        golden = len({row.key for row in rows if row.role == "golden"})
+        assert said == [
+            f"suggestions on 4 of 9 pool scenes, on none of {golden} golden ones: of the scenes without, "
+            f"{100 * golden / (5 + golden):.1f} % are golden, of all {100 * golden / (9 + golden):.1f} %"
+        ]
+        assert loop.fetch().states == {"unreviewed": len(rows)}
+    finally:
+        remove_work_sets(dataset_name)

@@ -11,34 +11,46 @@ simulated    the hidden truth, with known errors
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swath.annotators.base import Annotator
 from swath.config import Annotate
 from swath.errors import ConfigError
+from swath.labels.shapes import Labels
 
 if TYPE_CHECKING:
+    from swath.annotators.base import Work
     from swath.annotators.simulated import Truth
 
 __all__ = ["make"]
 
 
+def _nothing(work: Work) -> Mapping[str, Mapping[str, Labels]]:
+    return {}
+
+
 def make(
-    settings: Annotate, *, truth: Callable[[], Truth], seed: int, loop: str = "", home: Path = Path()
+    settings: Annotate,
+    *,
+    truth: Callable[[], Truth],
+    seed: int,
+    loop: str = "",
+    home: Path = Path(),
+    suggest: Callable[[Work], Mapping[str, Mapping[str, Labels]]] = _nothing,
 ) -> Annotator:
     """The annotator that `settings` name; ConfigError when they name none.
 
     `truth()` gives the hidden truth, and is called for the simulated annotator alone; `seed` is its seed. `loop` and `home`: the
-    dataset's name and its folder, for work sets. Settings and
+    dataset's name and its folder, for work sets; `suggest(work)` gives labels to begin with, by task and channel. Settings and
     receipts are recorded, so neither holds a secret: an annotator that needs a token reads it from the environment, at each
     call.
     """
     if settings.annotator == "app":
         from swath.annotators.app import App
 
-        return App(loop, home, settings.people)
+        return App(loop, home, settings.people, suggest)
     if settings.annotator == "files":
         from swath.annotators.files import Files
 

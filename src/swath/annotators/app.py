@@ -53,8 +53,7 @@ class App:
         slots = _slots(work)
         for slot, part in slots.items():
             name, folder = self.work_set(work.batch, slot), self._folder(work.batch, slot)
-            suggested = {} if self.has(work.batch, slot) else self._suggest(part)
-            work_set.bring(name, folder, self.loop, part, suggested)
+            work_set.bring(name, folder, self.loop, part, self._suggest)
         return {"work_sets": [self.work_set(work.batch, slot) for slot in slots], "sent": work.sent}
 
     def fetch(self, work: Work, receipt: Receipt) -> Fetched:
@@ -213,6 +212,9 @@ def _notes(name: str, tasks: Sequence[str], there: Mapping[str, Scene]) -> list[
         "{n} scenes are marked empty and have labels on every slice, which are taken: {tasks}": tasks_of(
             one for one in scenes if one.said == EMPTY and one.asked and all(part.own for part in one.asked)
         ),
+        "{n} scenes have a mark on labels, where it says nothing: choose Sample in the tag menu, not Labels: {tasks}": tasks_of(
+            one for one in waits if any(_is_misplaced(label) for part in one.slices for label in part.labels)
+        ),
         "{n} tasks are not in the work set: send the batch again: {tasks}": [
             task for task in tasks if task not in there
         ],
@@ -230,6 +232,10 @@ def _notes(name: str, tasks: Sequence[str], there: Mapping[str, Scene]) -> list[
         listed = some(f"{tag!r} on {n}" for tag, n in sorted(strange.items()))
         notes.append(f"{name}: tags that are no marks ({listed}); the marks are {', '.join(marks.MARKS)}")
     return notes
+
+
+def _is_misplaced(label: Mapping[str, Any]) -> bool:
+    return any(str(tag).strip().lower() in marks.MARKS for tag in label.get("tags") or ())
 
 
 def _is_half(scene: Scene) -> bool:

@@ -151,12 +151,14 @@ class Scene:
 
 
 def scenes(work_set: Any) -> list[Scene]:
-    """The scenes of a work set, in the order of their tasks."""
+    """The scenes of a work set, in the order of their tasks; none of one that is only begun."""
     import fiftyone as fo
 
     grouped = work_set.media_type == "group"
     flat = work_set.select_group_slices(_allow_mixed=True) if grouped else work_set.view()
     schema = work_set.get_field_schema()
+    if not {TASK, DRAW, GIVEN} <= schema.keys():
+        return []
     fields = [
         name
         for name, field in schema.items()

@@ -13,7 +13,7 @@ active the App puts a box into the one for cuboids as often as not; with one the
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -74,11 +74,11 @@ def bring(
     folder: Path,
     loop: str,
     work: Work,
-    suggested: Mapping[str, Mapping[str, Labels]],
+    suggest: Callable[[Work], Mapping[str, Mapping[str, Labels]]],
 ) -> None:
     """Makes the work set `name` of the tasks of `work`, with media in `folder`, or what lacks of it. What was drawn stays.
 
-    `suggested`: task -> channel -> labels that a model suggests. A work set that was sent less often than `work` says has its
+    `suggest` gives task -> channel -> labels to begin with; it is asked where scenes are missing. A work set that was sent less often than `work` says has its
     marks taken away, and what is drawn counts as given.
     """
     tasks = sorted(work.tasks, key=lambda task: task.task)
@@ -89,9 +89,9 @@ def bring(
 
         dataset = fo.Dataset(name, persistent=True)
     known = dict(dict(dataset.info or {}).get(INFO) or {})
-    _refuse_another(dataset, tasks, known)
     _declare(dataset, loop, work, known)
-    _add(dataset, tasks, work, files, suggested)
+    _refuse_another(dataset, tasks, known)
+    _add(dataset, tasks, work, files, suggest)
     _schema(dataset, work.classes)
     _appearance(dataset, work.classes)
     if known and int(known["sent"]) < work.sent:
@@ -195,18 +195,23 @@ def _add(
     tasks: Sequence[Task],
     work: Work,
     files: Mapping[str, Mapping[str, Mapping[str, Path]]],
-    suggested: Mapping[str, Mapping[str, Labels]],
+    suggest: Callable[[Work], Mapping[str, Mapping[str, Labels]]],
 ) -> None:
     """Adds the samples that are not there."""
     held = {(scene.task, one.name) for scene in marks.scenes(dataset) for one in scene.slices}
     grouped = bool(dataset.group_field)
-    samples = [
-        _sample(task, channel, files[task.task][channel], suggested.get(task.task, {}).get(channel), grouped)
+    missing = [
+        (task, channel)
         for task in tasks
         for channel in sorted(task.media)
         if (task.task, channel if grouped else "") not in held
     ]
-    if samples:
+    if missing:
+        suggested = suggest(work)
+        samples = [
+            _sample(task, name, files[task.task][name], suggested.get(task.task, {}).get(name), grouped)
+            for task, name in missing
+        ]
         dataset.add_samples(samples, progress=False)
 
 

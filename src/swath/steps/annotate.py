@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swath import commit, life
+from swath import commit, life, prelabels
 from swath.annotators.app import App
 from swath.annotators.base import Annotator, Answer, Fetched, Task, Work
 from swath.annotators.simulated import Known, Truth
@@ -152,6 +152,21 @@ def work_of(workspace: Workspace, batch: Batch, slots: Collection[int], *, ended
     return Work(
         batch.round, workspace.config.classes, tuple(tasks), rig.primary, sent=len(batch.steps.reopen)
     )
+
+
+def suggest(workspace: Workspace, work: Work) -> dict[str, dict[str, Labels]]:
+    """What a model suggests for a share of the pool scenes of a batch: task -> channel -> labels. Nothing for golden scenes and
+    references."""
+    share, journal = workspace.config.annotate.prelabel, workspace.journal
+    rows = journal.assignments.find(round=work.batch, active=True) if share else []
+    pool = {row.key for row in rows if row.role == "pool"}
+    if not pool:
+        return {}
+    secret, golden = journal.loop().secret, {row.key for row in rows if row.role == "golden"}
+    found = prelabels.predicted(workspace, prelabels.chosen(sorted(pool), share, secret))
+    if workspace.held is not None:
+        workspace.held(prelabels.given_away(len(found), len(pool), len(golden)))
+    return {task_id(secret, work.batch, key, 0): labels for key, labels in found.items()}
 
 
 def task_id(secret: str, batch: str, key: str, slot: int) -> str:
@@ -562,18 +577,17 @@ def clear(workspace: Workspace) -> list[str]:
     """Removes the work sets of batches that ended, where all that was drawn there has arrived; says which are kept, and why."""
     app, said = App(workspace.name, workspace.home), []
     for batch in workspace.journal.batches.all():
-        for sent in batch.steps.send if batch.state in life.ENDED else ():
-            for slot in sent.slots if sent.annotator == app.name else ():
-                if not app.has(batch.round, slot):
-                    continue
-                if not (left := _not_arrived(workspace, batch, slot, app)):
-                    app.remove(batch.round, slot)
-                    continue
-                name = app.work_set(batch.round, slot)
-                said.append(
-                    f"{batch.round} is {batch.state} and takes no more labels, but those of {len(left)} tasks in {name} never came "
-                    f"({some(left)}); nothing was removed: look at them with `{command('app', name)}`, then delete it in FiftyOne"
-                )
+        for slot in range(batch.slots) if batch.state in life.ENDED else ():
+            if not app.has(batch.round, slot):
+                continue
+            if not (left := _not_arrived(workspace, batch, slot, app)):
+                app.remove(batch.round, slot)
+                continue
+            name = app.work_set(batch.round, slot)
+            said.append(
+                f"{batch.round} is {batch.state} and takes no more labels, but those of {len(left)} tasks in {name} never came "
+                f"({some(left)}); nothing was removed: look at them with `{command('app', name)}`, then delete it in FiftyOne"
+            )
     return said
 
 
