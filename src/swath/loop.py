@@ -277,7 +277,7 @@ class Loop:
 
         self.recover()  # it looks at where the reference stands before it writes
         if field is not None:
-            return self._done(import_reference(self.workspace, field, final=final))
+            return self._cleared(self._done(import_reference(self.workspace, field, final=final)))
         plan_reference(self.workspace, self.annotator, final=final)
         self.send()
         return self.fetch()

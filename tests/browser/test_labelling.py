@@ -17,7 +17,6 @@ from app_driver import App
 
 import quick_loop
 import small_scenes
-from support import remove
 from swath import opening
 from swath.annotators import marks
 from swath.annotators.app import App as InTheApp
@@ -25,20 +24,19 @@ from swath.loop import Loop
 from swath.steps.annotate import task_id
 
 pytestmark = pytest.mark.database
-NAME = "t-labelling"
 SIZE = (small_scenes.WIDTH, small_scenes.HEIGHT)
 
 
 class Labelling:
     """A loop with v0 in the App."""
 
-    def __init__(self) -> None:
-        quick_loop.at("ready", NAME)
+    def __init__(self, name: str) -> None:
+        quick_loop.at("ready", name)
         changes = {"annotate": {"annotator": "app", "people": ["anna"]}}
-        self.loop = Loop.open(NAME, changes=changes)
+        self.loop = Loop.open(name, changes=changes)
         self.loop.select(budget=4)
         self.loop.send()
-        self.person = Person(InTheApp(NAME, self.loop.workspace.home))
+        self.person = Person(InTheApp(name, self.loop.workspace.home))
         secret = self.loop.workspace.journal.loop().secret
         rows = self.loop.workspace.journal.assignments.find(round="v0", role="pool")
         self.keys = sorted({row.key for row in rows})
@@ -73,12 +71,9 @@ class Labelling:
 
 
 @pytest.fixture
-def labelling(browser: Any, mongod: str) -> Iterator[Labelling]:
-    remove(NAME)
-    remove_work_sets(NAME)
-    yield Labelling()
-    remove_work_sets(NAME)
-    remove(NAME)
+def labelling(browser: Any, dataset_name: str) -> Iterator[Labelling]:
+    yield Labelling(dataset_name)
+    remove_work_sets(dataset_name)
 
 
 def test_a_box(labelling: Labelling, app: App) -> None:
@@ -89,8 +84,8 @@ def test_a_box(labelling: Labelling, app: App) -> None:
     assert place.query.startswith("slice=left&groupId=")
     drawing.annotate(app, labelling.work_set, labelling.scene(key), "left")
     drawing.draw_box(app, SIZE, (20, 10, 50, 40), "person")
-    until(
-        app, lambda: [one["label"] for one in labelling.drawn(key, "left")] == ["person"], "no box is stored"
+    app.until(
+        lambda: [one["label"] for one in labelling.drawn(key, "left")] == ["person"], "no box is stored"
     )
     app.shot("labelling-box")
     labelling.loop.fetch()
