@@ -63,7 +63,7 @@ def _of_channel(
     least = evaluated.figures[channel.modality].operating.threshold
     table = workspace.scenes.of(keys)
     there = [key for key in table.keys.tolist() if table.has(channel.name, key)]
-    found = make(workspace.config.train, channel.modality).predict(
+    found = make(workspace.config.train, channel.modality, model.trainer).predict(
         models.load(workspace.home, model),
         [table.path(channel.name, key) for key in there],
         progress=workspace.progress(f"suggest labels for {len(there)} scenes"),
