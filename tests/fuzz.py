@@ -428,7 +428,7 @@ class Hand:
             "demo": ("scenes", "dataset", "folder", "config"),
             "config": ("dataset", "assigned"),
             "report": ("to",),
-            "app": ("port",),
+            "app": ("port", "dataset"),
         }.get(words, ())
 
     def value(self, words: str, name: str, option: Any) -> str:

@@ -24,8 +24,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "projection policies",
         "database formats media",
         "store annotators encoders exports models sources trainers worlds",
-        "workspace commit evaluations appearance",
-        "steps report",
+        "workspace commit evaluations appearance prelabels",
+        "steps report opening",
         "loop",
         "show measure demo",
         "commands",
@@ -40,6 +40,7 @@ TOGETHER = (
         "commit",
         "evaluations",
         "appearance",
+        "prelabels",
     },  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},

@@ -468,16 +468,32 @@ def repair(
 
 
 @app.command("app", rich_help_panel=LOOK)
-def app_(dataset: Dataset = None, port: Annotated[int, typer.Option(help="On loopback.")] = 5151) -> None:
-    """Open the dataset in FiftyOne's App, until interrupted."""
-    from swath import show
-    from swath.loop import Loop
+def app_(
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset", "-d", help="A loop's dataset, or a work set.", show_default="the open work set"
+        ),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="On loopback.", show_default="the first free one from 5151")
+    ] = None,
+) -> None:
+    """Open FiftyOne's App until interrupted: the open work set at the scene that waits next, or a dataset."""
+    import webbrowser
 
-    loop = Loop.open(the_dataset(dataset))
+    from swath import opening, show
+
+    place = opening.place_of(dataset or opening.open_work_set() or the_dataset(None))
+    at = opening.free_port(port)
     import fiftyone as fo
 
-    session = fo.launch_app(loop.workspace.scenes.dataset, port=port, address="127.0.0.1", remote=True)
-    show.line(f"http://127.0.0.1:{port}/datasets/{loop.name} (Ctrl-C ends it)")
+    session = fo.launch_app(place.dataset, port=at, address=opening.ADDRESS, remote=True)
+    for text in place.lines:
+        show.line(text)
+    show.line(f"{place.url(at)} (Ctrl-C ends it)")
+    if not opening.has_display() or not webbrowser.open(place.url(at)):
+        show.note(opening.remotely(at))
     with suppress(KeyboardInterrupt):
         session.wait(-1)
 

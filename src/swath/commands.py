@@ -53,7 +53,7 @@ Config = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
 AnnotatorName = Annotated[
-    str | None, typer.Option("--annotator", help="simulated, or files.", show_default=False)
+    str | None, typer.Option("--annotator", help="app, files or simulated.", show_default=False)
 ]
 Folder = Annotated[
     Path | None, typer.Option("--folder", help="Folder of the files annotator.", show_default=False)

@@ -255,9 +255,17 @@ class Select(_Section):
 class Annotate(_Section):
     """Who labels. Secrets (tokens, passwords) are no settings: settings are recorded; secrets come from the environment."""
 
-    annotator: Literal["simulated", "files"] | None = Field(
+    annotator: Literal["simulated", "files", "app"] | None = Field(
         None,
-        description="who labels: people, by files in a folder, or the simulation; null: the loop waits for one",
+        description="who labels: people in FiftyOne's App, or by files in a folder, or the simulation; null: the loop waits for one",
+    )
+    people: tuple[str, ...] = Field(
+        (),
+        description="who labels in the App, which knows no users: names that are recorded; several label each reference scene once each",
+    )
+    prelabel: Share = Field(
+        0,
+        description="share of the pool scenes of a batch that get the last model's labels to begin with, in the App; golden ones get none",
     )
     folder: Path | None = Field(None, description="where the `files` annotator reads and writes")
     media: Literal["copy", "link"] = Field(
@@ -267,6 +275,13 @@ class Annotate(_Section):
     miss: Share = Field(0.025, description="share of the objects that the simulated annotator misses")
     extra: Share = Field(0.015, description="boxes and cuboids that it invents, as a share of the objects")
     swap: Share = Field(0.01, description="share of the objects that it gives a wrong class")
+
+    @field_validator("people")
+    @classmethod
+    def _have_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value) or not all(one.strip() and one.isprintable() for one in value):
+            raise ValueError(f"expected names, each once, got {shortly(list(value))}")
+        return value
 
     @model_validator(mode="after")
     def _files_are_somewhere(self) -> Annotate:

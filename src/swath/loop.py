@@ -118,6 +118,15 @@ class Loop:
             self._changed = False
         return result
 
+    def _cleared(self, result: Result) -> Result:
+        """A batch has ended: its work sets go, and what is kept of them is said."""
+        from swath.steps.annotate import clear
+
+        for kept in clear(self.workspace):
+            if self.workspace.held is not None:
+                self.workspace.held(kept)
+        return result
+
     def configure(self) -> Settings:
         """Keeps the changed settings that the loop was opened with; returns those in force."""
         before = configuration.parse(self.workspace.journal.loop().config, "the journal")
@@ -232,13 +241,16 @@ class Loop:
         """Who labels: the configured annotator, or the one that was set."""
         if self._annotator is None:
             from swath.annotators import make
-            from swath.steps.annotate import hidden_truth
+            from swath.steps.annotate import hidden_truth, suggest
 
             workspace = self.workspace
             self._annotator = make(
                 workspace.config.annotate,
                 truth=lambda: hidden_truth(workspace),
                 seed=workspace.config.seed,
+                loop=workspace.name,
+                home=workspace.home,
+                suggest=lambda work: suggest(workspace, work),
             )
         return self._annotator
 
@@ -278,7 +290,7 @@ class Loop:
         self.recover()  # it looks at where the reference stands before it writes
         if field is not None:
             fields = [field] if isinstance(field, str) else list(dict.fromkeys(field))
-            return self._done(import_reference(self.workspace, fields, final=final))
+            return self._cleared(self._done(import_reference(self.workspace, fields, final=final)))
         self._may_send()
         plan_reference(self.workspace, self.annotator, final=final)
         self.send()
@@ -313,7 +325,8 @@ class Loop:
         labels hold where a scene was edited by hand and changed by the annotator too."""
         from swath.steps.annotate import fetch
 
-        return self._done(fetch(self.workspace, self.annotator, accept_partial=accept_partial, edits=edits))
+        done = self._done(fetch(self.workspace, self.annotator, accept_partial=accept_partial, edits=edits))
+        return self._cleared(done) if done.state in life.ENDED else done
 
     def check(self) -> Checked:
         """Looks for labels of the last round that cannot be right."""
@@ -346,7 +359,7 @@ class Loop:
         """Decides whether to go on, and closes the round."""
         from swath.steps.stop import stop
 
-        return self._done(stop(self.workspace))
+        return self._cleared(self._done(stop(self.workspace)))
 
     # ------------------------------------------------------------------ the loop
 
@@ -461,7 +474,7 @@ class Loop:
         """Cancels a round before its model is trained; labels that came are kept."""
         from swath.steps.rounds import cancel
 
-        return cancel(self.workspace, name, reason)
+        return self._cleared(cancel(self.workspace, name, reason))
 
     def close_round(self, name: str, reason: str = "") -> RoundResult:
         """Ends the wait for labels of a round: what did not come goes back to the pool."""

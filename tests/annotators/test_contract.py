@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from app_desk import Person, remove_work_sets
 from works import CALIBRATION, LEFT, PCD, SIZE, STORED, by_channel, make_media, tree, work_of
 
+from swath.annotators.app import App
 from swath.annotators.base import STATES, Annotator, Answer, Task, Work
 from swath.annotators.files import Files
 from swath.annotators.simulated import ErrorRates, Known, Simulated
 from swath.formats.kitti_records import KittiObject, from_cuboid, write_objects
 from swath.labels.shapes import Boxes, Cuboids
+from swath.labels.stored import object_id
 
 # Truth of each scene, as KITTI objects: two, none, one bad beside a good one, one outside the class map.
 CAR = (np.array([12.0, 2, -0.9, 3.9, 1.6, 1.5, 0, 0, 0.3]), (200.0, 80, 290, 130), "Car")
@@ -74,10 +77,48 @@ def files(tmp_path: Path) -> Subject:
     return Subject(Files(tmp_path / "out"), label, tmp_path / "out", tmp_path / "media")
 
 
-@pytest.fixture(params=[simulated, files])
-def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Subject:
+def app(tmp_path: Path) -> Subject:
+    annotator = App("t-contract", tmp_path / "out")
+
+    def label(work: Work, tasks: Collection[str]) -> None:
+        person = Person(annotator, work.batch)
+        for task in sorted(set(tasks) & {one.task for one in work.tasks}):
+            for channel in ("left", "pcd"):
+                person.deletes_all(task, channel)
+            for place, (cuboid, (x1, y1, x2, y2), name) in enumerate(SCENES[task]):
+                box = [x1 / SIZE[0], y1 / SIZE[1], (x2 - x1) / SIZE[0], (y2 - y1) / SIZE[1]]
+                at, size, turn = (cuboid[i : i + 3].tolist() for i in (0, 3, 6))
+                person.draws(
+                    task, "left", {"_id": object_id(task, "left", place), "label": name, "bounding_box": box}
+                )
+                person.draws(
+                    task,
+                    "pcd",
+                    {
+                        "_id": object_id(task, "pcd", place),
+                        "label": name,
+                        "bounding_box": [],
+                        "location": at,
+                        "dimensions": size,
+                        "rotation": turn,
+                    },
+                )
+            if not SCENES[task]:
+                person.marks(task, "empty")
+
+    return Subject(annotator, label, tmp_path / "out", tmp_path / "media")
+
+
+@pytest.fixture(params=[simulated, files, pytest.param(app, marks=pytest.mark.database)])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
     make: Callable[[Path], Subject] = request.param
-    return make(tmp_path)
+    if make is not app:
+        yield make(tmp_path)
+        return
+    request.getfixturevalue("mongod")
+    remove_work_sets("t-contract")
+    yield make(tmp_path)
+    remove_work_sets("t-contract")
 
 
 def test_is_an_annotator(subject: Subject) -> None:
@@ -185,7 +226,7 @@ def test_partial_answers(subject: Subject) -> None:
     later = by_channel(subject.annotator.fetch(work, receipt))
     assert later["t1", "left"] == first["t1", "left"]
     assert later["t4", "left"].state == "labeled"
-    if isinstance(subject.annotator, Files):
+    if isinstance(subject.annotator, Files | App):
         assert {first[task, "left"].state for task in ("t2", "t3", "t4")} == {"unreviewed"}
         assert later["t3", "left"].state == "unreviewed"
 

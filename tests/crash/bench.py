@@ -70,6 +70,14 @@ CASES = {
 }
 
 
+ELSEWHERE = {"send to the app": Case("select", "send_app")}
+"""What writes to another dataset than the loop's, too: with proofs of its own."""
+
+
+def case_of(name: str) -> Case:
+    return {**CASES, **ELSEWHERE}[name]
+
+
 def visible(state: dict[str, Any]) -> dict[str, Any]:
     """A state without views, runs and files that nothing lists: nobody can see them, and the next repair clears them."""
     return {name: value for name, value in state.items() if name not in UNSEEN}
@@ -143,7 +151,7 @@ class Bench:
     def unbroken(self, case: str, plant: str = "") -> list[str]:
         """The log of a case's writes, in order; done once."""
         if case not in self.points or plant:
-            it = CASES[case]
+            it = case_of(case)
             put_back(self.db, self.home, self.prepared[it.prepared])
             log = self.check(self.forks.call("operate", **self.about(it), names=[it.name], plant=plant))
             if plant:
@@ -157,7 +165,7 @@ class Bench:
         `alone`: that process recovers only as far as the operation itself does.
         """
         self.unbroken(case)
-        it = CASES[case]
+        it = case_of(case)
         put_back(self.db, self.home, self.prepared[it.prepared])
         end = self.forks.call("operate", **self.about(it), names=[it.name], kill=(n, when), plant=plant)
         assert end.signal == 9, f"{case} {n} {when}: did not die there: {end}"

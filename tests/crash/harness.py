@@ -249,6 +249,11 @@ def once(loop: Any, name: str) -> None:
         loop.reference("ground_truth", final=name == "import_final")
     elif name == "evaluate_final":
         loop.evaluate(final=True)
+    elif name == "send_app":
+        from swath.annotators.app import App
+
+        loop.annotator = App(loop.name, loop.workspace.home)
+        loop.send()
     else:
         getattr(loop, name)()
 
@@ -260,7 +265,7 @@ def to_its_end(loop: Any, name: str) -> None:
     """An operation that may have been interrupted anywhere, to its end: as a user would who asks what is next."""
     from swath import life
 
-    if name in ("repair", "fetch_half", "migrate"):
+    if name in ("repair", "fetch_half", "migrate", "send_app"):
         once(loop, name)
     elif name in DONE_BY:
         if last_round(loop).state not in DONE_BY[name]:

@@ -1,6 +1,9 @@
 """Annotators label scenes. `make(settings, ...)` gives the one that is configured.
 
 base         the protocol: Work goes out, a Receipt comes back; Answers come in
+app          people, in FiftyOne's App
+work_set     what `app` makes for them
+marks        what they say there of a scene: done, empty, skip
 files        people, with any tool that reads and writes files
 work_folder  what `files` writes for them
 simulated    the hidden truth, with known errors
@@ -8,14 +11,17 @@ simulated    the hidden truth, with known errors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from swath.annotators.base import Annotator
 from swath.config import Annotate
 from swath.errors import ConfigError
+from swath.labels.shapes import Labels
 
 if TYPE_CHECKING:
+    from swath.annotators.base import Work
     from swath.annotators.simulated import Truth
 
 __all__ = ["make", "may_send"]
@@ -31,13 +37,30 @@ def may_send(settings: Annotate, classes: Sequence[str]) -> None:
         work_folder.may_be_written(settings.folder)
 
 
-def make(settings: Annotate, *, truth: Callable[[], Truth], seed: int) -> Annotator:
+def _nothing(work: Work) -> Mapping[str, Mapping[str, Labels]]:
+    return {}
+
+
+def make(
+    settings: Annotate,
+    *,
+    truth: Callable[[], Truth],
+    seed: int,
+    loop: str = "",
+    home: Path = Path(),
+    suggest: Callable[[Work], Mapping[str, Mapping[str, Labels]]] = _nothing,
+) -> Annotator:
     """The annotator that `settings` name; ConfigError when they name none.
 
-    `truth()` gives the hidden truth, and is called for the simulated annotator alone; `seed` is its seed. Settings and
+    `truth()` gives the hidden truth, and is called for the simulated annotator alone; `seed` is its seed. `loop` and `home`: the
+    dataset's name and its folder, for work sets; `suggest(work)` gives labels to begin with, by task and channel. Settings and
     receipts are recorded, so neither holds a secret: an annotator that needs a token reads it from the environment, at each
     call.
     """
+    if settings.annotator == "app":
+        from swath.annotators.app import App
+
+        return App(loop, home, settings.people, suggest)
     if settings.annotator == "files":
         from swath.annotators.files import Files
 
@@ -52,5 +75,5 @@ def make(settings: Annotate, *, truth: Callable[[], Truth], seed: int) -> Annota
         rates = ErrorRates(miss=settings.miss, extra=settings.extra, swap=settings.swap)
         return Simulated(truth(), rates, seed)
     raise ConfigError(
-        "no annotator is configured; give --annotator simulated, or --annotator files --folder DIR"
+        "no annotator is configured; give --annotator simulated, --annotator app, or --annotator files --folder DIR"
     )

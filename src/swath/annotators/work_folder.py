@@ -207,6 +207,22 @@ def write(folder: Path, work: Work, media: Literal["copy", "link"]) -> None:
         _stamp(folder)
 
 
+def copy_media(folder: Path, task: Task) -> dict[str, Path]:
+    """Copies of a task's media below `folder`, under its name and with the one time stamp: channel -> path. What is right already
+    is left alone. SwathError where a medium can't be read; OSError where `folder` can't be written."""
+    copies = {channel: folder / media_name(task, channel) for channel in sorted(task.media)}
+    for channel, path in copies.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _put(path, _read(Path(task.media[channel]).absolute()))
+    return copies
+
+
+def stamp_all(folder: Path) -> None:
+    """Gives `folder` and all that is in it the one time stamp."""
+    for path in [*folder.rglob("*"), folder]:
+        _stamp(path)
+
+
 def _put(path: Path, data: bytes | Path) -> None:
     """Make `path` a file of these bytes, or a link to that path, with the one time stamp."""
     if isinstance(data, Path):

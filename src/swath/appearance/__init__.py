@@ -16,11 +16,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from swath.appearance.clouds import scene_file, show_clouds, show_cuboids
+from swath.appearance.clouds import show_clouds, show_cuboids
 from swath.appearance.embedding_map import show_map
 from swath.appearance.predictions import show_predictions
 from swath.appearance.settings import configure
 from swath.appearance.views import view_style
+from swath.formats.fo3d import scene_file
 from swath.store.journal.lease import Writer
 
 if TYPE_CHECKING:

@@ -31,16 +31,22 @@ def field_of(documents: Sequence[Mapping[str, Any]]) -> Document:
 
 
 def documents_of(
-    labels: Labels, size: tuple[int, int], identity: Sequence[object], **attributes: Any
+    labels: Labels,
+    size: tuple[int, int],
+    identity: Sequence[object],
+    *,
+    ids: Sequence[object] = (),
+    **attributes: Any,
 ) -> list[Document]:
     """Raw FiftyOne labels of boxes (pixels of an image of `size`: width, height) or cuboids (LiDAR frame).
 
-    Their ids are a function of `identity` and their place. An attribute that is a list of length n gives each label its own.
+    Their ids are a function of `identity` and their place; but `ids`, one for each or none, go first where they are ObjectIds.
+    An attribute that is a list of length n gives each label its own.
     """
     shaped = _box_shapes(labels, size) if isinstance(labels, Boxes) else _cuboid_shapes(labels)
     return [
         {
-            "_id": object_id(*identity, i),
+            "_id": ids[i] if ids and isinstance(ids[i], ObjectId) else object_id(*identity, i),
             "_cls": "Detection",
             "attributes": {},
             "tags": [],

@@ -152,6 +152,11 @@ class SendResult(Record):
         return self.receipt.get("folder")
 
     @property
+    def work_sets(self) -> tuple[str, ...]:
+        """The datasets to label in FiftyOne's App, if there are any."""
+        return tuple(self.receipt.get("work_sets", ()))
+
+    @property
     def without_calibration(self) -> int:
         """Scenes whose cuboids nobody can place."""
         return int(self.receipt.get("without_calibration", 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from swath.errors import some
 from swath.records.batch import Checked
 from swath.records.results import (
     BatchResult,
@@ -117,6 +118,8 @@ def work(value: SendResult) -> None:
     line(f"{value.batch}: {value.tasks} tasks are with {value.annotator}{again}")
     if folder := value.folder:
         line(f"  the work is in {folder}")
+    for work_set in value.work_sets:
+        line(f"  label in FiftyOne's App: `{command('app', work_set)}`")
     if without := value.without_calibration:
         note(f"{without} scenes have no calibration: nobody can place cuboids in them")
     if value.unreadable:

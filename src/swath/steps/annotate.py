@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swath import commit, life
+from swath import commit, life, prelabels
+from swath.annotators.app import App
 from swath.annotators.base import Annotator, Answer, Fetched, Task, Work
 from swath.annotators.simulated import Known, Truth
 from swath.errors import ConfigError, IntegrityError, StateError, some
@@ -122,11 +123,11 @@ def _free_slots(batch: Batch, annotator: Annotator) -> tuple[int, ...]:
     return tuple(free[: annotator.opinions])
 
 
-def work_of(workspace: Workspace, batch: Batch, slots: Collection[int]) -> Work:
-    """What annotators get to see of a batch: from its assignments, in the order of opaque ids."""
+def work_of(workspace: Workspace, batch: Batch, slots: Collection[int], *, ended: bool = False) -> Work:
+    """What annotators get to see of a batch (got, where it has `ended`): from its assignments, in the order of opaque ids."""
     secret = workspace.journal.loop().secret
     wanted: dict[tuple[str, int], set[str]] = {}
-    for row in workspace.journal.assignments.find(round=batch.round, active=True):
+    for row in workspace.journal.assignments.find(round=batch.round, active=None if ended else True):
         if row.slot in slots:
             wanted.setdefault((row.key, row.slot), set()).add(row.channel)
     keys = sorted({key for key, _ in wanted})
@@ -151,6 +152,21 @@ def work_of(workspace: Workspace, batch: Batch, slots: Collection[int]) -> Work:
     return Work(
         batch.round, workspace.config.classes, tuple(tasks), rig.primary, sent=len(batch.steps.reopen)
     )
+
+
+def suggest(workspace: Workspace, work: Work) -> dict[str, dict[str, Labels]]:
+    """What a model suggests for a share of the pool scenes of a batch: task -> channel -> labels. Nothing for golden scenes and
+    references."""
+    share, journal = workspace.config.annotate.prelabel, workspace.journal
+    rows = journal.assignments.find(round=work.batch, active=True) if share else []
+    pool = {row.key for row in rows if row.role == "pool"}
+    if not pool:
+        return {}
+    secret, golden = journal.loop().secret, {row.key for row in rows if row.role == "golden"}
+    found = prelabels.predicted(workspace, prelabels.chosen(sorted(pool), share, secret))
+    if workspace.held is not None:
+        workspace.held(prelabels.given_away(len(found), len(pool), len(golden)))
+    return {task_id(secret, work.batch, key, 0): labels for key, labels in found.items()}
 
 
 def task_id(secret: str, batch: str, key: str, slot: int) -> str:
@@ -383,6 +399,7 @@ def _write(
             one.labels(channel.modality),
             table.size(channel.name, key),
             _identity(workspace, batch, channel, key, role),
+            ids=_ids(one),
             round=batch.round,
             annotator=one.answer.annotator,
         )
@@ -427,6 +444,7 @@ def _references(
                 one.labels(channel.modality),
                 size,
                 [*first[:2], *first[3:], one.row.slot],
+                ids=_ids(one),
                 round=batch.round,
                 annotator=one.answer.annotator,
                 slot=one.row.slot,
@@ -437,10 +455,21 @@ def _references(
         if len(ordered) == needed[key]:
             agreed = _majority([one.labels(channel.modality) for one in ordered])
             documents = stored.documents_of(
-                agreed, size, first, round=batch.round, annotator=ordered[0].answer.annotator
+                agreed,
+                size,
+                first,
+                ids=_ids(ordered[0]) if len(ordered) == 1 else (),
+                round=batch.round,
+                annotator=ordered[0].answer.annotator,
             )
             values[key][channel.human] = {"$literal": stored.field_of(documents)}
     return {key: value for key, value in values.items() if value}
+
+
+def _ids(one: _Heard) -> list[object]:
+    """The ids that labels have where they were drawn, if they have any there."""
+    labels = one.answer.labels
+    return [] if labels is None else [document.get("_id") for document in labels.documents]
 
 
 def _majority(drawn: Sequence[Labels]) -> Labels:
@@ -540,3 +569,35 @@ def _quarantined(dataset: str, name: str, partly: Sequence[str], bare: Sequence[
             f"again, or go on without these scenes: `{how}`"
         )
     return said
+
+
+# ---------------------------------------------------------------------- when a batch has ended
+
+
+def clear(workspace: Workspace) -> list[str]:
+    """Removes the work sets of batches that ended, where all that was drawn there has arrived; says which are kept, and why."""
+    app, said = App(workspace.name, workspace.home), []
+    for batch in workspace.journal.batches.all():
+        for slot in range(batch.slots) if batch.state in life.ENDED else ():
+            if not app.has(batch.round, slot):
+                continue
+            if not (left := _not_arrived(workspace, batch, slot, app)):
+                app.remove(batch.round, slot)
+                continue
+            name = app.work_set(batch.round, slot)
+            said.append(
+                f"{batch.round} is {batch.state} and takes no more labels, but those of {len(left)} tasks in {name} never came "
+                f"({some(left)}); nothing was removed: look at them with `{command('app', name)}`, then delete it in FiftyOne"
+            )
+    return said
+
+
+def _not_arrived(workspace: Workspace, batch: Batch, slot: int, app: App) -> list[str]:
+    """Tasks of a batch that ended with labels, or words, that were never taken in."""
+    work = work_of(workspace, batch, (slot,), ended=True)
+    place_of = _places(workspace, batch, workspace.journal.assignments.find(round=batch.round))
+    answers = app.fetch(work, {}).answers
+    heard = [_Heard(one, place_of[one.task, one.channel], True) for one in answers]
+    _spell(workspace, heard)
+    late = {one.answer.task for one in heard if one.seen and one.row.digest != one.digest}
+    return sorted(late | set(app.undelivered(work)))
