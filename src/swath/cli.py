@@ -24,7 +24,6 @@ from swath.commands import (
     START,
     STEP,
     Config,
-    Dataset,
     Encoder,
     Home,
     Interrupted,
