@@ -34,7 +34,9 @@ def look(state: str, folder: Path) -> Json:
         "report": lambda loop: loop.report(),
         "repair --check": lambda loop: loop.repair(check=True),
     }
-    Loop.open("one")  # FiftyOne makes its own indexes when it first meets a database
+    Loop.open(
+        "one"
+    ).workspace.scenes.stored.load()  # FiftyOne makes its own indexes when it first meets a database
     before, writes = stored(), {}
     for name, command in commands.items():
         with watched() as seen:

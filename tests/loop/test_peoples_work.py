@@ -921,6 +921,7 @@ def test_the_ways_out_of_a_block_are_lines(at: Callable[[str], Loop]) -> None:
         line, *ways = err.splitlines()
         assert (code, len(line) < 300) == (3, True), err
         assert [way.split()[1:3] for way in ways] == [
+            ["golden", "--show"],
             ["report", "--dataset"],
             ["round", "reopen"],
             ["round", "cancel"],
