@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-
 from swath.errors import ConfigError, UnknownNameError, some
 from swath.labels import stored
 from swath.suggest import meant
