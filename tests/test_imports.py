@@ -28,6 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "steps report",
         "loop",
         "show measure demo",
+        "plugin",
         "cli settings_page",
     )
 )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ExplainResult,
         FetchResult,
         InitResult,
+        PluginResult,
         ReferenceResult,
         RepairResult,
         ReplayResult,
@@ -63,6 +64,8 @@ rounds_app = typer.Typer(
     no_args_is_help=True, help="Cancel a round, close it early, or have it labelled again."
 )
 app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
+plugin_app = typer.Typer(no_args_is_help=True, help="swath's panel and buttons in FiftyOne's App.")
+app.add_typer(plugin_app, name="plugin", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 DIFFERS: Final = 3  # exit code
 INTERRUPTED: Final = 130
@@ -176,7 +179,7 @@ class _Interrupted(Exception):
 R = TypeVar("R", bound=Callable[..., Any])
 
 
-def alone(panel: str, name: str | None = None) -> Callable[[R], R]:
+def alone(panel: str, name: str | None = None, *, on: typer.Typer = app) -> Callable[[R], R]:
     """A command that opens no loop: `--json` beside its own options; called with the progress bars first."""
 
     def made(function: R) -> R:
@@ -188,7 +191,7 @@ def alone(panel: str, name: str | None = None) -> Callable[[R], R]:
             ctx.obj.result(value, {})
             return 0
 
-        _add(app, panel, name, function, command, {}, {"as_json": (Json, False)})
+        _add(on, panel, name, function, command, {}, {"as_json": (Json, False)})
         return function
 
     return made
@@ -714,6 +717,22 @@ def close(
             f"round close {name}: scenes without labels go back to the pool; say so: --return-missing"
         )
     return loop.close_round(name, reason)
+
+
+@alone(LOOK, "install", on=plugin_app)
+def install_plugin(bars: "Bars") -> "PluginResult":
+    """Put the plugin where FiftyOne looks for plugins; again: changes nothing."""
+    from swath.plugin.install import install
+
+    return install()
+
+
+@alone(LOOK, "remove", on=plugin_app)
+def remove_plugin(bars: "Bars") -> "PluginResult":
+    """Take the plugin away."""
+    from swath.plugin.install import remove
+
+    return remove()
 
 
 # ---------------------------------------------------------------------- how it ends

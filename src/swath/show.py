@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -12,9 +13,10 @@ import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import singledispatch
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -36,6 +38,7 @@ from swath.records.results import (
     ExplainResult,
     FetchResult,
     InitResult,
+    PluginResult,
     ReferenceResult,
     RepairResult,
     ReplayResult,
@@ -141,8 +144,24 @@ def progress() -> Iterator[Bars]:
 # ---------------------------------------------------------------------- lines
 
 
+_INTO: Final[ContextVar[TextIO | None]] = ContextVar("into", default=None)
+
+
+def told(value: Record) -> str:
+    """What `result` prints of `value`, as text."""
+    into = io.StringIO()
+    before = _INTO.set(into)
+    try:
+        result(value)
+    finally:
+        _INTO.reset(before)
+    return into.getvalue()
+
+
 def console() -> Console:
     """Writes to whatever standard output is now (with `--json`, that is standard error), where no bar is in the way."""
+    if (into := _INTO.get()) is not None:
+        return Console(file=into, highlight=False, soft_wrap=True, width=140)
     for bars in _OPEN:
         bars.clear()
     wide = None if sys.stdout.isatty() else 140
@@ -597,6 +616,13 @@ def ran(value: Ran) -> None:
 @result.register
 def reported(value: Reported) -> None:
     line(f"report: {value.report}")
+
+
+@result.register
+def plugin(value: PluginResult) -> None:
+    line(f"plugin: {value.done}; {value.place}")
+    if value.done in ("installed", "updated"):
+        line("  start the App again, if it runs; the panel is under + beside the grid: swath")
 
 
 @result.register

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -354,6 +354,14 @@ class Status(Record):
     def as_json(self) -> Document:
         data = super().as_json()
         return {**data, "next": {"step": self.next.step, "why": self.next.why}}
+
+
+class PluginResult(Record):
+    """`swath plugin install` and `remove`. `place`: where FiftyOne finds the plugin, or found it; `source`: what stands there."""
+
+    place: str
+    source: str
+    done: Literal["installed", "was installed already", "updated", "removed", "was not installed"]
 
 
 class RunResult(Record):
