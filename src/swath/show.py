@@ -160,7 +160,7 @@ def told(value: Record) -> str:
 
 def console() -> Console:
     """Writes to whatever standard output is now (with `--json`, that is standard error), where no bar is in the way."""
-    if (into := _INTO.get()) is not None:
+    if (into := _INTO.get(None)) is not None:
         return Console(file=into, highlight=False, soft_wrap=True, width=140)
     for bars in _OPEN:
         bars.clear()

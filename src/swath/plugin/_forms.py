@@ -183,9 +183,23 @@ def begin(ctx: Any, loop: Loop, *arguments: str) -> Params:
     """Begins a step, and shows it in the panel. From Python, the parameter `wait` (seconds) waits for its end and says how it ended."""
     jobs = jobs_of(loop)
     job = jobs.start(loop.name, *arguments, holder=loop.workspace.journal.lease.holder())
-    ctx.ops.open_panel(PANEL, layout="horizontal")
+    look(ctx, loop.name)
     wait = ctx.params.get("wait")
     return ended(jobs, job, float(wait)) if wait else {"began": job.line}
+
+
+OPEN: Final[dict[str, tuple[str, str]]] = {}
+"""Dataset -> (id, tab) of its panel that was drawn last."""
+
+
+def look(ctx: Any, dataset: str) -> None:
+    """Has the panel look again, and opens it where none is open."""
+    panel, tab = OPEN.get(dataset, ("", ""))
+    if panel:
+        state = {"tab": tab, **(ctx.params.get("panel_state") or {})}
+        ctx.trigger(f"{uri(PANEL)}#refresh", params={"panel_id": panel, "panel_state": state})
+    else:
+        ctx.ops.open_panel(PANEL, layout="horizontal")
 
 
 def ended(jobs: Jobs, job: Job, seconds: float) -> Params:

@@ -16,7 +16,7 @@ import fiftyone.operators.types as types
 from swath.annotators import marks
 from swath.loop import Loop
 from swath.plugin import contents, plots
-from swath.plugin._forms import PANEL, in_words, jobs_of, loop_of, name_of, uri
+from swath.plugin._forms import OPEN, PANEL, in_words, jobs_of, loop_of, name_of, uri
 from swath.plugin._marks import go_on
 from swath.plugin._steps import as_markdown, label_for, operator_for
 from swath.plugin.contents import AtHand, Labelling, Shown
@@ -29,7 +29,9 @@ TABS: Final = (
     ("failures", "Failures"),
     ("honest", "Labels"),
 )
-SOON, LATER = 2_000, 20_000  # milliseconds between looks: while a step runs, and while none does
+SOON, LATER = 2_000, 10_000  # milliseconds between looks: while a step runs, and while none does
+NARROW: Final = {"table": {"sx": {"minWidth": 0, "& td, & th": {"px": 1}}}}
+"""The App's tables are 650 pixels wide unless told otherwise: half a window has fewer."""
 _READ: Final[dict[str, Shown]] = {}
 """What was read last, by dataset."""
 
@@ -75,6 +77,10 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
     @in_panel
     def on_change_current_sample(self, ctx: Any) -> None:
         """A work set says what is known of the scene that is open."""
+
+    @in_panel
+    def on_unload(self, ctx: Any) -> None:
+        OPEN.pop(ctx.dataset.name, None)
 
     @in_panel
     def refresh(self, ctx: Any) -> None:
@@ -149,6 +155,8 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
 
     def render(self, ctx: Any) -> Any:
         panel = types.Object()
+        if ctx.params.get("__method__") == "on_unload":
+            return types.Property(panel)
         try:
             labelling = contents.labelling(ctx.dataset)
             if labelling is not None:
@@ -172,7 +180,8 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         running = jobs.running()
         self._next(panel, shown, running)
         self._job(ctx, panel, jobs, running)
-        tab = ctx.panel.get_state("tab") or "loop"
+        tab = str(ctx.panel.get_state("tab") or "loop")
+        OPEN[loop.name] = (str(ctx.panel.id), tab)
         tabs = types.TabsView(variant="fullWidth")
         for name, label in TABS:
             tabs.add_choice(name, label=label)
@@ -204,7 +213,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         row.btn(
             "explain", label="Explain a scene", on_click=uri("explain_scene"), prompt=True, variant="outlined"
         )
-        if plan.people and shown.ways:
+        if plan.people and shown.ways and running is None:
             panel.md("In a terminal:\n" + _listed(shown.ways), name="ways")
         if shown.status.held_by and running is None:
             panel.view(
@@ -287,7 +296,6 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
                 "batch": "annotated",
                 "map50": "mAP50",
                 "golden": "golden",
-                "decision": "decision",
             }
             self._table(
                 ctx, panel, "rounds", contents.round_rows(shown), columns, len(status.rounds), "the batch"
@@ -475,7 +483,8 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         click: bool = True,
     ) -> None:
         """Rows; a click shows `what` in the grid."""
-        view = types.TableView(**({"on_click_row": uri_of(self, "show_row")} if click else {}))
+        asked = {"on_click_row": uri_of(self, "show_row")} if click else {}
+        view = types.TableView(componentsProps=NARROW, **asked)
         for key, label in columns.items():
             view.add_column(key, label=label)
         panel.list(name, types.Object(), view=view)

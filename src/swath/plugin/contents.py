@@ -136,11 +136,10 @@ def round_rows(shown: Shown) -> list[Row]:
 def _round_row(one: RoundStatus) -> Row:
     return {
         "round": one.round,
-        "state": one.state,
+        "state": one.state + (f", {one.decision}" if one.decision else ""),
         "batch": f"{one.annotated} of {one.batch.size}",
         "map50": number(one.map50),
         "golden": one.golden or UNKNOWN,
-        "decision": one.decision or UNKNOWN,
     }
 
 
