@@ -122,7 +122,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         loop = loop_of(ctx)
         table, row = str(ctx.params.get("path") or "").split(".")[-1], int(ctx.params["row"])
         found = keys_by_row(read(loop), proposed_keys(jobs_of(loop)), table)
-        if row < len(found):
+        if 0 <= row < len(found):  # the head of a table is row -1
             show(ctx, loop, found[row])
 
     @in_panel
