@@ -12,6 +12,7 @@ from app_driver import App
 from plugin_driver import Panel
 
 import quick_loop
+import work_sets
 from support import remove
 from swath.annotators import marks
 from swath.loop import Loop
@@ -131,19 +132,9 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
 @pytest.fixture
 def work_set(browser: Any, mongod: str) -> Iterator[Any]:
     """A work set of four scenes, as `marks` describes one."""
-    import fiftyone as fo
-
     name = f"{NAME}-work-v0"
-    remove(name)
     quick_loop.at("sent", NAME)
-    made = quick_loop.dataset(name, 4)
-    flat = made.select_group_slices(_allow_mixed=True)
-    flat.set_values(marks.TASK, [f"task{Path(path).stem}" for path in flat.values("filepath")])
-    draws = {"left": marks.BOXES, "pcd": marks.CUBOIDS}
-    flat.set_values(marks.DRAW, [draws.get(one, marks.NOTHING) for one in flat.values("group.name")])
-    made.add_sample_field(marks.GIVEN, fo.StringField)
-    made.info[marks.INFO] = {"loop": NAME, "batch": "v0"}
-    made.save()
+    made = work_sets.make(name, NAME)
     yield made
     remove(name)
     remove(NAME)

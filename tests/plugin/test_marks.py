@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 import quick_loop
+import work_sets
 from support import remove
 from swath.annotators import marks
 from swath.plugin import contents
@@ -21,18 +21,7 @@ LOOP, NAME = "t-marks", "t-marks-work-v0"
 @pytest.fixture
 def work_set(mongod: str) -> Iterator[Any]:
     """A work set of four scenes, as `marks` describes one."""
-    import fiftyone as fo
-
-    remove(NAME)
-    made = quick_loop.dataset(NAME, 4)
-    flat = made.select_group_slices(_allow_mixed=True)
-    flat.set_values(marks.TASK, [f"task{Path(path).stem}" for path in flat.values("filepath")])
-    draws = {"left": marks.BOXES, "pcd": marks.CUBOIDS}
-    flat.set_values(marks.DRAW, [draws.get(one, marks.NOTHING) for one in flat.values("group.name")])
-    made.add_sample_field(marks.GIVEN, fo.StringField)
-    made.delete_sample_field("ground_truth")
-    made.info[marks.INFO] = {"loop": LOOP, "batch": "v0"}
-    made.save()
+    made = work_sets.make(NAME, LOOP)
     yield made
     remove(NAME)
 

@@ -45,6 +45,11 @@ def test_a_batch_is_shown_and_then_committed(press: Press, form: Form, dataset_n
     assert "--dry-run" in said["did"]
     assert not [one for one in loop.workspace.journal.batches.all() if one.is_round]
     assert "7 scenes" in told(form("commit_batch", name))
+    Loop.open(name, changes={"stop": {"target": 0.9}}).configure()
+    moved = refusal(form("commit_batch", name))
+    assert moved is not None
+    assert "has moved on" in moved
+    press("choose_batch", name, budget=7, wait=120)
     said = press("commit_batch", name, wait=120)
     assert said["code"] == 0
     shown = {one.choice.key for one in Loop.open(name).batch("v0").scenes}

@@ -14,6 +14,7 @@ from swath.annotators import marks
 from swath.database import user_line
 from swath.errors import StateError, SwathError
 from swath.loop import Loop
+from swath.plugin.contents import stamp
 from swath.plugin.jobs import Job, Jobs
 from swath.suggest import init
 
@@ -182,7 +183,8 @@ class Operator(foo.Operator):  # type: ignore[misc]
 def begin(ctx: Any, loop: Loop, *arguments: str) -> Params:
     """Begins a step, and shows it in the panel. From Python, the parameter `wait` (seconds) waits for its end and says how it ended."""
     jobs = jobs_of(loop)
-    job = jobs.start(loop.name, *arguments, holder=loop.workspace.journal.lease.holder())
+    holder = loop.workspace.journal.lease.holder()
+    job = jobs.start(loop.name, *arguments, holder=holder, stamp=stamp(loop))
     look(ctx, loop.name)
     wait = ctx.params.get("wait")
     return ended(jobs, job, float(wait)) if wait else {"began": job.line}

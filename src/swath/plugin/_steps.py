@@ -11,7 +11,7 @@ from swath.errors import ConfigError, StateError, WaitingError
 from swath.loop import Loop
 from swath.plugin import _forms
 from swath.plugin._forms import PANEL, Params, begin, confirmed, is_sure, loop_of, notice
-from swath.plugin.contents import keys_of
+from swath.plugin.contents import keys_of, stamp
 from swath.plugin.jobs import dry_run
 from swath.suggest import ways_on
 
@@ -155,9 +155,12 @@ class CommitBatch(_forms.Operator):
 
 def proposed(loop: Loop) -> Params:
     """The batch that was shown last, as `select --dry-run --json` gives it; `StateError` where there is none that still holds."""
-    found = dry_run(_forms.jobs_of(loop))
-    if found is None:
+    jobs = _forms.jobs_of(loop)
+    job, found = jobs.last(), dry_run(jobs)
+    if job is None or found is None:
         raise StateError("no batch is shown that could be committed; choose one first")
+    if job.stamp != stamp(loop):
+        raise StateError(f"the loop has moved on since {job.begun}, when the batch was chosen; choose again")
     return found
 
 

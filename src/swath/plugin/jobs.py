@@ -41,7 +41,8 @@ WAITED: Final = f"{SAID}waiting for "  # says that it waits for another writer: 
 
 @dataclass(frozen=True)
 class Job:
-    """A command of `dataset`. `begun`: local time, `14:03:12`; `pid`, `born`: of the process that runs it."""
+    """A command of `dataset`. `begun`: local time, `14:03:12`; `pid`, `born`: of the process that runs it; `stamp`: of the journal
+    when it began."""
 
     key: str
     dataset: str
@@ -49,6 +50,7 @@ class Job:
     begun: str
     pid: int
     born: float
+    stamp: str = ""
 
     @property
     def step(self) -> str:
@@ -100,7 +102,7 @@ class Jobs:
     def __init__(self, home: Path) -> None:
         self.folder = home / FOLDER
 
-    def start(self, dataset: str, *arguments: str, holder: str | None = None) -> Job:
+    def start(self, dataset: str, *arguments: str, holder: str | None = None, stamp: str = "") -> Job:
         """Begins `swath ARGUMENTS --dataset DATASET`. `ConflictError` while another job runs, or `holder` holds the dataset."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with self._alone():
@@ -114,9 +116,9 @@ class Jobs:
                 )
             for name in (CODE, OUT, ERR, JOB):
                 (self.folder / name).unlink(missing_ok=True)
-            return self._begin(dataset, arguments)
+            return self._begin(dataset, arguments, stamp)
 
-    def _begin(self, dataset: str, arguments: Sequence[str]) -> Job:
+    def _begin(self, dataset: str, arguments: Sequence[str], stamp: str) -> Job:
         whole = [sys.executable, "-m", "swath", *arguments, "--dataset", dataset]
         process = subprocess.Popen(
             ["/bin/sh", "-c", SHELL, "sh", *whole],
@@ -135,6 +137,7 @@ class Jobs:
             begun=datetime.now().strftime("%H:%M:%S"),
             pid=process.pid,
             born=_born(process.pid),
+            stamp=stamp,
         )
         new = self.folder / f"{JOB}.new"
         new.write_text(json.dumps(asdict(job)))
