@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ from plugin_forms import properties, refusal
 
 import quick_loop
 from support import remove
+from swath.cli import INTERRUPTED
 from swath.errors import SwathError
 from swath.loop import Loop
 from swath.plugin.jobs import Jobs
@@ -45,11 +47,6 @@ def test_a_batch_is_shown_and_then_committed(press: Press, form: Form, dataset_n
     assert "--dry-run" in said["did"]
     assert not [one for one in loop.workspace.journal.batches.all() if one.is_round]
     assert "7 scenes" in told(form("commit_batch", name))
-    Loop.open(name, changes={"stop": {"target": 0.9}}).configure()
-    moved = refusal(form("commit_batch", name))
-    assert moved is not None
-    assert "has moved on" in moved
-    press("choose_batch", name, budget=7, wait=120)
     said = press("commit_batch", name, wait=120)
     assert said["code"] == 0
     shown = {one.choice.key for one in Loop.open(name).batch("v0").scenes}
@@ -59,6 +56,36 @@ def test_a_batch_is_shown_and_then_committed(press: Press, form: Form, dataset_n
     again = refusal(form("choose_batch", name))
     assert again is not None
     assert "v0 is committed" in again
+
+
+@pytest.mark.slow
+def test_a_batch_that_is_overtaken_is_not_committed(press: Press, form: Form, dataset_name: str) -> None:
+    """Where the journal has changed since the batch was shown it is chosen again, and not committed unseen."""
+    name = dataset_name
+    quick_loop.at("ready", name)
+    press("choose_batch", name, budget=7, wait=120)
+    assert refusal(form("commit_batch", name)) is None
+    Loop.open(name, changes={"stop": {"target": 0.9}}).configure()
+    moved = refusal(form("commit_batch", name))
+    assert moved is not None
+    assert "has moved on" in moved
+
+
+@pytest.mark.slow
+def test_a_step_is_interrupted(press: Press, dataset_name: str) -> None:
+    """A job that is interrupted ends as Ctrl-C ends a command: nothing is half done, and it can be begun again."""
+    loop = quick_loop.at("ready", dataset_name)
+    jobs = Jobs(loop.workspace.home)
+    press("choose_batch", dataset_name)
+    job = jobs.last()
+    assert job is not None
+    time.sleep(1)  # its signal handler is there
+    assert jobs.interrupt()
+    ended = jobs.wait(job, 120)
+    assert ended is not None
+    assert ended.code == INTERRUPTED
+    assert "run the same command again" in ended.error
+    assert press("choose_batch", dataset_name, wait=120)["code"] == 0
 
 
 def test_labels_are_fetched(press: Press, form: Form, dataset_name: str) -> None:
@@ -173,6 +200,12 @@ def test_two_at_once(press: Press, dataset_name: str) -> None:
         assert "is held by process" in said["error"]
         assert "(train)" in said["error"]
         assert Jobs(loop.workspace.home).last() is None
+
+
+@pytest.mark.slow
+def test_two_press_at_once(press: Press, dataset_name: str) -> None:
+    """Of two who press at once one fetches, the other is told that it runs."""
+    quick_loop.at("sent", dataset_name)
     answers: list[dict[str, Any]] = []
     threads = [
         threading.Thread(target=lambda: answers.append(press("fetch_labels", dataset_name, wait=120)))

@@ -69,6 +69,11 @@ def test_a_dataset_that_is_no_loop(event: Event, mongod: str) -> None:
     remove("t-plain")
 
 
+def test_no_dataset(event: Event, mongod: str) -> None:
+    """With no dataset open the panel says so."""
+    assert "no dataset is open" in drawn(event("on_load", None))
+
+
 def test_a_click_shows_the_scenes(event: Event, mongod: str) -> None:
     """A row of a table, and a button, set a view with just these scenes, which the App's server can open on any slice."""
     import fiftyone as fo

@@ -68,11 +68,12 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
 
     @in_panel
     def on_load(self, ctx: Any) -> None:
-        _READ.pop(ctx.dataset.name, None)
+        if ctx.dataset is not None:  # else `render` says so
+            _READ.pop(name_of(ctx), None)
 
     @in_panel
     def on_change_dataset(self, ctx: Any) -> None:
-        _READ.pop(ctx.dataset.name, None)
+        self.on_load(ctx)
 
     @in_panel
     def on_change_current_sample(self, ctx: Any) -> None:
@@ -80,7 +81,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
 
     @in_panel
     def on_unload(self, ctx: Any) -> None:
-        OPEN.pop(ctx.dataset.name, None)
+        OPEN.pop(name_of(ctx), None)
 
     @in_panel
     def refresh(self, ctx: Any) -> None:
@@ -158,6 +159,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         if ctx.params.get("__method__") == "on_unload":
             return types.Property(panel)
         try:
+            name_of(ctx)  # there is a dataset
             labelling = contents.labelling(ctx.dataset)
             if labelling is not None:
                 self._work(ctx, panel, labelling)
