@@ -57,6 +57,10 @@ def test_the_panel_says_where_the_loop_stands(loop: Loop, app: App) -> None:
     for part in panel.at.locator("table, .js-plotly-plot").all():
         box = part.bounding_box()
         assert box["x"] + box["width"] <= panel.at.bounding_box()["x"] + wide, part
+    app.page.set_viewport_size({"width": 2600, "height": 950})
+    app.picture()
+    app.shot("plugin-loop-wide")
+    app.page.set_viewport_size({"width": 1500, "height": 950})
     panel.tab("Failures")
     panel.says("are worth a look")
     app.picture()

@@ -95,11 +95,10 @@ class ChooseBatch(_forms.Operator):
             description="As many as this; empty: the share that is configured",
             required=False,
         )
-        inputs.list(
+        inputs.str(
             "exclude",
-            types.String(),
-            label="Keep these scenes out",
-            description="Their keys",
+            label="Scenes to keep out",
+            description="Their keys, separated by commas",
             required=False,
         )
         if selected := keys_of(loop, ctx.selected):
@@ -120,7 +119,7 @@ class ChooseBatch(_forms.Operator):
 def chosen(loop: Loop, ctx: Any) -> list[str]:
     """The options of `select` that a form gives."""
     params = ctx.params
-    exclude = [str(one).strip() for one in params.get("exclude") or () if str(one).strip()]
+    exclude = [one.strip() for one in str(params.get("exclude") or "").split(",") if one.strip()]
     if params.get("exclude_selected"):
         exclude += keys_of(loop, ctx.selected)
     options = [part for key in dict.fromkeys(exclude) for part in ("--exclude", key)]
