@@ -63,8 +63,15 @@ class Panel:
         self.app.until(lambda: len(modal.inner_text()) > 20, "the form is empty")
         return str(modal.inner_text())
 
-    def send(self, button: str) -> None:
-        """Presses a form's button."""
+    def send(self, button: str, answers: bool = False) -> None:
+        """Presses a form's button; the form goes away, unless it `answers`."""
         modal = self._page.locator("[data-cy=operators-prompt-modal]").first
         modal.get_by_role("button", name=button, exact=True).click()
-        self.app.until(lambda: not modal.is_visible(), "the form stays open")
+        if not answers:
+            self.app.until(lambda: not modal.is_visible(), "the form stays open")
+
+    def close(self) -> None:
+        """Closes what an operator answered."""
+        modal = self._page.locator("[data-cy=operators-prompt-modal]").first
+        modal.get_by_role("button", name="Close", exact=True).click()
+        self.app.until(lambda: not modal.is_visible(), "the answer stays")

@@ -12,8 +12,9 @@ from plugin_forms import properties, refusal
 
 import quick_loop
 from support import remove
+from swath.annotators.base import Answer, Fetched
 from swath.cli import INTERRUPTED
-from swath.errors import SwathError
+from swath.errors import SwathError, WaitingError
 from swath.loop import Loop
 from swath.plugin.jobs import Jobs
 
@@ -203,6 +204,38 @@ def test_two_at_once(press: Press, dataset_name: str) -> None:
         assert "is held by process" in said["error"]
         assert "(train)" in said["error"]
         assert Jobs(loop.workspace.home).last() is None
+
+
+@pytest.mark.slow
+def test_a_block_is_passed_over_for_a_reason(press: Press, form: Form, dataset_name: str) -> None:
+    """Where the golden check blocks, `next` leads no further, the form says why, and the reason given is the one on record."""
+    name = dataset_name
+    loop = Loop.open(quick_loop.at("sent", name).name, changes={"golden": {"miss": 0.001}})
+    loop.annotator = careless = quick_loop.Picky()
+    fetch = careless.fetch
+
+    def nothing(work: Any, receipt: Any) -> Fetched:
+        asked = fetch(work, receipt).answers
+        return Fetched(tuple(Answer(one.task, one.channel, "reviewed_empty", None) for one in asked))
+
+    careless.fetch = nothing  # type: ignore[method-assign]
+    loop.fetch()
+    loop.check()
+    with pytest.raises(WaitingError):
+        loop.golden()
+    why = refusal(form("next_step", name))
+    assert why is not None
+    assert "the golden check of v0 blocks" in why
+    checked = loop.workspace.journal.batches.get("v0").steps.golden
+    assert checked is not None
+    assert checked.reasons[0] in told(form("override_golden", name))
+    assert "tick the box" in press("override_golden", name, reason="a pilot", sure=False)["error"]
+    said = press("override_golden", name, reason="a pilot", sure=True, wait=120)
+    assert said["code"] == 0
+    checked = loop.workspace.journal.batches.get("v0").steps.golden
+    assert checked is not None
+    assert checked.override == "a pilot"
+    assert state(name) == "checked"
 
 
 @pytest.mark.slow

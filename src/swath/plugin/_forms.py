@@ -160,8 +160,13 @@ class Operator(foo.Operator):  # type: ignore[misc]
             self.form(ctx, inputs)
         except Exception as error:
             refuse(inputs, error)
-        title = self.label[:1].upper() + self.label[1:]
-        return types.Property(inputs, view=types.PromptView(label=title, submit_button_label=self.submit))
+        return types.Property(
+            inputs, view=types.PromptView(label=self.title, submit_button_label=self.submit)
+        )
+
+    @property
+    def title(self) -> str:
+        return self.label[:1].upper() + self.label[1:]
 
     @answered
     def execute(self, ctx: Any) -> Params:
@@ -174,7 +179,7 @@ class Operator(foo.Operator):  # type: ignore[misc]
             return None
         outputs = types.Object()
         notice(outputs, "failed", str(said["error"]), tuple(said.get("ways") or ()))
-        return types.Property(outputs, view=types.View(label=self.label))
+        return types.Property(outputs, view=types.View(label=self.title))
 
 
 # ---------------------------------------------------------------------- a step begins
