@@ -19,7 +19,7 @@ from swath.loop import Loop
 from swath.plugin.install import install
 
 pytestmark = pytest.mark.database
-NAME = "t-by-mouse"
+WORK_SET = "t-by-mouse-work-v0"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -36,16 +36,15 @@ def plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def loop(browser: Any, mongod: str) -> Iterator[Loop]:
+def loop(browser: Any, dataset_name: str) -> Loop:
     """A loop whose first round is closed."""
-    yield quick_loop.at("closed", NAME)
-    remove(NAME)
+    return quick_loop.at("closed", dataset_name)
 
 
 def test_the_panel_says_where_the_loop_stands(loop: Loop, app: App) -> None:
     """It opens beside the grid with status and next step, no wider than its half of the window; a click on a failure shows its
     scene in the grid, alone."""
-    app.open(NAME)
+    app.open(loop.name)
     panel = Panel(app)
     status = loop.status()
     said = panel.says(status.next.why, f"{status.pool.annotated} annotated")
@@ -80,7 +79,7 @@ def test_the_panel_says_where_the_loop_stands(loop: Loop, app: App) -> None:
 def test_a_round_by_mouse(loop: Loop, app: App) -> None:
     """Choose, look, commit, send, fetch, check, golden, train, evaluate, stop: by buttons alone a round is closed, and what was
     committed is what was shown. While another process holds the dataset a button says who does, and does nothing."""
-    app.open(NAME)
+    app.open(loop.name)
     panel = Panel(app)
     panel.press("Choose the next batch")
     assert "Nothing is written yet" in panel.form()
@@ -125,22 +124,19 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
         panel.says("next ended" if step != "stop" else "v1 is closed")
         app.picture()
         app.shot(f"plugin-after-{step}")
-    done = Loop.open(NAME).status().rounds[-1]
+    done = Loop.open(loop.name).status().rounds[-1]
     assert (done.round, done.state) == ("v1", "closed")
     assert done.golden is not None
     assert done.map50 is not None
-    assert not Loop.open(NAME).repair(check=True).differences
+    assert not Loop.open(loop.name).repair(check=True).differences
 
 
 @pytest.fixture
 def work_set(browser: Any, mongod: str) -> Iterator[Any]:
     """A work set of four scenes, as `marks` describes one."""
-    name = f"{NAME}-work-v0"
-    quick_loop.at("sent", NAME)
-    made = work_sets.make(name, NAME)
+    made = work_sets.make(WORK_SET, "t-by-mouse")
     yield made
-    remove(name)
-    remove(NAME)
+    remove(WORK_SET)
 
 
 @pytest.mark.slow
