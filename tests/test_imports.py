@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "steps report opening",
         "loop",
         "show measure demo",
-        "commands",
+        "commands plugin",
         "cli settings_page",
     )
 )

@@ -36,6 +36,7 @@ from swath.commands import (
     app,
     changes_of,
     on_loop,
+    plugin_app,
     rounds_app,
     the_dataset,
 )
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         ExplainResult,
         FetchResult,
         InitResult,
+        PluginResult,
         ReferenceResult,
         RepairResult,
         ReplayResult,
@@ -523,6 +525,22 @@ def close(
         back = "stay without a reference" if name.startswith("reference") else "go back to the pool"
         raise ConfigError(f"round close {name}: scenes without labels {back}; say so: --return-missing")
     return loop.close_round(name, reason)
+
+
+@alone(LOOK, "install", on=plugin_app)
+def install_plugin(bars: "Bars") -> "PluginResult":
+    """Put the plugin where FiftyOne looks for plugins; again: changes nothing."""
+    from swath.plugin.install import install
+
+    return install()
+
+
+@alone(LOOK, "remove", on=plugin_app)
+def remove_plugin(bars: "Bars") -> "PluginResult":
+    """Take the plugin away."""
+    from swath.plugin.install import remove
+
+    return remove()
 
 
 # ---------------------------------------------------------------------- how it ends

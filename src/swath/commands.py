@@ -34,6 +34,8 @@ rounds_app = typer.Typer(
     no_args_is_help=True, help="Cancel a round, close it early, or have it labelled again."
 )
 app.add_typer(rounds_app, name="round", rich_help_panel="The loop")
+plugin_app = typer.Typer(no_args_is_help=True, help="swath's panel and buttons in FiftyOne's App.")
+app.add_typer(plugin_app, name="plugin", rich_help_panel="The loop")
 START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 DIFFERS: Final = 3  # exit code
 LOOKING: Final = ("dry_run", "check", "plan", "show")  # options with which a command writes nothing
@@ -127,7 +129,7 @@ class Interrupted(Exception):
 R = TypeVar("R", bound=Callable[..., Any])
 
 
-def alone(panel: str, name: str | None = None) -> Callable[[R], R]:
+def alone(panel: str, name: str | None = None, *, on: typer.Typer = app) -> Callable[[R], R]:
     """A command that opens no loop: `--json` beside its own options; called with the progress bars first."""
 
     def made(function: R) -> R:
@@ -139,7 +141,7 @@ def alone(panel: str, name: str | None = None) -> Callable[[R], R]:
             ctx.obj.result(value, {})
             return 0
 
-        _add(app, panel, name, function, command, {}, {"as_json": (Json, False)})
+        _add(on, panel, name, function, command, {}, {"as_json": (Json, False)})
         return function
 
     return made

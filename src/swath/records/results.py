@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -402,6 +402,14 @@ class Where(Record):
 
     def as_json(self) -> Document:
         return {"loops": [one.as_json() for one in self.loops], "others": list(self.others)}
+
+
+class PluginResult(Record):
+    """`swath plugin install` and `remove`. `place`: where FiftyOne finds the plugin, or found it; `source`: what stands there."""
+
+    place: str
+    source: str
+    done: Literal["installed", "was installed already", "updated", "removed", "was not installed"]
 
 
 class RunResult(Record):

@@ -11,7 +11,7 @@ from swath.show import batches, beginning, looking, verdicts  # noqa: F401 (they
 from swath.show.bars import Bars, progress
 from swath.show.given import Did, Finished, MadeWorld, Ran, Reported, Selected, result
 from swath.show.lines import kept, line, note
-from swath.show.looking import step
+from swath.show.looking import step, told
 
 __all__ = [
     "Bars",
@@ -27,4 +27,5 @@ __all__ = [
     "progress",
     "result",
     "step",
+    "told",
 ]

@@ -7,8 +7,9 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,8 +25,14 @@ UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 NARROW: Final = 100  # columns of a terminal below which tables are packed
 
 
+INTO: Final[ContextVar[TextIO | None]] = ContextVar("into", default=None)
+"""Where text goes instead of standard output, while somebody collects it."""
+
+
 def console() -> Console:
     """Writes to whatever standard output is now (with `--json`, that is standard error), where no bar is in the way."""
+    if (into := INTO.get(None)) is not None:
+        return Console(file=into, highlight=False, soft_wrap=True, width=140)
     clear_all()
     wide = None if sys.stdout.isatty() else 140
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty(), width=wide)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -13,6 +14,7 @@ from swath.records.batch import Left
 from swath.records.results import (
     ExplainedRound,
     ExplainResult,
+    PluginResult,
     RepairResult,
     ReplayResult,
     RoundStatus,
@@ -24,7 +26,7 @@ from swath.records.results import (
 from swath.records.shown import Next
 from swath.show.batches import work
 from swath.show.given import Did, Finished, Ran, Reported, result
-from swath.show.lines import FEW, MANY, cell, first, line, marked, note, quarantine, table, verdict
+from swath.show.lines import FEW, INTO, MANY, cell, first, line, marked, note, quarantine, table, verdict
 from swath.show.verdicts import wrong
 from swath.suggest import BEGIN, command, init, ways_on
 from swath.words import counts, number
@@ -58,6 +60,24 @@ def ran(value: Ran) -> None:
         more = command("run", value.status.dataset, "--rounds", str(closed + 1))
         note(f"nothing to do: {closed} rounds are closed already; for one more: `{more}`")
     result(value.status)
+
+
+def told(value: Record) -> str:
+    """What `result` prints of `value`, as text."""
+    into = io.StringIO()
+    before = INTO.set(into)
+    try:
+        result(value)
+    finally:
+        INTO.reset(before)
+    return into.getvalue()
+
+
+@result.register
+def plugin(value: PluginResult) -> None:
+    line(f"plugin: {value.done}; {value.place}")
+    if value.done in ("installed", "updated"):
+        line("  start the App again, if it runs; the panel is under + beside the grid: swath")
 
 
 @result.register
