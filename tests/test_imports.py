@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "projection policies",
         "database formats media",
         "store annotators encoders exports models sources trainers worlds",
-        "workspace commit evaluations appearance",
+        "workspace commit evaluations appearance opinions",
         "steps report",
         "loop",
         "show measure demo",
@@ -39,6 +39,7 @@ TOGETHER = (
         "commit",
         "evaluations",
         "appearance",
+        "opinions",
     },  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},
