@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "projection policies",
         "database formats media",
         "store annotators encoders exports models sources trainers worlds",
-        "workspace commit evaluations appearance prelabels",
+        "workspace commit evaluations appearance opinions prelabels",
         "steps report opening",
         "loop",
         "show measure demo",
@@ -40,6 +40,7 @@ TOGETHER = (
         "commit",
         "evaluations",
         "appearance",
+        "opinions",
         "prelabels",
     },  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make

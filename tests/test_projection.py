@@ -125,7 +125,8 @@ def test_active_assignments_of_a_batch_on_its_way_are_selected() -> None:
 
 
 def test_several_slots() -> None:
-    """A channel is labelled when all its annotators are done; skipped when all skip it; one who waits holds it up."""
+    """A channel is labelled when all its annotators are done and one has labelled it; skipped when all skip it; one who waits holds
+    it up. A second labelling that was given up is not waited for."""
     annotating = a_batch("v0", "annotating")
 
     def slots(*states: AnswerState) -> list[Assignment]:
@@ -136,7 +137,14 @@ def test_several_slots() -> None:
     assert shown(slots("labeled", "reviewed_empty", "labeled"), annotating) == (whole, "annotated")
     assert shown(slots("labeled", "unreviewed", "labeled"), annotating) == (waits, "selected")
     assert shown(slots("skipped", "skipped", "skipped"), annotating) == (waits - {"to_annotate"}, "unlabeled")
-    assert shown(slots("labeled", "skipped", "labeled"), annotating)[1] == "unlabeled"
+    assert shown(slots("labeled", "skipped", "labeled"), annotating) == (whole, "annotated")
+    given_up = [
+        a_row("v0", "a", state="labeled"),
+        a_row("v0", "a", role="second", slot=1, state="returned"),
+    ]
+    assert shown(given_up, annotating) == (whole, "annotated")
+    waits_for_it = [given_up[0], given_up[1].with_(state="unreviewed")]
+    assert shown(waits_for_it, annotating) == (waits, "selected")
 
 
 def test_two_channels_of_one_modality() -> None:
@@ -412,7 +420,10 @@ def by_the_book(journal: Journal, key: str) -> SceneState:
         answers: dict[str, Counter[str]] = {}
         for row in of:
             answers.setdefault(row.channel, Counter())[row.state] += 1
-        labelled = {one for one, said in answers.items() if set(said) <= {"labeled", "reviewed_empty"}}
+        came = {"labeled", "reviewed_empty"}
+        labelled = {
+            one for one, said in answers.items() if came & set(said) and set(said) <= came | {"skipped"}
+        }
         hopeless = {one for one, said in answers.items() if set(said) == {"skipped"}}
         ready = bool(labelled) and labelled | hopeless == set(answers)
         waiting = any(row.active and row.state in ("unreviewed", "returned") for row in of)

@@ -40,14 +40,17 @@ def commit(workspace: Workspace, writer: Writer, name: str) -> Batch:
 
 
 def assignments_of(manifest: Manifest) -> Iterator[Assignment]:
-    """One assignment per scene, channel and slot of a manifest, golden scenes included."""
+    """One assignment per scene, channel and slot of a manifest, golden scenes included. Of a round one labelling is asked for, and a
+    second of some scenes."""
+    twice = set(manifest.second)
     for scene in manifest.scenes:
+        slots = manifest.slots if manifest.role == "reference" else 1 + (scene.key in twice)
         for channel in scene.channels:
-            for slot in range(manifest.slots):
+            for slot in range(slots):
                 yield Assignment(
                     round=manifest.round,
                     key=scene.key,
-                    role=manifest.role,
+                    role="second" if slot and manifest.role == "pool" else manifest.role,
                     channel=channel,
                     slot=slot,
                     split=scene.split,
@@ -55,15 +58,13 @@ def assignments_of(manifest: Manifest) -> Iterator[Assignment]:
                 )
     for asked in manifest.golden:
         for channel in asked.channels:
-            for slot in range(manifest.slots):
-                yield Assignment(
-                    round=manifest.round,
-                    key=asked.key,
-                    role="golden",
-                    channel=channel,
-                    slot=slot,
-                    split="golden",
-                )
+            yield Assignment(
+                round=manifest.round,
+                key=asked.key,
+                role="golden",
+                channel=channel,
+                split="golden",
+            )
 
 
 def settle(workspace: Workspace, writer: Writer) -> None:

@@ -272,6 +272,14 @@ class Annotate(_Section):
         "copy",
         description="how the `files` annotator gets its media: a copy tells nothing of a scene, a link its name",
     )
+    second: Share = Field(
+        0.0,
+        description="share of a batch's pool scenes that are labelled twice, by two annotators who do not know of it",
+    )
+    quorum: Annotated[int, Field(ge=1, le=2)] = Field(
+        1,
+        description="of a scene that is labelled twice: how many must have seen an object for it to count. 1: what either saw",
+    )
     miss: Share = Field(0.025, description="share of the objects that the simulated annotator misses")
     extra: Share = Field(0.015, description="boxes and cuboids that it invents, as a share of the objects")
     swap: Share = Field(0.01, description="share of the objects that it gives a wrong class")

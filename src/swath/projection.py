@@ -62,8 +62,12 @@ class _Asked:
 
     @property
     def finished(self) -> list[str]:
-        """Channels that all their slots have labelled, or found empty."""
-        return [name for name, rows in self.answers.items() if all(row.labelled for row in rows)]
+        """Channels that somebody has labelled, or found empty, and nobody is waited for."""
+        return [
+            name
+            for name, rows in self.answers.items()
+            if any(row.labelled for row in rows) and all(row.state in DONE for row in rows)
+        ]
 
     @property
     def whole(self) -> bool:
@@ -84,6 +88,8 @@ def _by_scene(assignments: Iterable[Assignment]) -> dict[tuple[str, str], _Asked
     """(round, key) -> what was asked of the scene there."""
     out: dict[tuple[str, str], _Asked] = {}
     for row in assignments:
+        if row.role == "second" and row.state == "returned":
+            continue  # it is not waited for any more: the first labelling stands
         asked = out.setdefault((row.round, row.key), _Asked(row.role, row.stream))
         asked.answers.setdefault(row.channel, []).append(row)
     return out

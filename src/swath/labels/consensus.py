@@ -2,9 +2,9 @@
 it.
 
 Opinions are merged in pairs of labels, most alike first, into clusters that hold at most one label of each
-opinion. A cluster that a strict majority holds becomes one label: mean position and size, circular mean of
-the angles, the class that most of its holders gave (a tie goes to the class of the lowest slot in the tie).
-What only a minority saw is dropped and counted.
+opinion. A cluster that enough of them hold (a quorum; by default a strict majority) becomes one label: mean
+position and size, circular mean of the angles, the class that most of its holders gave (a tie goes to the
+class of the lowest slot in the tie). What fewer saw is dropped and counted.
 """
 
 from __future__ import annotations
@@ -40,20 +40,18 @@ class Consensus(Generic[AnyLabels]):
     conflicts: int
 
 
-def consensus(opinions: Sequence[AnyLabels]) -> Consensus[AnyLabels]:
-    """The majority of `opinions`, one set of labels per slot. The order matters for ties of the class only.
+def consensus(opinions: Sequence[AnyLabels], quorum: int | None = None) -> Consensus[AnyLabels]:
+    """What `quorum` of the `opinions` hold at least (None: a strict majority), one set of labels per slot. The order matters
+    for ties of the class only.
 
     The labels are ordered by where they are, not by who drew them. No opinions at all: ValueError.
     """
-    if not opinions:
-        raise ValueError("expected at least one opinion, got none")
+    kept = objects(opinions)
     flat = isinstance(opinions[0], Boxes)
     values = np.concatenate([opinion.shapes for opinion in opinions])
     classes = [name for opinion in opinions for name in opinion.classes]
-    slots = np.repeat(np.arange(len(opinions)), [len(opinion) for opinion in opinions])
-    clusters = _clusters(_alike(values) if flat else _alike_3d(values), values, slots)
-    kept = [sorted(cluster, key=lambda row: slots[row]) for cluster in clusters]
-    majority = [cluster for cluster in kept if 2 * len(cluster) > len(opinions)]
+    needed = len(opinions) // 2 + 1 if quorum is None else min(quorum, len(opinions))
+    majority = [cluster for cluster in kept if len(cluster) >= needed]
     merged = [_mean(values[cluster]) for cluster in majority]
     names = [_vote([classes[row] for row in cluster]) for cluster in majority]
     order = sorted(range(len(merged)), key=lambda at: (tuple(merged[at]), names[at]))
@@ -67,6 +65,17 @@ def consensus(opinions: Sequence[AnyLabels]) -> Consensus[AnyLabels]:
         minority=len(kept) - len(majority),
         conflicts=sum(len({classes[row] for row in cluster}) > 1 for cluster in majority),
     )
+
+
+def objects(opinions: Sequence[AnyLabels]) -> list[list[int]]:
+    """What the opinions saw: each object as the rows of its labels, counted through all opinions, in slot order; one of an opinion
+    at most. No opinions at all: ValueError."""
+    if not opinions:
+        raise ValueError("expected at least one opinion, got none")
+    values = np.concatenate([opinion.shapes for opinion in opinions])
+    slots = np.repeat(np.arange(len(opinions)), [len(opinion) for opinion in opinions])
+    alike = _alike(values) if isinstance(opinions[0], Boxes) else _alike_3d(values)
+    return [sorted(cluster, key=lambda row: slots[row]) for cluster in _clusters(alike, values, slots)]
 
 
 def _alike(boxes: Floats) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, Final
 
 import numpy as np
@@ -178,6 +179,8 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         ),
         scenes=scenes,
         golden=question.golden,
+        second=(twice := second_opinions(question, config, [scene.key for scene in scenes])),
+        slots=2 if twice else 1,
         notes=(*targets.notes, *(() if first else chosen.notes)),
         question=question,
         coverage=Coverage(
@@ -286,6 +289,15 @@ def _targets(question: Question, config: LoopConfig, known: Known, dataset: str)
         known.failures[good], weights, known.vectors, evidence, share, config.select.neighbors
     )
     return _Targets(failures, known.failures[good], rows, scores, tuple(notes))
+
+
+def second_opinions(question: Question, config: LoopConfig, chosen: Sequence[str]) -> tuple[str, ...]:
+    """The scenes of a batch that are labelled twice, sorted: a share of them, rounded up, drawn by seed and round."""
+    count = ceil(config.annotate.second * len(chosen) - 1e-9)
+    rng = np.random.default_rng([config.seed, question.number, 0x5EC0])
+    drawn = rng.permutation(len(chosen))[:count]
+    ordered = sorted(chosen)
+    return tuple(sorted(ordered[i] for i in drawn))
 
 
 # ---------------------------------------------------------------------- reasons

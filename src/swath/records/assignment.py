@@ -7,7 +7,7 @@ from typing import Literal
 from swath.records.base import Record
 
 AnswerState = Literal["unreviewed", "reviewed_empty", "labeled", "skipped", "returned"]
-Role = Literal["pool", "golden", "reference"]
+Role = Literal["pool", "golden", "reference", "second"]
 
 LABELLED: tuple[AnswerState, ...] = ("labeled", "reviewed_empty")
 """Somebody looked, and said what is there."""
@@ -24,7 +24,8 @@ class Quarantined(Record):
 
 class Assignment(Record):
     """`split`: of the scene when it was asked for. `active`: the scene is in an open batch. `stream`: why a pool scene was
-    chosen. `count`, `digest`: of the labels that came. `rejected`: labels that came and were left out."""
+    chosen. `count`, `digest`: of the labels that came. `merged`: digest of what was made of several labellings of its scene, beside
+    the first of them. `rejected`: labels that came and were left out."""
 
     round: str
     key: str
@@ -38,7 +39,13 @@ class Assignment(Record):
     annotator: str | None = None
     count: int | None = None
     digest: str | None = None
+    merged: str | None = None
     rejected: tuple[Quarantined, ...] = ()
+
+    @property
+    def stands(self) -> str | None:
+        """The digest of the labels that the dataset shows."""
+        return self.merged or self.digest
 
     @property
     def labelled(self) -> bool:
@@ -61,5 +68,6 @@ class Said(Record):
     annotator: str | None = None
     count: int | None = None
     digest: str | None = None
+    merged: str | None = None
     rejected: tuple[Quarantined, ...] = ()
     active: bool | None = None

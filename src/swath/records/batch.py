@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import model_serializer, model_validator
 
+from swath.records.agreement import Agreement
 from swath.records.assignment import Quarantined
 from swath.records.base import Blob, Document, Estimate, Record
 from swath.records.manifest import BatchSize
@@ -55,7 +56,8 @@ class Finding(Record):
 
 
 class Checked(Record):
-    """`rules`: rule -> findings; `findings`: errors first (the journal keeps the first of them)."""
+    """`rules`: rule -> findings; `findings`: errors first (the journal keeps the first of them). `agreement`: by modality, of the scenes
+    that were labelled twice."""
 
     round: str
     scenes: int
@@ -64,6 +66,7 @@ class Checked(Record):
     warnings: int
     findings: tuple[Finding, ...]
     notes: tuple[str, ...] = ()
+    agreement: dict[str, Agreement] = {}
 
 
 class Axis(Record):

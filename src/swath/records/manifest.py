@@ -102,7 +102,8 @@ class Fingerprints(Record):
 
 
 class Manifest(Record):
-    """`slots`: independent labellings of each scene. A reference batch has no question, coverage or fingerprints."""
+    """`slots`: independent labellings of each scene of a reference batch; of a round, of the scenes in `second` (golden scenes and the
+    others are labelled once). A reference batch has no question, coverage or fingerprints."""
 
     round: str
     number: int | None = None
@@ -111,6 +112,7 @@ class Manifest(Record):
     scenes: tuple[Chosen, ...]
     slots: int = 1
     golden: tuple[Asked, ...] = ()
+    second: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     question: Question | None = None
     coverage: Coverage | None = None

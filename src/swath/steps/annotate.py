@@ -14,15 +14,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from swath import commit, life, prelabels
+from swath import commit, life, opinions, prelabels
 from swath.annotators.app import App
 from swath.annotators.base import Annotator, Answer, Fetched, Task, Work
 from swath.annotators.simulated import Known, Truth
 from swath.errors import ConfigError, IntegrityError, StateError, some
 from swath.labels import stored
 from swath.labels.channels import Channel
-from swath.labels.consensus import consensus
-from swath.labels.shapes import Boxes, Cuboids, Labels, empty
+from swath.labels.shapes import Labels, empty
+from swath.opinions import Place
 from swath.records.assignment import DONE, LABELLED, AnswerState, Assignment, Quarantined, Said
 from swath.records.base import Document
 from swath.records.batch import Batch, Left, Sent
@@ -205,15 +205,22 @@ def fetch(
         answers = _checked(work, annotator.fetch(work, sent.receipt))
         heard = [_Heard(one, place_of[one.task, one.channel], accept_partial) for one in answers.answers]
         _spell(workspace, heard)
-        hands = _hands(workspace, batch, heard)
+        merged = _merge(workspace, batch, rows, heard)
+        hands = _hands(workspace, batch, heard, merged)
         tick = workspace.progress(f"take in labels of {name}")
         for channel in workspace.rig.labelled:
             new = [one for one in heard if one.row.channel == channel.name]
-            _write(workspace, writer, batch, channel, [one for one in new if hands.may_write(one, edits)])
+            _write(
+                workspace, writer, batch, channel, [one for one in new if hands.may_write(one, edits)], merged
+            )
         tick(1, 1)
         journal.lease.barrier(writer)
-        news = [one for one in heard if one.is_new and not (hands.is_disputed(one) and edits is None)]
-        journal.assignments.answer(writer, name, [one.said() for one in news])
+        news = [
+            one
+            for one in heard
+            if (one.is_new or _remade(one, merged)) and not (hands.is_disputed(one) and edits is None)
+        ]
+        journal.assignments.answer(writer, name, _told(news, merged))
         result = _result(workspace, batch, annotator, answers.notes, hands, edits)
         result = _moved(
             workspace, writer, batch, result, changed=bool(news) or bool(edits == "theirs" and hands.edited)
@@ -254,6 +261,10 @@ class _Heard:
         partial = bool(answer.rejected) and answer.state in LABELLED and not taken
         self.state: AnswerState = "unreviewed" if partial else answer.state
         self.digest: str | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.row.key, self.row.channel
 
     @property
     def seen(self) -> bool:
@@ -309,25 +320,20 @@ class _Hands:
     disputed: frozenset[tuple[str, str]]
 
     def is_disputed(self, one: _Heard) -> bool:
-        return (one.row.key, one.row.channel) in self.disputed
+        return one.place in self.disputed
 
     def may_write(self, one: _Heard, choice: Choice | None) -> bool:
-        place = (one.row.key, one.row.channel)
-        return place not in self.edited or choice == "theirs"
+        return one.place not in self.edited or choice == "theirs"
 
 
-def _hands(workspace: Workspace, batch: Batch, heard: Sequence[_Heard]) -> _Hands:
-    """Looks at the labels that are there, pool and golden ones. A reference of several opinions is a majority, made anew."""
+def _hands(
+    workspace: Workspace, batch: Batch, heard: Sequence[_Heard], merged: Mapping[Place, _Merged]
+) -> _Hands:
+    """Looks at the labels that are there, against those that came last; where several labellings were made into one, against that."""
     nothing = stored.digest_of(())
     edited, disputed = set(), set()
     for channel in workspace.rig.labelled:
-        mine = [
-            one
-            for one in heard
-            if one.row.channel == channel.name
-            and one.seen
-            and (one.row.role != "reference" or batch.slots == 1)
-        ]
+        mine = [one for one in heard if one.row.channel == channel.name and one.seen]
         keys = [one.row.key for one in mine]
         docs = workspace.scenes.values(channel.name, keys, [channel.human, channel.golden])
         for one, doc in zip(mine, docs, strict=True):
@@ -336,11 +342,15 @@ def _hands(workspace: Workspace, batch: Batch, heard: Sequence[_Heard]) -> _Hand
             there = stored.digest_of(
                 [label for label in labels if not golden or label.get("round") == batch.round]
             )
-            fetched = one.row.digest or nothing
-            if there not in (fetched, one.digest):
-                edited.add((one.row.key, channel.name))
-                if one.digest != fetched:
-                    disputed.add((one.row.key, channel.name))
+            both = merged.get(one.place)
+            fetched = (both.first.merged if both else one.row.digest) or nothing
+            comes = both.digest if both else one.digest
+            if both and both.first.merged is None and both.first.digest:
+                continue  # fetched when nobody noted what several labellings came to
+            if there not in (fetched, comes):
+                edited.add(one.place)
+                if comes != fetched:
+                    disputed.add(one.place)
     return _Hands(frozenset(edited), frozenset(disputed))
 
 
@@ -385,7 +395,12 @@ def _checked(work: Work, fetched: Fetched) -> Fetched:
 
 
 def _write(
-    workspace: Workspace, writer: Writer, batch: Batch, channel: Channel, heard: Sequence[_Heard]
+    workspace: Workspace,
+    writer: Writer,
+    batch: Batch,
+    channel: Channel,
+    heard: Sequence[_Heard],
+    merged: Mapping[Place, _Merged],
 ) -> None:
     """Labels of one channel. What nobody has looked at is not touched."""
     seen = [one for one in heard if one.seen]
@@ -393,7 +408,7 @@ def _write(
     values: dict[str, Document] = {}
     for one in seen:
         key, role = one.row.key, one.row.role
-        if role == "reference":
+        if one.place in merged:
             continue
         documents = stored.documents_of(
             one.labels(channel.modality),
@@ -403,12 +418,16 @@ def _write(
             round=batch.round,
             annotator=one.answer.annotator,
         )
-        if role == "pool":
-            values[key] = {channel.human: {"$literal": stored.field_of(documents)}}
+        if role == "golden":
+            values[key] = {channel.golden: opinions.kept(channel.golden, batch.round, documents)}
         else:
-            values[key] = {channel.golden: _replace_round(channel.golden, batch.round, documents)}
-    opinions = [one for one in seen if one.row.role == "reference"]
-    values |= _references(workspace, batch, channel, opinions)
+            values[key] = {channel.human: {"$literal": stored.field_of(documents)}}
+    for place in {one.place for one in seen} & merged.keys():
+        one_of = merged[place]
+        values[place[0]] = {
+            channel.opinions: opinions.kept(channel.opinions, batch.round, one_of.documents),
+            channel.human: {"$literal": stored.field_of(one_of.labels)},
+        }
     workspace.scenes.write(channel.name, values, writer, by_pipeline=True)
 
 
@@ -418,52 +437,63 @@ def _identity(workspace: Workspace, batch: Batch, channel: Channel, key: str, ro
     return [key, batch.round, role, channel.modality, *(() if channel == first else (channel.name,))]
 
 
-def _references(
-    workspace: Workspace, batch: Batch, channel: Channel, heard: Sequence[_Heard]
-) -> dict[str, Document]:
-    """All opinions of a scene, and their majority once all are in."""
-    if not heard:
-        return {}
-    slots: dict[str, dict[int, _Heard]] = {}
-    for one in heard:
-        slots.setdefault(one.row.key, {})[one.row.slot] = one
-    needed = Counter(
-        row.key
-        for row in workspace.journal.assignments.find(round=batch.round, keys=list(slots))
-        if row.channel == channel.name
-    )
-    table = workspace.scenes.of(slots)
-    values: dict[str, Document] = {}
-    for key, by_slot in slots.items():
-        ordered = [by_slot[slot] for slot in sorted(by_slot)]
-        size = table.size(channel.name, key)
-        opinions: list[Document] = []
-        first = _identity(workspace, batch, channel, key, "reference")
-        for one in ordered:
-            opinions += stored.documents_of(
-                one.labels(channel.modality),
+@dataclass(frozen=True)
+class _Merged:
+    """What several labellings of one place come to: the opinions (`documents`), the labels that count, and their digest."""
+
+    documents: Sequence[Mapping[str, Any]]
+    labels: Sequence[Mapping[str, Any]]
+    digest: str
+    first: Assignment
+
+
+def _merge(
+    workspace: Workspace, batch: Batch, rows: Sequence[Assignment], heard: Sequence[_Heard]
+) -> dict[Place, _Merged]:
+    """Places that are labelled more than once and were heard of -> their opinions, those that came before included, and what
+    they come to."""
+    asked = opinions.several(rows)
+    out: dict[Place, _Merged] = {}
+    for channel in workspace.rig.labelled:
+        new: dict[str, dict[int, _Heard]] = {}
+        for one in heard:
+            if one.seen and one.row.channel == channel.name and one.place in asked:
+                new.setdefault(one.row.key, {})[one.row.slot] = one
+        before = opinions.there(
+            workspace, batch.round, channel, [row for key in new for row in asked[key, channel.name]]
+        )
+        table = workspace.scenes.of(new)
+        for key, by_slot in new.items():
+            first = asked[key, channel.name][0]
+            size = table.size(channel.name, key)
+            named = _identity(workspace, batch, channel, key, first.role)
+            all_of_it = dict(before.get(key, {}))
+            for slot, one in by_slot.items():
+                drawn = one.labels(channel.modality)
+                documents = stored.documents_of(
+                    drawn,
+                    size,
+                    [*named[:2], *named[3:], slot],
+                    ids=_ids(one),
+                    round=batch.round,
+                    annotator=one.answer.annotator,
+                    slot=slot,
+                )
+                all_of_it[slot] = opinions.Opinion(documents, drawn)
+            labels = stored.documents_of(
+                opinions.merged(all_of_it, first.role, workspace.config.annotate.quorum),
                 size,
-                [*first[:2], *first[3:], one.row.slot],
-                ids=_ids(one),
+                named,
                 round=batch.round,
-                annotator=one.answer.annotator,
-                slot=one.row.slot,
+                annotator=next(iter(by_slot.values())).answer.annotator,
             )
-        values[key] = {}
-        if needed[key] > 1:
-            values[key][channel.opinions] = {"$literal": stored.field_of(opinions)}
-        if len(ordered) == needed[key]:
-            agreed = _majority([one.labels(channel.modality) for one in ordered])
-            documents = stored.documents_of(
-                agreed,
-                size,
+            out[key, channel.name] = _Merged(
+                [one for slot in sorted(all_of_it) for one in all_of_it[slot].documents],
+                labels,
+                stored.digest_of(labels),
                 first,
-                ids=_ids(ordered[0]) if len(ordered) == 1 else (),
-                round=batch.round,
-                annotator=ordered[0].answer.annotator,
             )
-            values[key][channel.human] = {"$literal": stored.field_of(documents)}
-    return {key: value for key, value in values.items() if value}
+    return out
 
 
 def _ids(one: _Heard) -> list[object]:
@@ -472,25 +502,35 @@ def _ids(one: _Heard) -> list[object]:
     return [] if labels is None else [document.get("_id") for document in labels.documents]
 
 
-def _majority(drawn: Sequence[Labels]) -> Labels:
-    if len(drawn) == 1:
-        return drawn[0]
-    flat = [one for one in drawn if isinstance(one, Boxes)]
-    if flat:
-        return consensus(flat).labels
-    return consensus([one for one in drawn if isinstance(one, Cuboids)]).labels
+def _remade(one: _Heard, merged: Mapping[Place, _Merged]) -> bool:
+    """Whether its place comes to other labels than the journal knows."""
+    return one.place in merged and merged[one.place].digest != merged[one.place].first.merged
 
 
-def _replace_round(field: str, name: str, documents: Sequence[Mapping[str, Any]]) -> Document:
-    """A pipeline expression: the field with the labels of this round replaced, those of other rounds kept."""
-    others = {
-        "$filter": {
-            "input": {"$ifNull": [f"${field}.detections", []]},
-            "as": "one",
-            "cond": {"$ne": ["$$one.round", name]},
-        }
-    }
-    return {"_cls": "Detections", "detections": {"$concatArrays": [others, {"$literal": list(documents)}]}}
+def _told(heard: Sequence[_Heard], merged: Mapping[Place, _Merged]) -> list[Said]:
+    """What the journal keeps: the answers, and beside the first labelling of a place what several come to."""
+    said = {one.row.place: one.said() for one in heard}
+    for (key, channel), one in merged.items():
+        row = one.first
+        if not any(other.place == (key, channel) for other in heard):
+            continue
+        known = said.get(row.place) or Said.model_validate(
+            row.model_dump(
+                include={
+                    "key",
+                    "role",
+                    "channel",
+                    "slot",
+                    "state",
+                    "annotator",
+                    "count",
+                    "digest",
+                    "rejected",
+                }
+            )
+        )
+        said[row.place] = known.with_(merged=one.digest)
+    return list(said.values())
 
 
 def _result(

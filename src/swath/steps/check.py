@@ -24,6 +24,7 @@ from swath.labels import stored
 from swath.labels.calibration import Camera, camera
 from swath.labels.channels import Channel
 from swath.labels.shapes import Labels
+from swath.opinions import agreement_of
 from swath.records.batch import Checked, Finding
 from swath.store.scenes import FINDINGS
 from swath.store.table import SceneTable
@@ -53,7 +54,7 @@ def check(workspace: Workspace) -> Checked:
                 if table.has(channel.name, key)
             }
             workspace.scenes.write(channel.name, values, writer)
-        result = _result(name, found, notes)
+        result = _result(name, found, notes).with_(agreement=agreement_of(workspace, name))
         workspace.journal.lease.barrier(writer)
         kept = result.with_(findings=result.findings[:LISTED])
         workspace.journal.batches.advance(writer, name, "check", {"check": kept})
@@ -71,7 +72,8 @@ class _Scene:
 
 def _labelled(workspace: Workspace, name: str) -> tuple[list[_Scene], SceneTable]:
     """The scenes of a round whose labels came, by key."""
-    done = {(row.key, row.channel) for row in workspace.journal.assignments.labelled(round=name, role="pool")}
+    rows = workspace.journal.assignments.labelled(round=name, role=("pool", "second"))
+    done = {(row.key, row.channel) for row in rows}
     table = workspace.scenes.of({key for key, _ in done})
     keys = table.known(sorted({key for key, _ in done}))
     labels: dict[str, dict[Channel, Labels]] = {key: {} for key in keys}

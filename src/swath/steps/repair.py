@@ -96,15 +96,16 @@ def _change(expected: set[str], found: set[str]) -> str:
 def edited(workspace: Workspace) -> list[str]:
     """Scenes whose labels (of val and golden: whose reference) are not, bit for bit, the ones that came last.
 
-    A reference that is the majority of several opinions is not compared: the journal has the opinions' digests, not its own.
+    Where several labellings were made into one before the journal noted what they came to, nothing is compared.
     """
     order = {batch.round: i for i, batch in enumerate(workspace.journal.batches.all())}
     rows = workspace.journal.assignments.labelled(role=("pool", "reference"))
     several = {(row.key, row.channel) for row in rows if row.slot > 0}
+    noted = {(row.key, row.channel) for row in rows if row.merged}
     last: dict[tuple[str, str], str | None] = {}
     for row in sorted(rows, key=lambda row: order[row.round]):
-        if (row.key, row.channel) not in several:
-            last[row.key, row.channel] = row.digest
+        if row.slot == 0 and (row.key, row.channel) not in several - noted:
+            last[row.key, row.channel] = row.stands
     out: set[str] = set()
     there = workspace.scenes.table.row_of
     for channel in workspace.rig.labelled:

@@ -93,8 +93,9 @@ def reopen(workspace: Workspace, name: str, reason: str) -> RoundResult:
 
 def _given_back(rows: list[Assignment]) -> tuple[set[str], set[str]]:
     """(scenes that go back to the pool, scenes of which labels are kept), from the assignments of a batch. A scene with labels of
-    one channel and none of another is both: its labels are kept, and train uses them."""
-    asked = [row for row in rows if row.role != "golden"]
+    one channel and none of another is both: its labels are kept, and train uses them. A second labelling that did not come gives
+    nothing back."""
+    asked = [row for row in rows if row.role not in ("golden", "second")]
     back = {row.key for row in asked if row.state == "unreviewed"}
     return back, {row.key for row in asked if row.labelled}
 

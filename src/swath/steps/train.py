@@ -120,11 +120,7 @@ class _Lesson:
 def _lesson(workspace: Workspace, modality: Modality, notes: _Notes) -> _Lesson | None:
     """All pool scenes whose labels of this modality came, in the order of their keys; None where there are none."""
     channels = [channel for channel in workspace.rig.labelled if channel.modality == modality]
-    rows = {
-        (row.key, row.channel): row
-        for row in workspace.journal.assignments.labelled(role="pool")
-        if any(row.channel == channel.name for channel in channels)
-    }
+    rows = _labelled(workspace, [channel.name for channel in channels])
     keys = sorted({key for key, _ in rows})
     table = workspace.scenes.of(workspace.only("pool", keys, "train"))
     there = table.known(keys)
@@ -155,11 +151,21 @@ def _lesson(workspace: Workspace, modality: Modality, notes: _Notes) -> _Lesson 
     )
 
 
+def _labelled(workspace: Workspace, channels: Sequence[str]) -> dict[tuple[str, str], Assignment]:
+    """(scene, channel) -> the assignment whose labels came last; of a scene that was labelled twice the first of the two."""
+    rows: dict[tuple[str, str], Assignment] = {}
+    for row in workspace.journal.assignments.labelled(role=("pool", "second")):
+        there = rows.get((row.key, row.channel))
+        if row.channel in channels and (there is None or there.round != row.round):
+            rows[row.key, row.channel] = row
+    return rows
+
+
 def _as_fetched(labels: Labels, row: Assignment) -> bool:
     """Whether labels are the ones that the journal has seen, bit for bit where it kept their digest."""
-    if row.digest is None:
+    if row.stands is None:
         return len(labels) == row.count
-    return stored.digest_of(labels.documents) == row.digest
+    return stored.digest_of(labels.documents) == row.stands
 
 
 def _usable(
