@@ -165,8 +165,9 @@ def _running() -> str | None:
         return with_timeouts(f"mongodb://127.0.0.1:{given}")
     me = psutil.Process().username()
     for process in psutil.process_iter(["cmdline", "username"]):
-        words = " ".join(process.info["cmdline"] or ())
-        if process.info["username"] == me and SERVICE in words:
+        told = process.info
+        words = " ".join(told["cmdline"] or ())
+        if told["username"] == me and SERVICE in words:
             for port in _ports(process):
                 return with_timeouts(f"mongodb://127.0.0.1:{port}")
     return None

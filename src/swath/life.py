@@ -123,10 +123,13 @@ def latest(batches: Iterable[Batch], *steps: str, dataset: str = NAME) -> Batch:
 
 def _said(last: Batch, step: str, dataset: str) -> str:
     """How to see again what a step that decides said of this round, where it did."""
-    recorded = {"golden": last.steps.golden, "evaluate": last.steps.evaluate, "stop": last.steps.stop}
-    if recorded.get(step) is None:
-        return ""
-    return f", `{command(step, dataset, '--show')}` what it said"
+    again = {
+        "golden": (last.steps.golden, command("golden", dataset, "--show")),
+        "evaluate": (last.steps.evaluate, command("evaluate", dataset, "--show")),
+        "stop": (last.steps.stop, command("stop", dataset, "--show")),
+    }
+    recorded, how = again.get(step, (None, ""))
+    return "" if recorded is None else f", `{how}` what it said"
 
 
 def open_batch(batches: Iterable[Batch], dataset: str = NAME) -> Batch:

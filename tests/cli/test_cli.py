@@ -251,7 +251,7 @@ def test_looking_writes_nothing(mongod: str, dataset_name: str, tmp_path: Path) 
 
     before = everything()
     for arguments in (
-        ("status",),
+        ("explain",),
         ("explain", key),
         ("report", "--to", str(tmp_path / "report.html")),
         ("batch", "v0"),
@@ -373,7 +373,7 @@ def test_bad_settings_are_one_line(begun: str, tmp_path: Path, mistake: str) -> 
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("status",),
+        ("explain",),
         ("lunch",),
         ("status", "--dataset"),
         ("world", "x", "--scenes", "0"),

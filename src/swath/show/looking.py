@@ -138,7 +138,7 @@ def where(value: Where) -> None:
         line("there is no loop yet; begin one:")
         for way in BEGIN:
             line(f"    `{way}`")
-    line("`swath --help` lists all commands")
+    line("all commands: swath --help")
 
 
 def _round_row(one: RoundStatus) -> tuple[str, ...]:

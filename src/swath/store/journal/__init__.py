@@ -39,7 +39,9 @@ from swath.suggest import command
 
 def datasets_with_a_loop(database: Database[Document]) -> list[ObjectId]:
     """Ids of the datasets that this database has a journal of."""
-    return [one for one in database["swath.loops"].distinct("_id") if isinstance(one, ObjectId)]
+    return [
+        one for one in database.get_collection("swath.loops").distinct("_id") if isinstance(one, ObjectId)
+    ]
 
 
 class Journal:
