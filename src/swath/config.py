@@ -30,6 +30,7 @@ Positive = Annotated[int, Field(ge=1, le=10**9)]
 Threads = Annotated[int, Field(ge=1, le=256)]
 Rate = Annotated[float, Field(gt=0)]
 Name = Annotated[str, Field(min_length=1, max_length=200), Expected("a name")]
+Text = Annotated[str, Expected("a command")]
 ReadField = Annotated[
     str,
     Field(pattern=r"^[^_$.\x00][^$\x00]*$", max_length=200),
@@ -365,10 +366,10 @@ def _command(kind: str, value: str) -> str:
 class Command(_Section):
     """A detector of your own for images: two commands (docs/methods/training.md)."""
 
-    fit: str = Field(
+    fit: Text = Field(
         "", max_length=4000, description="the command that learns: {data} and {model} stand in it"
     )
-    predict: str = Field(
+    predict: Text = Field(
         "", max_length=4000, description="the command that predicts: {model}, {data} and {out} stand in it"
     )
     format: Literal["yolo", "coco", "kitti"] = Field("coco", description="how its data are written")
