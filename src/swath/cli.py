@@ -487,11 +487,11 @@ def app_(
 
     place = opening.place_of(dataset or opening.open_work_set() or the_dataset(None))
     at = opening.free_port(port)
+    for text in place.lines:
+        show.line(text)
     import fiftyone as fo
 
     session = fo.launch_app(place.dataset, port=at, address=opening.ADDRESS, remote=True)
-    for text in place.lines:
-        show.line(text)
     show.line(f"{place.url(at)} (Ctrl-C ends it)")
     if not opening.has_display() or not webbrowser.open(place.url(at)):
         show.note(opening.remotely(at))

@@ -239,6 +239,8 @@ def user_line(error: BaseException) -> str | None:
 
 def _of_database(error: BaseException) -> str | None:
     module, name, reason = type(error).__module__, type(error).__name__, str(error).split(",")[0][:200]
+    if name == "ServiceListenTimeout" and "ServerService" in reason:
+        return f"the App did not start in time ({reason}); a busy machine takes longer: {AGAIN}"
     if name == "ServiceListenTimeout" and module.startswith("fiftyone."):
         return f"the database did not start ({reason}); see whether its disk has room, then {AGAIN}"
     if not module.startswith("pymongo."):

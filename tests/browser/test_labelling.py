@@ -166,5 +166,5 @@ def test_a_page_that_is_lost(labelling: Labelling, app: App) -> None:
     place = opening.place_of(labelling.work_set)
     assert place.query == f"slice=pcd&groupId={labelling.scene(key)}"
     app.open(labelling.work_set, place.query)
-    app.wait_for("looker3d")
+    app.wait_for("annotate")
     app.shot("labelling-again")

@@ -121,7 +121,9 @@ def test_a_work_set_goes_when_its_batch_ended(batch: Batch) -> None:
     assert len(batch.labels(batch.pool[0], "human_detections")) == 1
 
 
-@pytest.mark.parametrize("how", ["new", "changed", "half of one"])
+@pytest.mark.parametrize(
+    "how", ["new", *(pytest.param(one, marks=pytest.mark.slow) for one in ("changed", "half of one"))]
+)
 def test_a_work_set_with_labels_that_never_came_is_kept(batch: Batch, how: str) -> None:
     """One with labels that were never fetched stays, and it is said which and why."""
     said: list[str] = []
