@@ -44,6 +44,12 @@ def ranked(values: Mapping[str, int]) -> str:
     return counts(dict(sorted(values.items(), key=lambda one: (-one[1], one[0]))))
 
 
+def ordinal(n: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`, `22nd`."""
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
+
+
 def printable(text: str) -> str:
     """`text` on one line, without what a terminal would obey: names of files may hold anything."""
     return "".join(one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text)
