@@ -17,13 +17,16 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from swath.errors import ConfigError
 from swath.formats.files import write_atomic
 from swath.records.results import Status
-from swath.words import interval, number, percent, ranked
+from swath.words import brief, interval, number, percent, ranked
 from swath.workspace import Workspace
+
+if TYPE_CHECKING:
+    from swath.report.known import Known
 
 __all__ = ["write_report"]
 
@@ -32,6 +35,7 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "percent": percent,
     "interval": interval,
     "counts": ranked,
+    "brief": brief,
 }
 
 

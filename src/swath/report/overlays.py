@@ -46,16 +46,17 @@ class Canvas(Protocol):
 
 @dataclass(frozen=True)
 class Photo:
-    """A picture `width` x `height` of an image of `size` pixels."""
+    """A picture `width` x `height` of `size` pixels of an image, from `origin` on."""
 
     width: int
     height: int
     size: tuple[int, int]
+    origin: tuple[int, int] = (0, 0)
 
     def outlines(self, shapes: Floats) -> Floats:
         x1, y1, x2, y2 = shapes.T
         corners = np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
-        return corners * [self.width / self.size[0], self.height / self.size[1]]
+        return (corners - self.origin) * [self.width / self.size[0], self.height / self.size[1]]
 
 
 @dataclass(frozen=True)
@@ -215,7 +216,8 @@ def outline(
     front = None
     if solid:
         middle, centre = (points[0] + points[-1]) / 2, points.mean(axis=0)
-        front = tuple(round(float(one), 1) for one in (*centre, *middle))
+        x, y, x2, y2 = (round(float(one), 1) for one in (*centre, *middle))
+        front = x, y, x2, y2
     return Outline(
         " ".join(f"{x:.1f},{y:.1f}" for x, y in points),
         round(float(x1), 1),

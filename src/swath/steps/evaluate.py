@@ -39,8 +39,8 @@ from swath.records.batch import (
 from swath.records.results import EvaluateResult
 from swath.store.journal.lease import Writer
 from swath.suggest import command
-from swath.workspace import Workspace
 from swath.words import ordinal
+from swath.workspace import Workspace
 
 
 def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:

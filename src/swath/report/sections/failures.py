@@ -110,8 +110,8 @@ def data(known: Known) -> Failures | None:
 
 
 def first(found: Sequence[Failure]) -> list[Failure]:
-    """Those with a picture: the notable ones (a few of each drive), worst first, and then the rest."""
-    return sorted(found, key=lambda one: not one.notable)[:SHOWN]
+    """Those with a picture: the notable ones, a few of each drive, worst first."""
+    return [one for one in found if one.notable][:SHOWN]
 
 
 def _model(modality: str, figures: Figures) -> Model:

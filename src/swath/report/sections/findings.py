@@ -12,7 +12,7 @@ import numpy as np
 from swath.kernels.checks import RULES
 from swath.labels import stored
 from swath.labels.channels import Channel
-from swath.labels.shapes import Labels
+from swath.labels.shapes import Floats, Labels
 from swath.records.batch import Checked, Finding
 from swath.report import above, overlays, pictures
 from swath.report.known import Known
@@ -23,6 +23,7 @@ from swath.workspace import Workspace
 
 LISTED: Final = 20
 MEDIUM: Final = 330  # width of a picture, pixels
+AROUND, SHAPE = 3.0, 1.8  # a picture, against the box in it; its width, against its height
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,9 @@ def _examples(workspace: Workspace, findings: Sequence[Finding]) -> list[Example
     table = workspace.scenes.of({one.scene for one in findings})
     out: dict[str, Example] = {}
     for one in findings:
-        if one.rule not in out and one.object is not None and one.channel in workspace.rig:
+        if one.rule in out or one.object is None or one.channel is None:
+            continue
+        if one.channel in workspace.rig:
             found = _example(workspace, table, one, workspace.rig[one.channel], one.object)
             if found is not None:
                 out[one.rule] = found
@@ -104,10 +107,10 @@ def _example(
         canvas = on = above.ground(labels.shapes[row : row + 1])
         image = above.picture(path, on)
     else:
-        image = pictures.picture(path, MEDIUM, size)
-        canvas = overlays.Photo(
-            image.width, image.height, size if min(size) > 0 else (image.width, image.height)
-        )
+        part = window(labels.shapes[row], size)
+        image = pictures.picture(path, MEDIUM, size, part)
+        at = (part[2] - part[0], part[3] - part[1]) if part else (image.width, image.height)
+        canvas = overlays.Photo(image.width, image.height, at, part[:2] if part else (0, 0))
     drawn = _outlines(canvas, labels)
     return Example(
         finding,
@@ -117,6 +120,20 @@ def _example(
         tuple(one for nth, one in drawn.items() if nth != row),
         channel.kind == "cloud",
     )
+
+
+def window(box: Floats, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
+    """The part (x1, y1, x2, y2) of an image of `size` that shows a box (4,) large, with some of what is around it; None where the
+    size is unknown. Pixels."""
+    width, height = size
+    if min(size) <= 0:
+        return None
+    x1, y1, x2, y2 = box.tolist()
+    wide = min(max(AROUND * (x2 - x1), AROUND * SHAPE * (y2 - y1), width / 5), width)
+    high = min(wide / SHAPE, height)
+    left = min(max((x1 + x2 - wide) / 2, 0), width - wide)
+    top = min(max((y1 + y2 - high) / 2, 0), height - high)
+    return int(left), int(top), max(int(left + wide), int(left) + 1), max(int(top + high), int(top) + 1)
 
 
 def _outlines(canvas: overlays.Canvas, labels: Labels) -> dict[int, Outline]:

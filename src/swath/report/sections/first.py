@@ -172,7 +172,7 @@ def _next(known: Known) -> Answer:
         plan.step, plan.people, known.workspace.name, known.rounds[-1].round if known.rounds else None
     )
     decided = next((one.steps.stop for one in reversed(known.standing) if one.steps.stop), None)
-    lines = [f"{plan.why[:1].upper()}{plan.why[1:]}."]
+    lines = [f"{plan.why}."]
     if decided is not None and decided.why not in plan.why:
         lines.append(f"Decision after {decided.round}: {decided.decision} ({decided.why}).")
     if plan.step is None:

@@ -36,12 +36,22 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A golden scene where blind label and reference differ."""
+
+    scene: str
+    title: str
+    what: str
+
+
+@dataclass(frozen=True)
 class Check:
-    """The golden check of a round. `scale`: the rate at the end of its bars."""
+    """The golden check of a round; its bars share a `ruler`."""
 
     check: GoldenChecked
     axes: tuple[Axis, ...]
     ruler: charts.Ruler
+    examples: tuple[Difference, ...]
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,10 @@ def _check(check: GoldenChecked) -> Check:
     axes = axes_of(check)
     ends = [end for axis in axes for end in (axis.high, axis.accepted)]
     return Check(
-        check.with_(examples=check.examples[:LISTED]), axes, charts.ruler(max([0.1, *ends]), percent=True)
+        check,
+        axes,
+        charts.ruler(max([0.1, *ends]), percent=True),
+        tuple(Difference(one.scene, title(one.axis), one.what) for one in check.examples[:LISTED]),
     )
 
 

@@ -61,7 +61,7 @@ class Targeting:
 
 def data(known: Known) -> Targeting:
     rounds = [_aimed(known, one, record) for one in known.standing if (record := _answered(known, one))]
-    return Targeting(tuple(rounds), charts.ruler(1.0))
+    return Targeting(tuple(rounds), charts.ruler(1.0, percent=True))
 
 
 def _answered(known: Known, batch: Batch) -> Evaluated | None:
