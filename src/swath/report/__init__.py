@@ -15,20 +15,23 @@ To add a section: `sections/__init__.py` says how.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from swath.errors import ConfigError
+from swath.errors import ConfigError, UnknownNameError
 from swath.formats.files import write_atomic
 from swath.records.results import Status
+from swath.suggest import meant
 from swath.words import brief, interval, number, percent, ranked
 from swath.workspace import Workspace
 
 if TYPE_CHECKING:
     from swath.report.known import Known
 
-__all__ = ["write_report"]
+__all__ = ["Look", "look", "write_report"]
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {
     "number": number,
@@ -60,11 +63,36 @@ def write_report(
     return path
 
 
-def page(known: Known) -> str:
-    """The page."""
+@dataclass(frozen=True)
+class Look:
+    """Sections of a report: in a notebook they show in a frame of `height` pixels, which runs no script and loads nothing."""
+
+    page: str
+    height: int
+
+    def _repr_html_(self) -> str:
+        style = f"width:100%;height:{self.height}px;border:1px solid #e1e5eb"
+        return f'<iframe sandbox="" style="{style}" srcdoc="{escape(self.page)}"></iframe>'
+
+
+def look(workspace: Workspace, status: Status, names: Sequence[str], height: int) -> Look:
+    """The sections `names` of the report (all, for none); `UnknownNameError` for one that is not there."""
+    from swath.report.known import Known
+    from swath.report.sections import SECTIONS
+
+    there = [one.name for one in SECTIONS]
+    for name in names:
+        if name not in there:
+            raise UnknownNameError(f"no section {name!r}{meant(name, there)}; there are: {', '.join(there)}")
+    day = datetime.datetime.now(datetime.timezone.utc).date()
+    return Look(page(Known(workspace, status, day), names or there), height)
+
+
+def page(known: Known, only: Sequence[str] | None = None) -> str:
+    """The page; with `only` some sections of it, without a way from one to the other."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from swath.report.sections import SECTIONS
+    from swath.report import sections
 
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -74,7 +102,10 @@ def page(known: Known) -> str:
         lstrip_blocks=True,
     )
     templates.filters |= FILTERS
-    data = {one.name: one.data(known) for one in SECTIONS}
+    shown = [one for one in sections.SECTIONS if only is None or one.name in only]
     return templates.get_template("page.html").render(
-        dataset=known.workspace.name, sections=SECTIONS, data=data
+        dataset=known.workspace.name,
+        sections=shown,
+        data={one.name: one.data(known) for one in shown},
+        whole=only is None,
     )
