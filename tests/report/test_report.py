@@ -19,7 +19,7 @@ from markupsafe import escape
 from PIL import Image
 
 from support import QUICK, remove
-from swath.errors import ConfigError, FrozenSplitError
+from swath.errors import ConfigError, FrozenSplitError, UnknownNameError
 from swath.kernels.checks import RULES
 from swath.loop import Loop
 from swath.records.base import Estimate, Record
@@ -435,3 +435,18 @@ def test_a_finding_is_cut_from_within_its_image(box: tuple[float, float, float, 
     middle = np.clip([x + w / 2, y + h / 2], 0, [320, 120])
     assert x1 - 1 <= middle[0] <= x2 + 1
     assert y1 - 1 <= middle[1] <= y2 + 1
+
+
+def test_sections_of_it_in_a_notebook(loop: Loop) -> None:
+    """What is asked for comes, in a frame of its own without scripts, and nothing else; a slip gets the name that was meant."""
+    shown = loop.look("scores", "first", height=500)
+    frame = shown._repr_html_()
+    assert re.match(
+        r'<iframe sandbox="" style="[^"<>]*height:500px[^"<>]*" srcdoc="[^"<>]*"></iframe>$', frame
+    )
+    assert html.unescape(frame.split('srcdoc="')[1].removesuffix('"></iframe>')) == shown.page
+    assert re.findall(r'<section id="(\w+)"', shown.page) == ["scores"]
+    assert "Is it getting better?" in shown.page
+    assert "<nav" not in shown.page
+    with pytest.raises(UnknownNameError, match="did you mean 'scores'"):
+        loop.look("score")
