@@ -143,7 +143,7 @@ def test_what_a_record_holds_is_escaped(name: str, other: str, lines: list[str])
 
 def test_results_of_all_kinds() -> None:
     """Every value has a form: nothing, yes and no, figures, records in records, lists of records as one table."""
-    assert cell(None) == cell(()) == cell({}) == "–"
+    assert cell(None) == cell(()) == cell([]) == cell({}) == "–"
     assert (cell(True), cell(0.123456), cell("<b>")) == ("yes", "0.1235", "&lt;b&gt;")
     listed = cell((Thing(name="x"), Thing(name="y")))
     assert listed.count("<table") == 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from html import escape
 from typing import Any, Final
@@ -23,7 +23,7 @@ def table(title: str, fields: Mapping[str, Any]) -> str:
 
 def cell(value: Any) -> str:
     """Any value that a record may have, as HTML."""
-    if value is None or value == () or value == {}:
+    if value is None or (isinstance(value, Collection) and not isinstance(value, str) and not value):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
