@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from swath import life
 from swath.records.base import Estimate
@@ -17,6 +17,11 @@ from swath.suggest import command, ways_on
 from swath.words import interval, number, percent
 
 Tone = Literal["good", "calm", "warn", "bad", "none"]
+TOLD: Final[dict[str, tuple[str, Tone]]] = {
+    "better": ("Better than", "good"),
+    "worse": ("Worse than", "bad"),
+    "not told apart": ("Not told apart from", "warn"),
+}
 
 
 @dataclass(frozen=True)
@@ -100,15 +105,10 @@ def _better(known: Known) -> Answer:
         lines.append(
             f"{name} ({count} objects in val): AP50 {number(was.value, 2)}, now {number(is_.value, 2)}."
         )
-    short = {
-        "better": f"Better than {change.before}",
-        "worse": f"Worse than {change.before}",
-        "not told apart": f"Not told apart from {change.before}",
-    }[change.told]
+    short, tone = TOLD[change.told]
     if change.told == "not told apart":
         on = f"The intervals overlap. {on}"
-    tone: Tone = {"better": "good", "worse": "bad"}.get(change.told, "warn")  # type: ignore[assignment]
-    return Answer(question, short, tone, (*lines, on), (), "scores")
+    return Answer(question, f"{short} {change.before}", tone, (*lines, on), (), "scores")
 
 
 # ---------------------------------------------------------------------- are the labels honest
@@ -176,7 +176,7 @@ def _next(known: Known) -> Answer:
     if decided is not None and decided.why not in plan.why:
         lines.append(f"Decision after {decided.round}: {decided.decision} ({decided.why}).")
     if plan.step is None:
-        return Answer(question, "Nothing: stop", "calm", tuple(lines), ways, "rounds")
+        return Answer(question, "Stop, says the loop", "calm", tuple(lines), ways, "rounds")
     short = f"Next: {plan.step}" + (" (waits for people)" if plan.people else "")
     return Answer(question, short, "warn" if plan.people else "calm", tuple(lines), ways, "rounds")
 
