@@ -20,7 +20,7 @@ from swath.records.base import Estimate, Record
 from swath.records.html import ROWS, cell, table
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "full_loop.ipynb"
-DOORS = {"swath", "swath.worlds", "swath.database", "swath.demo"}  # modules that the notebook may use
+DOORS = {"swath", "swath.worlds", "swath.database"}  # modules that the notebook may use
 NAME = "full-loop"
 
 

@@ -66,7 +66,7 @@ def run_demo(
     from swath.worlds import make_world
 
     started = time.monotonic()
-    clear(dataset)
+    _clear(dataset)
     kitti = folder / "kitti"
     make_world(kitti, scenes=scenes, seed=seed, scale=scale, progress=progress("make scenes"))
     settings = {**(changes or {})}
@@ -90,7 +90,7 @@ def result_of(loop: Loop, seconds: float = 0.0) -> DemoResult:
     )
 
 
-def clear(dataset: str) -> None:
+def _clear(dataset: str) -> None:
     """Removes the dataset of a former demo; refuses to remove anything else."""
     from swath import database
 

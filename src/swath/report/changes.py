@@ -14,14 +14,15 @@ Told = Literal["better", "worse", "not told apart"]
 
 @dataclass(frozen=True)
 class Change:
-    """From one round to another. `told`: what the intervals allow to say; `largest`: the class of most objects in val, and its
-    AP50 then and now."""
+    """From one round to another. `told`: what the intervals allow to say; `overlap`: where they say nothing, that there are some.
+    `largest`: the class of most objects in val, how many, and its AP50 then and now."""
 
     before: str
     now: str
     was: Estimate
     is_: Estimate
     told: Told
+    overlap: bool
     largest: tuple[str, int, Estimate, Estimate] | None
 
 
@@ -47,6 +48,7 @@ def last_change(known: Known) -> Change | None:
         before.main.map50,
         now.main.map50,
         told(before.main.map50, now.main.map50),
+        None not in (before.main.map50.low, now.main.map50.low),
         _largest(before, now),
     )
 

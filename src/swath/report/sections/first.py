@@ -107,7 +107,7 @@ def _better(known: Known) -> Answer:
         )
     short, tone = TOLD[change.told]
     if change.told == "not told apart":
-        on = f"The intervals overlap. {on}"
+        on = f"{'The intervals overlap.' if change.overlap else 'There are no intervals to go by.'} {on}"
     return Answer(question, f"{short} {change.before}", tone, (*lines, on), (), "scores")
 
 
