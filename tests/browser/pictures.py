@@ -56,8 +56,9 @@ def batch_in_the_app(page: Any, loop: Any) -> dict[str, bytes]:
         page.context.add_init_script("".join(f"localStorage.setItem('{one}', 'true');" for one in QUIET))
         page.set_viewport_size({"width": 1400, "height": 820})
         app = App(page, address, None)
-        app.open(loop.name, f"view=batch_{name}")
-        app.until(lambda: app.has("looker"), "the grid shows nothing")
+        app.open(loop.name)
+        app.show_view(f"batch_{name}")
+        app.counts(loop.status().rounds[-1].batch.size)
         app.picture()  # at rest
         return {"app_batch": page.screenshot()}
 
@@ -124,14 +125,18 @@ def _loop(dataset: str) -> Any:
 def keep(path: Path, data: bytes) -> str:
     """Writes a picture, with fewer colours and then smaller until it is small enough; says how large it is."""
     image: Image.Image = Image.open(io.BytesIO(data)).convert("RGB")
-    while True:
-        out = io.BytesIO()
-        image.quantize(200, dither=Image.Dither.NONE).save(out, "PNG", optimize=True)
-        if len(out.getvalue()) <= LARGEST:
-            break
+    data = as_png(image)
+    while len(data) > LARGEST:
+        data = as_png(image.quantize(256, dither=Image.Dither.NONE))
         image = image.resize((image.width * 9 // 10, image.height * 9 // 10), Image.Resampling.LANCZOS)
-    path.write_bytes(out.getvalue())
-    return f"{path.relative_to(ROOT)}: {image.width} x {image.height}, {len(out.getvalue()) / 1000:.0f} kB"
+    path.write_bytes(data)
+    return f"{path.relative_to(ROOT)}: {len(data) / 1000:.0f} kB"
+
+
+def as_png(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "PNG", optimize=True)
+    return out.getvalue()
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def path(browser: Any, mongod: str, tmp_path_factory: pytest.TempPathFactory) ->
     """The report of two closed rounds, with models of images and of clouds."""
     remove(NAME)
     durable.fork(quick_loop.base("sent"), NAME, quick_loop.homes() / NAME)
-    more = {"train": {"trainer_3d": "pillars", "center": {"steps": 40}, "pillars": {"steps": 2}}}
+    more = {"train": {"trainer_3d": "pillars", "pillars": {"steps": 1}}}
     loop = Loop.open(NAME, changes=more)
     assert loop.run(2).closed == 2
     yield loop.report()

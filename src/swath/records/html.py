@@ -18,7 +18,8 @@ def table(title: str, fields: Mapping[str, Any]) -> str:
         f'<tr><th style="{CELL}">{escape(name.replace("_", " "))}</th><td style="{CELL}">{cell(value)}</td></tr>'
         for name, value in fields.items()
     )
-    return f'<table style="{TABLE}"><caption style="{CELL};font-weight:bold">{escape(title)}</caption>{rows}</table>'
+    head = f'<caption style="{CELL};font-weight:bold">{escape(title)}</caption>'
+    return f'<div style="overflow-x:auto"><table style="{TABLE}">{head}{rows}</table></div>'
 
 
 def cell(value: Any) -> str:
