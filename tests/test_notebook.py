@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field
 
@@ -129,6 +129,7 @@ class Thing(Record):
 TEXT = st.text(alphabet=st.characters(codec="utf-8") | st.sampled_from("<>&\"'"), max_size=20)
 
 
+@settings(max_examples=40)
 @given(TEXT, TEXT, st.lists(TEXT, max_size=30))
 def test_what_a_record_holds_is_escaped(name: str, other: str, lines: list[str]) -> None:
     """The table of a record has the same tags whatever its texts are, and says all of the first lines of a list, and how many
