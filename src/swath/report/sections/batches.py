@@ -121,14 +121,14 @@ def _batch(
     images: Images,
     answers: Answers,
 ) -> OneBatch:
-    def picture(key: str | None) -> Picture | None:
-        return images[key, SMALL] if key in illustrated and key is not None else None
+    def picture(scene: Chosen, key: str | None) -> Picture | None:
+        return images[key, SMALL] if scene.key in illustrated and key is not None else None
 
     rows = tuple(
         SceneRow(
             scene,
-            picture(scene.key),
-            picture(scene.failure),
+            picture(scene, scene.key),
+            picture(scene, scene.failure),
             answers.get((batch.round, scene.key), ("returned",)),
         )
         for scene in listed
