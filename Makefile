@@ -10,7 +10,7 @@ PARALLEL ?= -n 2 --dist loadfile
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-full mutants fuzz browser ultralytics settings check format bench bench-long clean
+.PHONY: help setup demo test test-full mutants fuzz browser pictures ultralytics settings check format bench bench-long clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ ultralytics:  ## .venv-ultralytics: YOLO for `train: {trainer: ultralytics}` (AG
 	.venv-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
 	.venv-ultralytics/bin/python -c "import ultralytics, torchvision; print('ultralytics', ultralytics.__version__)"
 
+pictures: $(READY)  ## the pictures of the README, anew, in docs/pictures (needs make browser; runs the demo where it was not)
+	$(BIN)/python tests/browser/pictures.py
+
 settings: $(READY)  ## docs/settings.md, from the settings themselves
 	$(BIN)/python -m swath.settings_page > docs/settings.md
 
@@ -64,10 +67,10 @@ format: $(READY)  ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## the benchmarks, short
-	@for one in zcore neighbors allocate coverage targeting commit detector3d scale; do $(BIN)/python -m benchmarks.$$one --short || exit 1; done
+	@for one in zcore neighbors allocate coverage targeting commit detector3d scale report; do $(BIN)/python -m benchmarks.$$one --short || exit 1; done
 
 bench-long: $(READY)  ## the benchmarks at full size (hours, 24 GB)
-	@for one in zcore neighbors allocate coverage targeting commit detector3d scale; do $(BIN)/python -m benchmarks.$$one --long || exit 1; done
+	@for one in zcore neighbors allocate coverage targeting commit detector3d scale report; do $(BIN)/python -m benchmarks.$$one --long || exit 1; done
 
 clean:  ## remove caches and the demo's folder; .venv stays
 	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

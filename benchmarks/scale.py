@@ -135,7 +135,7 @@ def carry(scenes: int, folder: Path) -> tuple[list[dict[str, Any]], list[dict[st
     """Each step in a process of its own, so that its memory is its own."""
     name = "carry"
     say(f"building {scenes:,} scenes")
-    _child(build, name, scenes, folder)
+    child(build, name, scenes, folder)
     rows = []
     for step in (
         "init",
@@ -152,8 +152,8 @@ def carry(scenes: int, folder: Path) -> tuple[list[dict[str, Any]], list[dict[st
         "repair --check",
     ):
         say(step)
-        rows.append(_child(one_step, name, step, folder))
-    return rows, _child(largest, name)
+        rows.append(child(one_step, name, step, folder))
+    return rows, child(largest, name)
 
 
 def one_step(name: str, step: str, folder: Path) -> dict[str, Any]:
@@ -239,9 +239,9 @@ def one_fetch(scenes: int, folder: Path) -> dict[str, Any]:
     """What a fetch of forty scenes reads, in a dataset of `scenes`."""
     name = f"fetch-{scenes}"
     say(f"building {scenes:,} scenes")
-    _child(build, name, scenes, folder)
-    _child(until_sent, name, folder)
-    return _child(count_fetch, name, scenes)
+    child(build, name, scenes, folder)
+    child(until_sent, name, folder)
+    return child(count_fetch, name, scenes)
 
 
 def until_sent(name: str, folder: Path) -> None:
@@ -292,7 +292,7 @@ def count_fetch(name: str, scenes: int) -> dict[str, Any]:
     }
 
 
-def _child(function: Callable[..., Any], *args: Any) -> Any:
+def child(function: Callable[..., Any], *args: Any) -> Any:
     """The result of a function, in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(function, *args).result()

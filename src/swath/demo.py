@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from swath.errors import StateError
 from swath.measure import Targeted, targeting
@@ -19,6 +19,9 @@ from swath.records.results import StepResult
 from swath.records.shown import Next
 from swath.suggest import command
 from swath.workspace import Progress, Workspace, silent
+
+if TYPE_CHECKING:
+    from swath.loop import Loop
 
 MARK = "made by swath demo"
 
@@ -72,13 +75,18 @@ def run_demo(
     with loop.workspace.writer("demo") as writer:
         loop.workspace.scenes.set_info({"made_by": MARK}, writer)
     loop.run(rounds, tell=tell)
+    return result_of(loop, seconds=time.monotonic() - started)
+
+
+def result_of(loop: Loop, seconds: float = 0.0) -> DemoResult:
+    """What the demo says at its end, of any loop whose hidden truth is known; writes the report."""
     return DemoResult(
-        dataset=dataset,
-        scenes=scenes,
+        dataset=loop.name,
+        scenes=len(loop.workspace.scenes.table),
         rounds=_rounds(loop.workspace),
         targeting=targeting(loop.workspace),
         report=str(loop.report()),
-        seconds=time.monotonic() - started,
+        seconds=seconds,
     )
 
 

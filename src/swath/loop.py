@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         SplitResult,
         Status,
     )
+    from swath.report import Look
 
 Result = TypeVar("Result")
 LISTED: Final = 6  # loops that `where` tells of
@@ -565,6 +566,12 @@ class Loop:
         from swath.report import write_report
 
         return write_report(self.workspace, self.status(), to)
+
+    def look(self, *sections: str, height: int = 640) -> Look:
+        """Sections of the report (`first`, `scores`, `golden`, ...; all, when none is named), as a notebook shows them."""
+        from swath.report import look
+
+        return look(self.workspace, self.status(), sections, height)
 
 
 def _standing(name: str) -> Standing:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from swath.labels import stored
+from swath.policies.aim import failing_kinds
 from swath.records.base import Record
-from swath.records.batch import Evaluated, Failure
 from swath.records.manifest import Manifest
 from swath.workspace import Workspace
 
@@ -26,8 +26,7 @@ class Targeted(Record):
 def targeting(workspace: Workspace) -> tuple[Targeted, ...]:
     """Per round with targeted scenes: does a targeted scene hold the failing kind of object of the failure it answers?
 
-    The failing kind of a failure is the class it missed most of, measured against how many of that class val has: three
-    missed of 23 pedestrians say more than three of 104 cars. The base rate is that of the scenes that could have been
+    The failing kind of a failure is the class it missed most of (`policies.aim`). The base rate is that of the scenes that could have been
     chosen, averaged over the same failures, so that both numbers speak of the same kinds.
     """
     batches = workspace.journal.batches
@@ -41,10 +40,10 @@ def targeting(workspace: Workspace) -> tuple[Targeted, ...]:
         answered = manifest.question.answers if manifest.question else None
         record = batches.get(answered).steps.evaluate if answered else None
         if answered and record:
-            failures = {failure.key: failure for failure in batches.failures(batches.get(answered))}
+            kinds = failing_kinds(record, batches.failures(batches.get(answered)))
             held = _held(workspace, pool, record.modality)
             free = [held[key] for key in pool if key not in taken]
-            out.append(_measured(manifest, _kinds(record, failures), held, free))
+            out.append(_measured(manifest, kinds, held, free))
         taken |= {scene.key for scene in manifest.scenes}
     return tuple(out)
 
@@ -58,16 +57,6 @@ def _held(workspace: Workspace, keys: Sequence[str], modality: str) -> dict[str,
             for key, doc in zip(keys, workspace.scenes.values(channel.name, keys, [field]), strict=True):
                 held[key] |= set(stored.read(modality, doc.get(field), (1, 1)).classes)
     return held
-
-
-def _kinds(record: Evaluated, failures: Mapping[str, Failure]) -> dict[str, str]:
-    """Failure -> its failing kind, where it missed anything."""
-    there = {name: one.references for name, one in record.main.classes.items()}
-    return {
-        key: min(one.missed, key=lambda name: (-one.missed[name] / there[name], name))
-        for key, one in failures.items()
-        if one.missed
-    }
 
 
 def _measured(

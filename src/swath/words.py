@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -42,6 +43,17 @@ def counts(values: Mapping[str, int]) -> str:
 def ranked(values: Mapping[str, int]) -> str:
     """`2 Cyclist, 1 Car`, most first."""
     return counts(dict(sorted(values.items(), key=lambda one: (-one[1], one[0]))))
+
+
+def brief(text: str | None) -> str:
+    """`text` with its numbers to two decimals: `zcore score 0.9716` becomes `zcore score 0.97`."""
+    return re.sub(r"\b\d+\.\d{3,}\b", lambda found: f"{float(found[0]):.2f}", text or UNKNOWN)
+
+
+def ordinal(n: int) -> str:
+    """`1st`, `2nd`, `3rd`, `11th`, `22nd`."""
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
 
 
 def printable(text: str) -> str:

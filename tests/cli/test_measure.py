@@ -6,6 +6,7 @@ import pytest
 
 from some_records import a_failure, an_evaluation, some_figures
 from swath import measure
+from swath.policies.aim import failing_kinds
 from swath.records.manifest import BatchSize, Chosen, Manifest
 
 
@@ -19,7 +20,7 @@ def test_the_failing_kind_is_measured_against_what_there_is() -> None:
         "c": a_failure("c", missed={}, fp=2),
         "d": a_failure("d", missed={"Pedestrian": 1, "Bus": 1}),
     }
-    assert measure._kinds(record, failures) == {"a": "Pedestrian", "b": "Car", "d": "Bus"}
+    assert failing_kinds(record, failures.values()) == {"a": "Pedestrian", "b": "Car", "d": "Bus"}
 
 
 def test_hits_and_chance() -> None:

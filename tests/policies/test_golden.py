@@ -235,7 +235,7 @@ def test_scenes_that_were_seen_before_are_said() -> None:
     now = earlier("v3", "block", "labeled")
     others = [earlier("v0"), earlier("v1", "block", "cancelled"), a_batch("v2")]
     found = decide(now, [*others, now], ("2d",), of({}, ENOUGH, scenes=12), NOBODY, SETTINGS)
-    assert found.reasons[-1] == "the same 12 golden scenes for the 3. time: annotators may remember them"
+    assert found.reasons[-1] == "the same 12 golden scenes for the 3rd time: annotators may remember them"
     first = decide(now, [now], ("2d",), of({}, ENOUGH), NOBODY, SETTINGS)
     assert not any("golden scenes" in reason for reason in first.reasons)
     assert (found.round, found.scenes) == ("v3", 12)

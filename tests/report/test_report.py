@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import html
 import re
 import shutil
@@ -18,15 +19,20 @@ from markupsafe import escape
 from PIL import Image
 
 from support import QUICK, remove
-from swath.errors import ConfigError, FrozenSplitError
+from swath.errors import ConfigError, FrozenSplitError, UnknownNameError
+from swath.kernels.checks import RULES
 from swath.loop import Loop
 from swath.records.base import Estimate, Record
 from swath.records.batch import Batch, Evaluated, Failure
 from swath.records.manifest import Chosen
-from swath.report import charts, contents, pictures, write_report
+from swath.report import above, changes, charts, pictures, write_report
+from swath.report import sections as parts
+from swath.report.sections import batches, failures, findings, golden, scores
 from swath.store.journal.batches import Batches
 from swath.store.scenes import Scenes
+from swath.words import brief
 
+TODAY = datetime.date(2026, 12, 1)
 HOSTILE = "\"'><script>alert(1)</script>"
 pytestmark = pytest.mark.database
 
@@ -48,7 +54,7 @@ def loop(
 
 @pytest.fixture(scope="module")
 def page(loop: Loop) -> str:
-    path = write_report(loop.workspace, loop.status(), None)
+    path = write_report(loop.workspace, loop.status(), None, today=TODAY)
     assert path == loop.workspace.home / "report.html"
     return path.read_text()
 
@@ -76,7 +82,7 @@ def uris(loop: Loop, keys: Sequence[str]) -> list[str]:
     table = loop.workspace.scenes.table
     paths = [table.path("left", key) for key in keys]
     found = [
-        pictures.picture(str(one), width).uri for one in paths for width in (contents.SMALL, contents.LARGE)
+        pictures.picture(str(one), width).uri for one in paths for width in (batches.SMALL, failures.LARGE)
     ]
     return [one for one in found if one is not None]
 
@@ -84,14 +90,15 @@ def uris(loop: Loop, keys: Sequence[str]) -> list[str]:
 def test_every_scene_of_the_batch_is_there_with_its_reason_and_picture(loop: Loop, page: str) -> None:
     """Each scene of v0 has a row that holds its key, stream, rank, score and reason as the manifest has them, and its image."""
     scenes = scenes_of(loop)
-    listed = re.findall(r'<tr class="mid">.*?</tr>', page, flags=re.DOTALL)
+    listed = re.findall(r'<tr class="mid scene">.*?</tr>', page, flags=re.DOTALL)
     rows = {key: row for row in listed for key in re.findall(r"<code>(.*?)</code>", row)}
     assert len(scenes) == 20
     for scene in scenes:
         row = rows[scene.key]
-        assert f'<td class="small reason">{html.escape(scene.reason or "?")}</td>' in row
+        assert f'data-th="reason">{html.escape(brief(scene.reason))}</td>' in row
         assert f">{scene.stream}</span>" in row
-        assert f'<td class="n">{scene.rank}</td><td class="n">{scene.score:.4f}</td>' in row
+        assert f'data-th="rank">{scene.rank}</td><td class="n" data-th="score">{scene.score:.2f}</td>' in row
+        assert f'alt="scene {scene.key}"' in row
         assert uris(loop, [scene.key])[0] in row
 
 
@@ -103,29 +110,46 @@ def test_the_numbers_are_those_of_the_journal(loop: Loop, page: str) -> None:
     assert steps.stop
     assert steps.check
     text = html.unescape(page)
-    assert f"<b>{main.map50.value:.3f}</b>" in page
+    assert f"v0: mAP50 {main.map50.value:.2f}" in text
+    cells = re.findall(r"<tr[^>]*>(.*?)</tr>", text, flags=re.DOTALL)
+    rows = [
+        [re.sub(r"\s*<[^>]+>\s*", " ", one).strip() for one in re.findall(r"<td.*?</td>", row, re.DOTALL)]
+        for row in cells
+    ]
     for name, one in main.classes.items():
-        assert f'<tr><td class="name">{name}</td><td class="n">{one.references}</td>' in page
+        assert any(
+            row[:2] == [name, str(one.references)] and f"{one.ap50.value:.2f}" in row[2] for row in rows
+        )
     assert all(reason in text for reason in steps.golden.reasons)
     for axis, test in steps.golden.axes.items():
-        cells = f'{axis}</td><td class="n">{test.errors}</td><td class="n">{test.trials}</td>'
-        assert (cells in page) == bool(test.trials)
+        found = [row for row in rows if row[:3] == [golden.title(axis), str(test.errors), str(test.trials)]]
+        assert bool(found) == bool(test.trials)
     assert all(f"<b>{name}</b>: {one.why}" in text for name, one in steps.stop.criteria.items())
     for rule, n in steps.check.rules.items():
-        assert f'<code>{rule}</code></td><td class="n">{n}</td>' in page
+        assert any(row[:3] == [RULES[rule], rule, str(n)] for row in rows)
     assert batch.manifest.sha256 in page
 
 
 def test_failures_have_pictures_with_the_boxes_that_were_counted(loop: Loop, page: str) -> None:
-    """Of each shown failure the thick reference boxes number its `fn`, and the wrong predictions its `fp`."""
-    listed = failed(loop)[: contents.FAILURES]
-    shown = dict(re.findall(r'<figure><svg[^>]*aria-label="(.*?)">(.*?)</figure>', page, flags=re.DOTALL))
-    assert list(shown) == [failure.key for failure in listed]
-    assert shown, "the model of thirty steps makes mistakes"
-    for failure in listed:
-        assert shown[failure.key].count('class="ref wrong"') == failure.fn
-        assert shown[failure.key].count('class="pred wrong"') == failure.fp
-        assert uris(loop, [failure.key])[1] in shown[failure.key]
+    """Of each shown failure the thick reference boxes number its `fn`, and the wrong predictions its `fp`; each of them has a
+    sign besides its dash; the view from above has the cuboids of the reference."""
+    listed = failures.first(failed(loop))
+    shown = dict(
+        re.findall(
+            r'<figure>\s*<svg class="camera"[^>]*aria-label="(.*?):(.*?)</figure>', page, flags=re.DOTALL
+        )
+    )
+    assert list(shown)[: len(listed)] == [failure.key for failure in listed]
+    assert listed, "the model of thirty steps makes mistakes"
+    (docs,) = (loop.workspace.scenes.values("pcd", [one.key for one in listed], ["human_cuboids"]),)
+    for failure, doc in zip(listed, docs, strict=True):
+        camera, above = shown[failure.key].split('<svg class="above"')
+        for kind, count in (("ref", failure.fn), ("pred", failure.fp)):
+            wrong = re.findall(rf'<g class="{kind} wrong">.*?</g>', camera, flags=re.DOTALL)
+            assert len(wrong) == count
+            assert all('class="sign"' in one for one in wrong)
+        assert above.count('<g class="ref">') == len(doc["human_cuboids"]["detections"])
+        assert uris(loop, [failure.key])[1] in camera
 
 
 def test_no_image_of_a_test_scene_is_embedded(loop: Loop, page: str) -> None:
@@ -140,18 +164,23 @@ def test_no_image_of_a_test_scene_is_embedded(loop: Loop, page: str) -> None:
 def test_nothing_of_a_test_scene_is_read(loop: Loop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """While a report is written no value, vector or image of a test scene is asked for."""
     asked: set[str] = set()
-    values, opened = Scenes.values, pictures.picture
+    values, opened, seen = Scenes.values, pictures.picture, above.picture
 
     def spy(self: Scenes, channel: str, keys: Sequence[str], fields: Sequence[str]) -> list[dict[str, Any]]:
         asked.update(keys)
         return values(self, channel, keys, fields)
 
-    def look(path: str, width: int, size: tuple[int, int] = (0, 0)) -> pictures.Picture:
+    def look(path: str, *how: Any) -> pictures.Picture:
         asked.add(Path(path).stem)
-        return opened(path, width, size)
+        return opened(path, *how)
+
+    def from_above(path: str, *how: Any) -> pictures.Picture:
+        asked.add(Path(path).stem)
+        return seen(path, *how)
 
     monkeypatch.setattr(Scenes, "values", spy)
     monkeypatch.setattr(pictures, "picture", look)
+    monkeypatch.setattr(above, "picture", from_above)
     write_report(loop.workspace, loop.status(), tmp_path / "report.html")
     assert set(loop.workspace.members("val")) <= asked
     assert not asked & set(loop.workspace.members("test"))
@@ -172,8 +201,8 @@ def hostile(value: Any) -> Any:
 
 def test_names_are_escaped(loop: Loop, page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With markup in every name, class, reason and note that goes into the page, the page holds the same tags as without."""
-    gather = contents.gather
-    monkeypatch.setattr(contents, "gather", lambda *given: hostile(gather(*given)))
+    hurt = tuple(one._replace(data=lambda known, of=one.data: hostile(of(known))) for one in parts.SECTIONS)
+    monkeypatch.setattr(parts, "SECTIONS", hurt)
     text = write_report(loop.workspace, loop.status(), tmp_path / "report.html").read_text()
     assert text.count("&lt;script&gt;") > 500
     assert "<script" not in text.lower()
@@ -185,9 +214,13 @@ def test_names_are_escaped(loop: Loop, page: str, tmp_path: Path, monkeypatch: p
 
 def test_the_file_refers_to_nothing_outside(page: str) -> None:
     """Every src and href is a data URI or an anchor of the page, there is no CSS url or import, and a policy forbids the rest."""
-    refers = re.findall(r"""\b(?:src|href|srcset|data|action|poster)\s*=\s*["']?([^"'\s>]*)""", page)
+    refers = re.findall(r"""\s(?:src|href|srcset|data|action|poster)\s*=\s*["']?([^"'\s>]*)""", page)
     assert refers
-    assert [one for one in refers if not one.startswith(("data:image/jpeg;base64,", "#"))] == []
+    assert [
+        one
+        for one in refers
+        if not one.startswith(("data:image/jpeg;base64,", "data:image/png;base64,", "#"))
+    ] == []
     assert not re.search(r"url\(|@import|https?://", page)
     assert "default-src 'none'" in page
     anchors = {one[1:] for one in refers if one.startswith("#")}
@@ -218,9 +251,10 @@ def test_tags_are_balanced(page: str) -> None:
 
 
 def test_the_same_journal_gives_the_same_bytes(loop: Loop, page: str, tmp_path: Path) -> None:
-    """A report written again, by a loop that is opened anew, is the same file to the byte."""
+    """A report written again on the same day, by a loop that is opened anew, is the same file to the byte; it says the day."""
+    assert "written on 1 December 2026" in page
     again = Loop.open(loop.name)
-    path = write_report(again.workspace, again.status(), tmp_path / "deep" / "again.html")
+    path = write_report(again.workspace, again.status(), tmp_path / "deep" / "again.html", today=TODAY)
     assert path.read_text() == page
     assert [one.name for one in path.parent.iterdir()] == ["again.html"]
 
@@ -228,7 +262,7 @@ def test_the_same_journal_gives_the_same_bytes(loop: Loop, page: str, tmp_path: 
 def test_a_link_stays_a_link(loop: Loop, page: str, tmp_path: Path) -> None:
     """A report that is to go where a link points is written there."""
     (tmp_path / "report.html").symlink_to(tmp_path / "there.html")
-    write_report(loop.workspace, loop.status(), tmp_path / "report.html")
+    write_report(loop.workspace, loop.status(), tmp_path / "report.html", today=TODAY)
     assert (tmp_path / "report.html").is_symlink()
     assert (tmp_path / "there.html").read_text() == page
 
@@ -278,8 +312,14 @@ def test_a_plain_dataset_before_and_after_the_split(dataset_name: str, mongod: s
         dataset.add_sample(fo.Sample(filepath=str(path)))
     loop, _ = Loop.init_fiftyone(dataset_name, home=tmp_path / "home")
     text = write_report(loop.workspace, loop.status(), None).read_text()
-    for words in ("not split yet", "There is no round yet.", "There are no embeddings yet.", "Next: split"):
-        assert words in text
+    for words in (
+        "not split yet",
+        "There is no round yet.",
+        "There are no embeddings yet.",
+        "Next: split",
+        f"swath split --dataset {dataset_name}",
+    ):
+        assert words in re.sub(r"<[^>]+>", "", text)
     loop.split()
     text = write_report(loop.workspace, loop.status(), None).read_text()
     assert "Next: embed" in text
@@ -314,13 +354,49 @@ def test_ticks_are_round_and_within(low: float, width: float, most: int) -> None
 
 def test_learning_curve_of_nothing_and_without_intervals() -> None:
     """No rounds, no curve; a round without an interval has a point and no bar; a round without a value has no point."""
-    assert charts.learning_curve([], contents.SERIES, 560, 300) is None
+    assert charts.learning_curve([], scores.SERIES, 560, 300) is None
     point = charts.Point("v0", 20, {"map50": Estimate(value=0.5), "map": Estimate()})
-    curve = charts.learning_curve([point], contents.SERIES, 560, 300)
+    curve = charts.learning_curve([point], scores.SERIES, 560, 300)
     assert curve is not None
     marks = {line.key: line.marks for line in curve.lines}
     assert marks["map"] == ()
     assert [(one.low, one.high) for one in marks["map50"]] == [(None, None)]
+    assert curve.base is None, "one point is no baseline of itself"
+
+
+def test_a_curve_begins_at_its_baseline() -> None:
+    """From the second round on the band is where the first series began: the first round's value and interval."""
+    points = [
+        charts.Point(
+            f"v{i}",
+            20 * i + 20,
+            {"map50": Estimate(value=0.5 + i / 10, low=0.3, high=0.7), "map": Estimate()},
+        )
+        for i in range(2)
+    ]
+    curve = charts.learning_curve(points, scores.SERIES, 560, 300)
+    assert curve is not None
+    first = curve.lines[0].marks[0]
+    assert curve.base == charts.Band("v0", first.y, first.low, first.high)
+
+
+ESTIMATES = (
+    st.lists(st.floats(0, 1), min_size=3, max_size=3)
+    .map(sorted)
+    .map(lambda one: Estimate(low=one[0], value=one[1], high=one[2]))
+)
+
+
+@given(ESTIMATES, ESTIMATES)
+def test_rounds_are_told_apart_by_intervals_that_lie_apart(one: Estimate, two: Estimate) -> None:
+    """Better and worse are opposites; a round is never told apart from itself, nor from one whose interval touches its own."""
+    opposite = {"better": "worse", "worse": "better", "not told apart": "not told apart"}
+    assert changes.told(two, one) == opposite[changes.told(one, two)]
+    assert changes.told(one, one) == "not told apart"
+    ends = [end for end in (one.low, one.high, two.low, two.high) if end is not None]
+    overlap = ends[0] <= ends[3] and ends[2] <= ends[1]
+    assert (changes.told(one, two) == "not told apart") == overlap
+    assert changes.told(Estimate(value=0.1), two) == "not told apart"
 
 
 def test_a_long_batch_shows_the_best_of_each_stream() -> None:
@@ -330,6 +406,47 @@ def test_a_long_batch_shows_the_best_of_each_stream() -> None:
         return Chosen(key=f"{stream}{rank}", channels=("left",), stream=stream, rank=rank)
 
     scenes = [scene(stream, rank) for stream in ("coverage", "targeted") for rank in range(1, 6)]
-    assert contents._best(scenes, 4) == [scenes[0], scenes[1], scenes[5], scenes[6]]
-    assert contents._best(scenes, 99) == scenes
-    assert contents._best(scenes, 0) == []
+    assert batches.best(scenes, 4) == [scenes[0], scenes[1], scenes[5], scenes[6]]
+    assert batches.best(scenes, 99) == scenes
+    assert batches.best(scenes, 0) == []
+
+
+@given(st.floats(-40, 120), st.floats(-60, 60), st.floats(-3, 3))
+def test_cuboids_lie_where_they_are_seen_from_above(x: float, y: float, yaw: float) -> None:
+    """Forward is up and left is left: the centre of an outline is as many metres from the sensor as the cuboid is, the first and
+    last point are its front, and all of it lies in the picture."""
+    cuboid = np.array([[x, y, 0.0, 4.0, 2.0, 1.5, 0.0, 0.0, yaw]])
+    on = above.ground(cuboid)
+    (points,) = on.outlines(cuboid)
+    scale = on.span / on.side
+    assert np.allclose((np.array(on.sensor) - points.mean(axis=0)) * scale, [y, x], atol=0.1 * scale)
+    front = (points[0] + points[3]) / 2 - points.mean(axis=0)
+    assert np.allclose(front * scale, [-2 * np.sin(yaw), -2 * np.cos(yaw)], atol=1e-6)
+    assert ((points >= 0) & (points <= on.side)).all()
+
+
+@given(st.tuples(st.floats(-50, 400), st.floats(-50, 200), st.floats(1, 500), st.floats(1, 300)))
+def test_a_finding_is_cut_from_within_its_image(box: tuple[float, float, float, float]) -> None:
+    """The part of an image that shows a box lies in the image, and holds what of the box is in it, up to the image's size."""
+    x, y, w, h = box
+    x1, y1, x2, y2 = findings.window(np.array([x, y, x + w, y + h]), (320, 120)) or (0, 0, 0, 0)
+    assert 0 <= x1 < x2 <= 320
+    assert 0 <= y1 < y2 <= 120
+    middle = np.clip([x + w / 2, y + h / 2], 0, [320, 120])
+    assert x1 - 1 <= middle[0] <= x2 + 1
+    assert y1 - 1 <= middle[1] <= y2 + 1
+
+
+def test_sections_of_it_in_a_notebook(loop: Loop) -> None:
+    """What is asked for comes, in a frame of its own without scripts, and nothing else; a slip gets the name that was meant."""
+    shown = loop.look("scores", "first", height=500)
+    frame = shown._repr_html_()
+    assert re.match(
+        r'<iframe sandbox="" style="[^"<>]*height:500px[^"<>]*" srcdoc="[^"<>]*"></iframe>$', frame
+    )
+    assert html.unescape(frame.split('srcdoc="')[1].removesuffix('"></iframe>')) == shown.page
+    assert re.findall(r'<section id="(\w+)"', shown.page) == ["scores"]
+    assert "Is it getting better?" in shown.page
+    assert "<nav" not in shown.page
+    with pytest.raises(UnknownNameError, match="did you mean 'scores'"):
+        loop.look("score")

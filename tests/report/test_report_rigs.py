@@ -13,7 +13,9 @@ from support import remove
 from swath.config import LoopConfig
 from swath.labels.channels import Rig, rig_of
 from swath.loop import Loop
-from swath.report import contents, pictures
+from swath.report import pictures
+from swath.report.sections import batches as batches_
+from swath.report.sections import failures as failures_
 from swath.worlds import make_world
 
 pytestmark = pytest.mark.database
@@ -59,18 +61,24 @@ def uri(loop: Loop, channel: str, key: str, width: int) -> str:
 
 
 def test_a_rig_without_cameras(closed: Callable[[str], Loop]) -> None:
-    """No picture is embedded; each scene of the batch says why; the failures are listed, every one, with what was missed."""
+    """No photo is embedded; each scene of the batch says why; every failure is there with what was missed, the notable ones as
+    clouds seen from above, in which the thick cuboids number what was missed."""
     loop = closed("cloud")
     page = loop.report().read_text()
-    assert "data:image" not in page
+    assert "data:image/jpeg" not in page
     assert page.count("the rig has no camera") == len(batch_keys(loop))
     batches = loop.workspace.journal.batches
     failed = batches.failures(batches.get("v0"))
     assert failed, "a model of two steps finds nothing"
-    assert "in the cloud, which is not drawn" in page
-    section = page[page.index('<section id="failures">') : page.index('<section id="golden">')]
-    assert [key for key in re.findall(r"<code>(.*?)</code>", section)] == [one.key for one in failed]
-    assert f"{len(failed)} failures</summary>" in section
+    section = page[page.index('<section id="failures"') : page.index('<section id="batches"')]
+    named = [key for key in re.findall(r"<code>(.*?)</code>", section) if not key.startswith("swath ")]
+    first = failures_.first(failed)
+    assert named[: len(first)] == [one.key for one in first]
+    assert sorted(named) == sorted(one.key for one in failed)
+    figures = re.findall(r"<figure>(.*?)</figure>", section, flags=re.DOTALL)
+    for figure, one in zip(figures, first, strict=True):
+        assert "data:image/png" in figure
+        assert figure.count('<g class="ref wrong">') == one.fn
     assert "3D " in html.unescape(page)
 
 
@@ -81,20 +89,20 @@ def test_several_cameras(closed: Callable[[str], Loop]) -> None:
     page = loop.report().read_text()
     assert loop.workspace.rig.primary == "front"
     batches = loop.workspace.journal.batches
-    failed = [one.key for one in batches.failures(batches.get("v0"))][: contents.FAILURES]
+    failed = [one.key for one in failures_.first(batches.failures(batches.get("v0")))]
     assert failed
-    for keys, width in ((batch_keys(loop), contents.SMALL), (failed, contents.LARGE)):
+    for keys, width in ((batch_keys(loop), batches_.SMALL), (failed, failures_.LARGE)):
         for key in keys:
             assert uri(loop, "front", key, width) in page
             assert uri(loop, "back", key, width) not in page
     for key in loop.workspace.members("test"):
         for camera in loop.workspace.rig.images:
-            for width in (contents.SMALL, contents.LARGE):
+            for width in (batches_.SMALL, failures_.LARGE):
                 assert uri(loop, camera.name, key, width) not in page
     assert "The pictures are of front; what is not found or wrong is counted in front, back." in page
     row = next(
         row
-        for row in re.findall(r'<tr class="mid">.*?</tr>', page, flags=re.DOTALL)
+        for row in re.findall(r'<tr class="mid scene">.*?</tr>', page, flags=re.DOTALL)
         if batch_keys(loop)[0] in row
     )
     assert re.search(r">back \w+<br>front \w+<br>3D \w+</td>", row)

@@ -24,6 +24,7 @@ from swath.kernels.match import match
 from swath.labels.shapes import Boxes, Labels
 from swath.records.assignment import Assignment
 from swath.records.batch import Axis, Batch, BlindCounts, Example, GoldenChecked
+from swath.words import ordinal
 
 AXES: Final = ("miss", "extra", "swap", "shift")
 EXAMPLES: Final = 50  # that a check names
@@ -174,7 +175,9 @@ def _seen_before(now: Batch, batches: Iterable[Batch], scenes: int) -> tuple[str
     earlier = sum(one.steps.golden is not None for one in life.rounds(batches) if one.round != now.round)
     if not earlier:
         return ()
-    return (f"the same {scenes} golden scenes for the {earlier + 1}. time: annotators may remember them",)
+    return (
+        f"the same {scenes} golden scenes for the {ordinal(earlier + 1)} time: annotators may remember them",
+    )
 
 
 def blind_counts(rows: Iterable[Assignment], classes: Iterable[str]) -> BlindCounts:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
+from swath.records.html import table
+
 Document = dict[str, Any]
 SCHEMA = 2
 """Of the journal. 1 is swath 0.1.0, which wrote none; `records.migrate` brings it here."""
@@ -25,6 +27,10 @@ class Record(BaseModel):
     def as_json(self) -> Document:
         """As `--json` prints it: plain data, None included."""
         return self.model_dump(mode="json")
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return table(type(self).__name__, {name: getattr(self, name) for name in type(self).model_fields})
 
     def with_(self: R, **changes: Any) -> R:
         """The same value with other fields."""

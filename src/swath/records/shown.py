@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from swath.records.html import table
+
 
 @dataclass(frozen=True)
 class SceneState:
@@ -31,3 +33,7 @@ class Next:
     step: str | None
     why: str
     people: bool = False
+
+    def _repr_html_(self) -> str:
+        """As a notebook shows it."""
+        return table("Next", {"step": self.step, "why": self.why, "waits for people": self.people})

@@ -12,6 +12,8 @@ import numpy.typing as npt
 from swath.records.base import Estimate
 
 Floats = npt.NDArray[np.float64]
+Ticks = tuple[tuple[float, float], ...]
+"""(pixel, value)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,40 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [round(i * step, 10) for i in range(first, last + 1)]
 
 
+def span(values: Floats) -> tuple[float, float]:
+    """Lowest and highest of `values`, a little apart where they are equal; (0, 1) for none."""
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+# ---------------------------------------------------------------------- bars with an axis
+
+
+@dataclass(frozen=True)
+class Ruler:
+    """The axis that the interval bars of a table share: from 0 to `end`, `width` pixels long."""
+
+    end: float
+    width: float
+    ticks: Ticks
+    percent: bool = False
+
+    def at(self, value: float) -> float:
+        """Pixels from its zero."""
+        return round(self.width * min(max(value / self.end, 0.0), 1.0), 1)
+
+
+def ruler(highest: float, *, percent: bool = False, width: float = 220) -> Ruler:
+    """An axis from 0 to a little above `highest`, and at most to 1."""
+    end = 1.0 if highest >= 0.95 else highest * 1.05
+    return Ruler(end, width, tuple((round(width * one / end, 1), one) for one in ticks(0, end, 4)), percent)
+
+
+# ---------------------------------------------------------------------- learning curve
+
+
 @dataclass(frozen=True)
 class Point:
     """One round: how many scenes its model learned from, and its estimates, by the key of their series."""
@@ -57,7 +93,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Mark:
-    """One estimate in the chart: where it is, and the ends of its bar, None where it has none."""
+    """One estimate in a chart: where it is, and the ends of its bar, None where it has none."""
 
     round: str
     scenes: int
@@ -76,13 +112,22 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Curve:
-    """`x_ticks`, `y_ticks`: (pixel, value)."""
+class Band:
+    """Where the loop began: the first estimate of the first series, and its interval, pixels from the top."""
 
+    round: str
+    y: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Curve:
     frame: Frame
     lines: tuple[Line, ...]
-    x_ticks: tuple[tuple[float, int], ...]
-    y_ticks: tuple[tuple[float, float], ...]
+    x_ticks: Ticks
+    y_ticks: Ticks
+    base: Band | None
 
 
 def learning_curve(
@@ -90,7 +135,7 @@ def learning_curve(
 ) -> Curve | None:
     """Each round's estimates against the scenes its model was trained on, with intervals; None without points.
 
-    `series`: (key, title) of those that are drawn.
+    `series`: (key, title) of those that are drawn; from the second round on the first value of the first is the baseline.
     """
     if not points:
         return None
@@ -110,11 +155,13 @@ def learning_curve(
         )
         for nth, (key, title) in enumerate(series)
     )
+    first = next(iter(lines[0].marks), None)
     return Curve(
         frame,
         lines,
         tuple((frame.at_x(value), int(value)) for value in ticks(*frame.x) if value == int(value)),
         tuple((frame.at_y(value), value) for value in ticks(*frame.y)),
+        Band(first.round, first.y, first.low, first.high) if first and len(lines[0].marks) > 1 else None,
     )
 
 
@@ -133,9 +180,68 @@ def _mark(frame: Frame, point: Point, one: Estimate, shift: float) -> Mark | Non
     )
 
 
-def span(values: Floats) -> tuple[float, float]:
-    """Lowest and highest of `values`, a little apart where they are equal; (0, 1) for none."""
-    if not len(values):
-        return 0.0, 1.0
-    low, high = float(values.min()), float(values.max())
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+# ---------------------------------------------------------------------- drift
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Errors among trials in one round, as a rate with its interval."""
+
+    round: str
+    errors: int
+    trials: int
+    rate: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A rate in a chart, pixels. `above`: its whole interval lies above what is accepted."""
+
+    of: Rate
+    x: float
+    y: float
+    low: float
+    high: float
+    above: bool
+
+
+@dataclass(frozen=True)
+class Drift:
+    """One kind of error over the rounds. `accepted`: pixels from the top, of the rate that is accepted."""
+
+    title: str
+    frame: Frame
+    dots: tuple[Dot, ...]
+    rounds: tuple[tuple[float, str], ...]
+    y_ticks: Ticks
+    accepted: float
+    accepted_rate: float
+
+
+def drift(title: str, rates: Sequence[Rate], accepted: float, rounds: Sequence[str], top: float) -> Drift:
+    """A small chart of `rates` over all `rounds`, from 0 to `top`; of many rounds every n-th is named."""
+    frame = Frame(270, 150, (-0.5, len(rounds) - 0.5), (0, max(top, accepted) * 1.05), 38, 6, 10, 22)
+    at = {name: frame.at_x(nth) for nth, name in enumerate(rounds)}
+    dots = tuple(
+        Dot(
+            one,
+            at[one.round],
+            frame.at_y(one.rate),
+            frame.at_y(one.low),
+            frame.at_y(one.high),
+            one.low > accepted,
+        )
+        for one in rates
+    )
+    every = max(1, -(-len(rounds) // 8))
+    return Drift(
+        title,
+        frame,
+        dots,
+        tuple((x, name) for name, x in list(at.items())[::every]),
+        tuple((frame.at_y(value), value) for value in ticks(*frame.y, 3)),
+        frame.at_y(accepted),
+        accepted,
+    )

@@ -61,13 +61,18 @@ def load(
     return found
 
 
-def picture(path: str, width: int, size: tuple[int, int] = (0, 0)) -> Picture:
-    """The image at `path`, `width` pixels wide. `size`: the image's (width, height) as far as known, for a placeholder."""
+def picture(
+    path: str, width: int, size: tuple[int, int] = (0, 0), window: tuple[int, int, int, int] | None = None
+) -> Picture:
+    """The image at `path`, `width` pixels wide, or the part of it in `window` (x1, y1, x2, y2; its pixels). `size`: the image's
+    (width, height) as far as known, for a placeholder."""
+    if window is not None:
+        size = window[2] - window[0], window[3] - window[1]
     height = max(1, round(width * size[1] / size[0])) if size[0] > 0 and size[1] > 0 else round(width * 0.3)
     if not path:
         return Picture(None, width, height, "the scene has no image")
     try:
-        image = decode(path, near=width)
+        image = decode(path, near=width) if window is None else decode(path).crop(window)
         height = max(1, round(width * image.height / image.width))
         small = image.resize((width, height), Image.Resampling.BOX, reducing_gap=2.0)
         out = io.BytesIO()

@@ -39,6 +39,7 @@ from swath.records.batch import (
 from swath.records.results import EvaluateResult
 from swath.store.journal.lease import Writer
 from swath.suggest import command
+from swath.words import ordinal
 from swath.workspace import Workspace
 
 
@@ -56,7 +57,7 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
         if not final and uses > 1:
             notes.append(
-                f"val is evaluated and mined for the {uses}. time: a claim about gain needs the final evaluation, on test"
+                f"val is evaluated and mined for the {ordinal(uses)} time: a claim about gain needs the final evaluation, on test"
             )
         record = Evaluated(
             round=batch.round,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,9 +11,10 @@ import numpy as np
 from swath.errors import SwathError
 from swath.kernels.plane import plane
 from swath.kernels.vectors import usable
-from swath.records.batch import Batch, Failure
-from swath.records.manifest import Chosen, Manifest
+from swath.records.batch import Failure
+from swath.records.manifest import Chosen
 from swath.report.charts import Frame, span
+from swath.report.known import Known
 from swath.workspace import Workspace
 
 POINTS: Final = 4000  # scenes on the map; of a larger pool an even sample
@@ -30,11 +31,12 @@ LAYERS: Final = (  # in the order they are drawn
 
 @dataclass(frozen=True)
 class Dot:
-    """A scene on the map, in pixels, and what its tooltip says."""
+    """A scene on the map, in pixels, and what its tooltip says. `number`: of a failure, as the failures are numbered."""
 
     x: float
     y: float
     text: str
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class Map:
 
     why: str = ""
     frame: Frame | None = None
+    dim: int = 0
     round: str | None = None
     evaluated: str | None = None
     layers: tuple[Layer, ...] = ()
@@ -62,10 +65,13 @@ class Map:
     without: int = 0
 
 
-def embedding_map(workspace: Workspace, batch: Manifest | None, evaluated: Batch | None) -> Map:
-    """The map of pool and val. `batch`: the last one that was not cancelled; `evaluated`: the last evaluated round."""
-    if not workspace.is_split() or workspace.journal.loop().steps.embed is None:
+def data(known: Known) -> Map:
+    """The map of pool and val, with the last batch that was not cancelled and the failures of the last evaluation."""
+    workspace, batch = known.workspace, None
+    if not workspace.is_split() or known.loop.steps.embed is None:
         return Map(why="There are no embeddings yet.")
+    if known.standing:
+        batch = known.manifests[known.standing[-1].round]
     scenes = batch.scenes if batch else ()
     chosen = {scene.key: scene for scene in scenes}
     keys, of = _sample(workspace, list(chosen))
@@ -81,17 +87,12 @@ def embedding_map(workspace: Workspace, batch: Manifest | None, evaluated: Batch
     xy, share = plane(vectors[good])
     frame = _frame(span(xy[:, 0]), span(xy[:, 1]))
     at = {key: (frame.at_x(float(x)), frame.at_y(float(y))) for key, (x, y) in zip(keys, xy, strict=True)}
-    wrong = _failures(workspace, evaluated)
-    layers: dict[str, list[Dot]] = {name: [] for name, _ in LAYERS}
-    states, val = workspace.states(keys), set(workspace.members("val"))
-    for key in keys:
-        layer, text = _place(key, key in val, chosen.get(key), wrong.get(key), states[key].status)
-        layers[layer].append(Dot(*at[key], text))
     return Map(
         frame=frame,
+        dim=known.loop.steps.embed.dim,
         round=batch.round if batch else None,
-        evaluated=evaluated.round if evaluated else None,
-        layers=tuple(Layer(name, title, tuple(layers[name])) for name, title in LAYERS if layers[name]),
+        evaluated=known.last.round if known.last else None,
+        layers=_layers(known, at, chosen),
         lines=tuple(
             (*at[one.key], *at[one.failure]) for one in scenes if one.failure in at and one.key in at
         ),
@@ -100,6 +101,22 @@ def embedding_map(workspace: Workspace, batch: Manifest | None, evaluated: Batch
         of=of,
         without=int(np.count_nonzero(~good)),
     )
+
+
+def _layers(
+    known: Known, at: Mapping[str, tuple[float, float]], chosen: Mapping[str, Chosen]
+) -> tuple[Layer, ...]:
+    """The dots, by what they are."""
+    workspace = known.workspace
+    answered = known.failures[: workspace.config.select.failures]  # as many as selection looks at
+    wrong = {one.key: (nth, one) for nth, one in enumerate(answered, 1)}
+    layers: dict[str, list[Dot]] = {name: [] for name, _ in LAYERS}
+    states, val = workspace.states(at), set(workspace.members("val"))
+    for key, place in at.items():
+        number, failure = wrong.get(key, (None, None))
+        layer, text = _place(key, key in val, chosen.get(key), failure, states[key].status)
+        layers[layer].append(Dot(*place, text, number))
+    return tuple(Layer(name, title, tuple(layers[name])) for name, title in LAYERS if layers[name])
 
 
 def _frame(x: tuple[float, float], y: tuple[float, float]) -> Frame:
@@ -130,12 +147,6 @@ def _every(keys: Sequence[str], most: int) -> list[str]:
     if most <= 0:
         return []
     return list(keys[:: max(1, -(-len(keys) // most))])
-
-
-def _failures(workspace: Workspace, evaluated: Batch | None) -> dict[str, Failure]:
-    """The failures that the next batch answers, as many as selection looks at."""
-    listed = workspace.journal.batches.failures(evaluated) if evaluated else ()
-    return {failure.key: failure for failure in listed[: workspace.config.select.failures]}
 
 
 def _place(key: str, val: bool, chosen: Chosen | None, wrong: Failure | None, status: str) -> tuple[str, str]:

@@ -1,0 +1,37 @@
+"""The parts of the report, in the order of the page. To add one: a module here with a function that takes `Known` and returns
+frozen values, a template of its name in `templates/`, and a line below."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from swath.report.known import Section
+from swath.report.sections import (
+    again,
+    batches,
+    failures,
+    findings,
+    first,
+    golden,
+    leaks,
+    map,
+    notes,
+    rounds,
+    scores,
+    targeting,
+)
+
+SECTIONS: Final = (
+    Section("first", "Where we are", first.data),
+    Section("rounds", "Rounds", rounds.data),
+    Section("scores", "Scores", scores.data),
+    Section("golden", "Golden check", golden.data),
+    Section("targeting", "Targeting", targeting.data),
+    Section("failures", "Failures", failures.data),
+    Section("batches", "Batches", batches.data),
+    Section("map", "Map", map.data),
+    Section("findings", "Checks", findings.data),
+    Section("leaks", "Leaks", leaks.data),
+    Section("notes", "Notes", notes.data),
+    Section("again", "Reproduce", again.data),
+)

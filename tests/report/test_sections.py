@@ -1,0 +1,188 @@
+"""What sections say, against what FiftyOne has and what the journal holds; and no more than it allows."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import quick_loop
+from support import remove
+from swath.loop import Loop
+from swath.records.base import Estimate
+from swath.records.batch import Axis, Batch, BlindCounts, GoldenChecked
+from swath.report.known import Known
+from swath.report.sections import first, golden, targeting
+
+pytestmark = pytest.mark.database
+NAME = "t-report-sections"
+TODAY = datetime.date(2026, 12, 1)
+
+
+@pytest.fixture(scope="module")
+def loop(mongod: str) -> Iterator[Loop]:
+    """Two closed rounds; the second answers failures of the first."""
+    remove(NAME)
+    loop = quick_loop.at("closed", NAME)
+    assert loop.run(2).closed == 2
+    yield loop
+    remove(NAME)
+
+
+def known_of(loop: Loop) -> Known:
+    return Known(loop.workspace, loop.status(), TODAY)
+
+
+def test_targeting_counts_what_people_labelled(loop: Loop) -> None:
+    """Of each kind: how many of the scenes that were chosen for it hold one, and how many coverage scenes do, counted on the
+    labels that FiftyOne has; all of them add up."""
+    (round_,) = targeting.data(known_of(loop)).rounds
+    batches = loop.workspace.journal.batches
+    v0, v1 = batches.get("v0"), batches.get("v1")
+    record = v0.steps.evaluate
+    assert record is not None
+    missed = {one.key: one.missed for one in batches.failures(v0)}
+    held: dict[str, set[str]] = {}
+    view = loop.workspace.scenes.dataset.select_group_slices(["left"]).exists("human_detections")
+    for sample in view:
+        held[sample.scene_key] = {one.label for one in sample.human_detections.detections}
+
+    def kind(failure: str) -> str:
+        """The class it missed most of, as a share of those in val; of equal ones the first by name."""
+        shares = {name: -n / record.main.classes[name].references for name, n in missed[failure].items()}
+        return sorted(shares, key=lambda name: (shares[name], name))[0]
+
+    asked = [
+        (one.key, kind(one.failure))
+        for one in batches.manifest(v1).scenes
+        if one.failure and missed[one.failure]
+    ]
+    assert asked
+    hits = [name for key, name in asked if name in held[key]]
+    assert (round_.all.hits, round_.all.of) == (len(hits), len(asked))
+    covered = [
+        one.key for name in (v0, v1) for one in batches.manifest(name).scenes if one.stream == "coverage"
+    ]
+    for one in round_.kinds:
+        assert (one.targeted.hits, one.targeted.of) == (
+            hits.count(one.name),
+            [name for _, name in asked].count(one.name),
+        )
+        assert (one.coverage.hits, one.coverage.of) == (
+            sum(one.name in held[key] for key in covered),
+            len(covered),
+        )
+        assert (
+            (one.targeted.share.low or 0) <= (one.targeted.share.value or 0) <= (one.targeted.share.high or 0)
+        )
+    assert sum(one.targeted.of for one in round_.kinds) == round_.all.of
+
+
+def test_drift_is_drawn_from_the_checks(loop: Loop) -> None:
+    """One chart per kind of error that was counted, with the errors of each round; a higher rate is drawn higher."""
+    found = golden.data(known_of(loop))
+    checks = [
+        one.steps.golden for one in loop.workspace.journal.batches.all() if one.is_round and one.steps.golden
+    ]
+    counted = {golden.title(name): name for name, axis in checks[0].axes.items() if axis.trials}
+    assert {one.title for one in found.drift} >= set(counted)
+    for chart in found.drift:
+        name = counted[chart.title]
+        assert [(dot.of.round, dot.of.errors, dot.of.trials) for dot in chart.dots] == [
+            (one.round, one.axes[name].errors, one.axes[name].trials) for one in checks
+        ]
+        by_rate = sorted(chart.dots, key=lambda dot: dot.of.rate)
+        assert [dot.y for dot in by_rate] == sorted((dot.y for dot in by_rate), reverse=True)
+    assert golden.data(known_of(loop)).checks[0].check.round == "v1", "the last check comes first"
+
+
+def checked(verdict: Any, detectable: float) -> GoldenChecked:
+    axis = Axis(
+        errors=1, trials=50, accepted=0.05, rate=0.02, low=0.0, high=0.1, p_value=0.9, detectable=detectable
+    )
+    blind = BlindCounts(samples_with_labels=5, total_detections=50, top_classes={})
+    return GoldenChecked(
+        round="v1", verdict=verdict, reasons=("why",), axes={"2d miss": axis}, scenes=5, blind=blind
+    )
+
+
+@pytest.mark.parametrize(
+    ("verdict", "detectable", "short"),
+    [
+        ("pass", 0.22, "Pass, as far as it can see"),
+        ("pass", 0.09, "Pass"),
+        ("block", 0.22, "Blocked"),
+        ("warn", 0.22, "Warn"),
+        ("not enough evidence", 0.5, "Not enough evidence"),
+    ],
+)
+def test_a_verdict_is_no_stronger_than_its_check(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, verdict: Any, detectable: float, short: str
+) -> None:
+    """A check that passed and could not have seen twice the accepted rate says so, and from which rate on it sees; what blocks
+    says why."""
+    known = known_of(loop)
+    rounds = [with_golden(one, checked(verdict, detectable)) for one in known.rounds]
+    known.__dict__["rounds"] = rounds
+    answer = first.data(known).answers[1]
+    assert answer.question == "Are the labels honest?"
+    assert answer.short == short
+    said = " ".join(answer.lines)
+    assert (
+        f"with 50 objects per kind of error it would notice {round(100 * detectable)} % wrong; accepted are 5 %"
+        in said
+    )
+    assert ("why." in said) == (verdict in ("block", "warn"))
+
+
+def with_golden(batch: Batch, check: GoldenChecked) -> Batch:
+    return batch.with_(steps=batch.steps.with_(golden=check))
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "short"),
+    [
+        ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "Better than v0"),
+        ((0.4, 0.5, 0.6), (0.1, 0.2, 0.3), "Worse than v0"),
+        ((0.1, 0.2, 0.45), (0.4, 0.5, 0.6), "Not told apart from v0"),
+    ],
+)
+def test_better_is_said_where_it_holds(
+    loop: Loop, was: tuple[float, ...], now: tuple[float, ...], short: str
+) -> None:
+    """A higher value alone is not better: the intervals have to lie apart. How many drives val has stands beside it."""
+    known = known_of(loop)
+    known.__dict__["evaluated"] = [
+        scored(one, Estimate(low=low, value=value, high=high))
+        for one, (low, value, high) in zip(known.rounds, (was, now), strict=True)
+    ]
+    answer = first.data(known).answers[0]
+    assert answer.short == short
+    said = " ".join(answer.lines)
+    assert f"{now[1]:.2f} ({now[0]:.2f} – {now[2]:.2f})" in said
+    assert f"{known.drives_of_val} drive" in said
+    assert ("The intervals overlap." in said) == (short.startswith("Not"))
+
+
+def scored(batch: Batch, map50: Estimate) -> Batch:
+    record = batch.steps.evaluate
+    assert record is not None
+    figures = {**record.figures, record.modality: record.main.with_(map50=map50)}
+    return batch.with_(steps=batch.steps.with_(evaluate=record.with_(figures=figures)))
+
+
+def test_what_needs_a_person(mongod: str) -> None:
+    """A batch that waits for labels is said with its count, and how to go on is a command."""
+    name = f"{NAME}-sent"
+    remove(name)
+    loop = quick_loop.at("sent", name)
+    loop.annotator = quick_loop.Picky(wants=lambda task, channel: False)
+    loop.fetch()
+    found = first.data(known_of(loop))
+    waiting = loop.workspace.journal.assignments.waiting("v0")
+    assert waiting
+    assert f"{waiting} scenes of v0 wait for labels." in found.answers[3].lines
+    assert any(one.startswith("swath fetch") for one in found.answers[2].commands)
+    remove(name)
