@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         EvaluateResult,
         ExplainResult,
         FetchResult,
+        GoldenPlan,
         InitResult,
         ReferenceResult,
         RepairResult,
@@ -538,9 +539,12 @@ def golden(
         str | None,
         typer.Option(metavar="REASON", help="Go on despite a block, for this reason.", show_default=False),
     ] = None,
-) -> "GoldenChecked":
+    plan: Annotated[
+        bool, typer.Option("--plan", help="How many golden scenes it takes to see what; checks nothing.")
+    ] = False,
+) -> "GoldenChecked | GoldenPlan":
     """Blind labels of the golden scenes against their reference: pass, warn or block."""
-    return loop.golden(override=override)
+    return loop.golden_plan() if plan else loop.golden(override=override)
 
 
 @on_loop(STEP)

@@ -23,8 +23,9 @@ from rich.table import Table
 
 from swath.demo import DemoResult
 from swath.errors import some
+from swath.policies.golden_axes import Unit, in_words
 from swath.records.base import Document, Record
-from swath.records.batch import Checked, Failure, Figures, GoldenChecked, Left, Stopped, Trained
+from swath.records.batch import Checked, Deviation, Failure, Figures, GoldenChecked, Left, Stopped, Trained
 from swath.records.results import (
     AdoptResult,
     BatchResult,
@@ -35,6 +36,7 @@ from swath.records.results import (
     ExplainedRound,
     ExplainResult,
     FetchResult,
+    GoldenPlan,
     InitResult,
     ReferenceResult,
     RepairResult,
@@ -511,11 +513,56 @@ def golden(value: GoldenChecked) -> None:
         if axis.trials:
             sees = f"; would see {percent(axis.detectable)}" if axis.detectable else ""
             line(
-                f"  {name:9s} {axis.errors:4d} of {axis.trials:4d}  {percent(axis.rate):>7s} "
+                f"  {name:11s} {axis.errors:4d} of {axis.trials:4d}  {percent(axis.rate):>7s} "
                 f"({percent(axis.low)} to {percent(axis.high)}), accepted {percent(axis.accepted)}{sees}"
             )
+    for name, one in value.measures.items():
+        line(f"  {name:11s} {_measured(one)}")
     for reason in value.reasons:
         line(f"  {reason}")
+
+
+def _measured(one: Deviation) -> str:
+    """`+10.3 % (+8.1 % to +12.6 %), tolerance 10.0 %; moved +0.2 % (...), margin 3.0 %`."""
+    told = (
+        f"{_with_ends(one.mean, one.low, one.high, one.unit)}, tolerance {in_words(one.tolerance, one.unit)}"
+    )
+    if one.change is None:
+        sees = f"; would see {in_words(one.detectable, one.unit)}" if one.detectable is not None else ""
+        return told + sees
+    moved = f"; moved {_with_ends(one.change, one.change_low, one.change_high, one.unit)}"
+    sees = (
+        f", would see {in_words(one.change_detectable, one.unit)}"
+        if one.change_detectable is not None
+        else ""
+    )
+    return f"{told}{moved}{sees}"
+
+
+def _with_ends(value: float, low: float | None, high: float | None, unit: Unit) -> str:
+    ends = [in_words(one, unit, sign=True) for one in (low, high) if one is not None]
+    return f"{in_words(value, unit, sign=True)}" + (f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else "")
+
+
+@result.register
+def golden_plan(value: GoldenPlan) -> None:
+    of = f"the last of {value.rounds} checks" if value.rounds else "usual values: nothing was checked yet"
+    objects = ", ".join(f"{n:g} {modality}" for modality, n in value.objects.items())
+    line(
+        f"{value.per_round} of {value.scenes} golden scenes go along with each batch ({objects} objects per scene; {of}; "
+        f"reference: {value.reference}; ICC {value.icc:g})"
+    )
+    titles = {
+        "axis": "left",
+        "to see": "left",
+        f"scenes for {percent(value.power, 0)}": "right",
+        "now sees": "right",
+    }
+    table(
+        titles, [[_cell(part) for part in (one.axis, one.what, one.needs, one.sees)] for one in value.planned]
+    )
+    more = command("config", value.dataset, "--set", "golden.per_round=N")
+    line(f"`{more}` says how many go along; half of them stay for the next batch, and all take turns")
 
 
 @result.register

@@ -65,7 +65,8 @@ def import_reference(workspace: Workspace, source: str, *, final: bool = False) 
         name, keys = there.round, [scene.key for scene in journal.batches.manifest(there).scenes]
         keys = workspace.scenes.table.known(keys)
         taken = _take_over(workspace, writer, name, keys, source)
-        entry = Fetched(source=source, labels=taken.labels, rejected=len(taken.rejected))
+        made = workspace.config.golden.reference
+        entry = Fetched(source=source, labels=taken.labels, rejected=len(taken.rejected), made=made)
         journal.batches.advance(writer, name, "import", {"fetch": entry})
         commit.settle(workspace, writer)
         commit.project(workspace, writer, keys)
