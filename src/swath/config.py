@@ -291,7 +291,7 @@ class Tolerance(_Section):
 class Margin(_Section):
     """What the mean over the same objects may move against earlier rounds; beyond it a golden check warns."""
 
-    iou: Rate = Field(0.01, description="2D IoU")
+    iou: Rate = Field(0.01, description="mean 2D IoU")
     area: Rate = Field(0.03, description="relative size of 2D boxes")
     edge: Rate = Field(0.01, description="each edge of 2D boxes, as a share of the box's side")
     center: Rate = Field(0.02, description="centre of cuboids in each direction, in metres")

@@ -6,7 +6,7 @@ correlation, 0 to 1) is the share of the variance that is the scene's. Scenes ar
 
 Counts are tested with the likelihood ratio of the accepted rate against three times its odds (`score`): the most powerful test
 between the two (Neyman and Pearson 1933), in which the second error of a scene weighs less than the first. Its distribution is
-exact: the scores of the scenes are rounded to whole sixteenths of a first error, and convolved. Means are ratio estimates with
+exact: the scores of the scenes are rounded to whole eighths of a first error, and convolved. Means are ratio estimates with
 the variance between scenes (Cochran 1977, chapter 11) and Student's t with one degree of freedom less than there are scenes.
 """
 
@@ -25,7 +25,7 @@ Ints = NDArray[np.int64]
 Scenes = tuple[tuple[int, int], ...]  # (trials of a scene, scenes that have so many)
 LEAST: Final = 1e-6  # a rate of 0 would make one error impossible
 TINY: Final = 1e-14  # below this a convolved probability is rounding
-STEPS: Final = 16  # whole numbers that the first error of a scene scores
+STEPS: Final = 8  # whole numbers that the first error of a scene scores
 ODDS: Final = 3.0  # between the accepted rate and the one that the score is best against
 
 
@@ -60,7 +60,7 @@ def _frozen(values: Array) -> Array:
 
 
 def score(trials: int, accepted: float, icc: float) -> Ints:
-    """(trials + 1,) what k errors in a scene count: whole numbers that never fall with k, 0 for none and 16 for the first.
+    """(trials + 1,) what k errors in a scene count: whole numbers that never fall with k, 0 for none and 8 for the first.
 
     They are the log likelihood ratio of the rate with three times the odds of `accepted` against `accepted`, both with `icc`.
     """
@@ -89,8 +89,8 @@ def _score(n: int, accepted: float, icc: float) -> Ints:
 
 def scenes_of(trials: ArrayLike) -> Scenes:
     """How many scenes have how many trials; those without any are left out. Their order does not matter."""
-    n, times = np.unique(np.asarray(trials, dtype=np.int64), return_counts=True)
-    return tuple((a, b) for a, b in zip(n.tolist(), times.tolist(), strict=True) if a > 0)
+    times = np.bincount(np.asarray(trials, dtype=np.int64)).tolist()
+    return tuple((n, scenes) for n, scenes in enumerate(times) if n and scenes)
 
 
 def tail(trials: ArrayLike, rate: float, icc: float) -> Array:
@@ -118,7 +118,7 @@ def _tail(scenes: Scenes, rate: float, icc: float, scored: float | None) -> Arra
     return _frozen(out)
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=4096)
 def _transform(n: int, rate: float, icc: float, scored: float | None, length: int) -> NDArray[np.complex128]:
     """The Fourier transform of one scene's distribution, of its errors or of their scores."""
     mass = np.zeros(length)
@@ -131,9 +131,17 @@ def _transform(n: int, rate: float, icc: float, scored: float | None, length: in
 def total_score(errors: ArrayLike, trials: ArrayLike, accepted: float, icc: float) -> int:
     """What (S,) errors among (S,) trials score together."""
     e, n = checked(errors, trials)
-    return sum(
-        int(_score(b, _inside(accepted), float(icc))[a]) for a, b in zip(e.tolist(), n.tolist(), strict=True)
-    )
+    most = int(n.max()) if len(n) else 0
+    return int(_scores(1 << most.bit_length(), _inside(accepted), float(icc))[n, e].sum())
+
+
+@lru_cache(maxsize=512)
+def _scores(most: int, accepted: float, icc: float) -> Ints:
+    """(most + 1, most + 1) the score of k errors in n trials, at [n, k]; 0 where there are none such."""
+    out = np.zeros((most + 1, most + 1), dtype=np.int64)
+    for n in range(most + 1):
+        out[n, : n + 1] = _score(n, accepted, icc)
+    return out
 
 
 def checked(errors: ArrayLike, trials: ArrayLike) -> tuple[Ints, Ints]:

@@ -30,18 +30,19 @@ Array = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Family = Literal["counts", "window", "rise", "level", "change"]
 
-BLOCK: Final[Mapping[Family, float]] = {"counts": 0.75, "level": 0.25}
+BLOCK: Final[Mapping[Family, float]] = {"counts": 0.8, "level": 0.2}
 """Shares of the chance of a false block."""
 WARN: Final[Mapping[Family, float]] = {
-    "counts": 0.5,
-    "window": 0.12,
-    "rise": 0.08,
-    "level": 0.08,
-    "change": 0.22,
+    "counts": 0.58,
+    "window": 0.18,
+    "rise": 0.05,
+    "level": 0.05,
+    "change": 0.14,
 }
 """Shares of the chance of a false warning, blocks included."""
 NONE: Final = np.zeros(0, dtype=np.int64)
 NODES: Final = 3  # rates of earlier rounds that `rise` is averaged over
+DULL: Final = 0.3  # a p-value at the highest of them that is not worth the others
 
 
 class Counts(NamedTuple):
@@ -193,12 +194,15 @@ def risen(one: Counts, icc: float) -> float:
     worth = 1 + max(float(one.trials.sum()) / scenes - 1, 0) * icc
     quantiles = (np.arange(NODES) + 0.5) / NODES
     rates = betaincinv(0.5 + errors / worth, 0.5 + (trials - errors) / worth, quantiles)
-    return float(np.mean([_at(one, max(float(rate), 1e-4), icc) for rate in rates]))
+    most = _at(one, float(rates[-1]), icc)
+    if most > DULL:
+        return most
+    return float(np.mean([most, *(_at(one, float(rate), icc) for rate in rates[:-1])]))
 
 
 def _at(one: Counts, rate: float, icc: float) -> float:
     """The p-value at a rate, to two digits: of that many, transforms are remembered."""
-    return _level(one.errors, one.trials, float(f"{rate:.2g}"), icc)[0]
+    return _level(one.errors, one.trials, float(f"{max(rate, 1e-4):.2g}"), icc)[0]
 
 
 def holm(p_values: Mapping[Key, float], attainable: Mapping[Key, Array] | None = None) -> dict[Key, float]:

@@ -29,7 +29,7 @@ WORDS: Final[Mapping[str, str]] = {
 }
 
 
-CUT: Final[Mapping[Unit, float]] = {"iou": 0.2, "ratio": 0.25, "share": 0.1, "m": 0.3, "degrees": 10.0}
+CUT: Final[Mapping[Unit, float]] = {"iou": 0.2, "ratio": 0.25, "share": 0.1, "m": 0.2, "degrees": 10.0}
 """How far from the median of all objects a single one counts at most: what is further off is an error, and counted as one."""
 
 

@@ -5,6 +5,7 @@ pictures       images of pool and val scenes as small JPEGs, never those of test
 failures       val scenes that the last model gets wrong, with boxes to draw
 embedding_map  pool and val scenes in the plane of most variance
 charts         coordinates of the learning curve and of the map
+drift          how labels of the golden scenes differ, over the rounds
 report.html    the page; everything that is put into it is escaped
 """
 

@@ -28,7 +28,7 @@ from swath.records.batch import (
 from swath.records.loop import LoopRecord
 from swath.records.manifest import BatchSize, Chosen, Coverage, Manifest
 from swath.records.results import Status
-from swath.report import charts, failures, pictures
+from swath.report import charts, drift, failures, pictures
 from swath.report.embedding_map import embedding_map
 from swath.report.pictures import Picture
 from swath.suggest import command, ways_on
@@ -88,6 +88,7 @@ def gather(workspace: Workspace, status: Status) -> dict[str, Any]:
         "explain": command("explain", workspace.name, "SCENE"),
         "failures": _wrong(workspace, record, wrong) if record else None,
         "golden": [_golden(one.steps.golden) for one in reversed(rounds) if one.steps.golden is not None],
+        "drift": drift.html([one.steps.golden for one in rounds if one.steps.golden is not None]),
         "findings": _findings([one.steps.check for one in rounds if one.steps.check is not None]),
         "leaks": loop.steps.split.closest[:LISTED] if loop.steps.split else (),
         "notes": _notes(loop, rounds, manifests, status),
