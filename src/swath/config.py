@@ -279,11 +279,11 @@ class Tolerance(_Section):
     """What the mean over objects may be off, level by level; beyond it a golden check blocks."""
 
     iou: Share = Field(0.15, description="how far the mean 2D IoU may be below 1")
-    area: Rate = Field(0.10, description="relative size of 2D boxes")
+    area: Rate = Field(0.10, description="size of 2D boxes, as a share: 0.1 is 10 % larger")
     edge: Rate = Field(0.04, description="each edge of 2D boxes, as a share of the box's side")
     center: Rate = Field(0.05, description="centre of cuboids in each direction, in metres")
     distance: Rate = Field(0.25, description="mean distance of centres, in metres")
-    size: Rate = Field(0.05, description="relative length, width and height of cuboids")
+    size: Rate = Field(0.05, description="length, width and height of cuboids, as a share")
     yaw: Rate = Field(2.0, description="heading, left or right, in degrees")
     turn: Rate = Field(4.0, description="mean size of the difference in heading, in degrees")
 
@@ -292,11 +292,11 @@ class Margin(_Section):
     """What the mean over the same objects may move against earlier rounds; beyond it a golden check warns."""
 
     iou: Rate = Field(0.01, description="mean 2D IoU")
-    area: Rate = Field(0.03, description="relative size of 2D boxes")
+    area: Rate = Field(0.03, description="size of 2D boxes, as a share: 0.1 is 10 % larger")
     edge: Rate = Field(0.01, description="each edge of 2D boxes, as a share of the box's side")
     center: Rate = Field(0.02, description="centre of cuboids in each direction, in metres")
     distance: Rate = Field(0.03, description="mean distance of centres, in metres")
-    size: Rate = Field(0.015, description="relative length, width and height of cuboids")
+    size: Rate = Field(0.015, description="length, width and height of cuboids, as a share")
     yaw: Rate = Field(0.75, description="heading, left or right, in degrees")
     turn: Rate = Field(0.75, description="mean size of the difference in heading, in degrees")
 

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from swath.demo import DemoResult
 from swath.errors import some
-from swath.policies.golden_axes import Unit, in_words
+from swath.policies.golden_axes import in_words
 from swath.records.base import Document, Record
 from swath.records.batch import Checked, Deviation, Failure, Figures, GoldenChecked, Left, Stopped, Trained
 from swath.records.results import (
@@ -516,32 +516,35 @@ def golden(value: GoldenChecked) -> None:
                 f"  {name:11s} {axis.errors:4d} of {axis.trials:4d}  {percent(axis.rate):>7s} "
                 f"({percent(axis.low)} to {percent(axis.high)}), accepted {percent(axis.accepted)}{sees}"
             )
-    for name, one in value.measures.items():
-        line(f"  {name:11s} {_measured(one)}")
+    if value.measures:
+        titles = {
+            "measured": "left",
+            "mean": "right",
+            "tolerance": "right",
+            "moved": "right",
+            "margin": "right",
+        }
+        table(
+            {**titles, "would see": "right"}, [_measured(name, one) for name, one in value.measures.items()]
+        )
     for reason in value.reasons:
         line(f"  {reason}")
 
 
-def _measured(one: Deviation) -> str:
-    """`+10.3 % (+8.1 % to +12.6 %), tolerance 10.0 %; moved +0.2 % (...), margin 3.0 %`."""
-    told = (
-        f"{_with_ends(one.mean, one.low, one.high, one.unit)}, tolerance {in_words(one.tolerance, one.unit)}"
-    )
-    if one.change is None:
-        sees = f"; would see {in_words(one.detectable, one.unit)}" if one.detectable is not None else ""
-        return told + sees
-    moved = f"; moved {_with_ends(one.change, one.change_low, one.change_high, one.unit)}"
-    sees = (
-        f", would see {in_words(one.change_detectable, one.unit)}"
-        if one.change_detectable is not None
-        else ""
-    )
-    return f"{told}{moved}{sees}"
+def _measured(name: str, one: Deviation) -> list[str]:
+    """A row: means with the half width of their interval; what would have been seen, of the change where there is one."""
 
+    def words(value: float | None, *, sign: bool = False) -> str:
+        return UNKNOWN if value is None else in_words(value, one.unit, sign=sign, short=True)
 
-def _with_ends(value: float, low: float | None, high: float | None, unit: Unit) -> str:
-    ends = [in_words(one, unit, sign=True) for one in (low, high) if one is not None]
-    return f"{in_words(value, unit, sign=True)}" + (f" ({ends[0]} to {ends[1]})" if len(ends) == 2 else "")
+    def around(value: float | None, low: float | None, high: float | None) -> str:
+        if value is None or low is None or high is None:
+            return words(value, sign=True)
+        return f"{words(value, sign=one.unit != 'iou')} ± {words((high - low) / 2)}"
+
+    sees = one.detectable if one.change is None else one.change_detectable
+    mean, moved = around(one.mean, one.low, one.high), around(one.change, one.change_low, one.change_high)
+    return [_cell(name), mean, words(one.tolerance), moved, words(one.margin), words(sees)]
 
 
 @result.register

@@ -45,10 +45,14 @@ class Measure(NamedTuple):
     less: str
 
     def tolerance(self, settings: Golden) -> float:
-        return float(getattr(settings.tolerance, self.setting))
+        """In the unit of the values: 10 % larger is log 1.1."""
+        return self._of(float(getattr(settings.tolerance, self.setting)))
 
     def margin(self, settings: Golden) -> float:
-        return float(getattr(settings.margin, self.setting))
+        return self._of(float(getattr(settings.margin, self.setting)))
+
+    def _of(self, value: float) -> float:
+        return math.log1p(value) if self.unit == "ratio" else value
 
 
 MEASURED: Final[Mapping[str, tuple[Measure, ...]]] = {
@@ -70,7 +74,7 @@ MEASURED: Final[Mapping[str, tuple[Measure, ...]]] = {
         Measure("length", "ratio", "size", True, "cuboids are longer", "cuboids are shorter"),
         Measure("width", "ratio", "size", True, "cuboids are wider", "cuboids are narrower"),
         Measure("height", "ratio", "size", True, "cuboids are taller", "cuboids are flatter"),
-        Measure("yaw", "degrees", "yaw", True, "cuboids are turned to the left", "cuboids are turned to the right"),
+        Measure("yaw", "degrees", "yaw", True, "cuboids are turned further to the left", "cuboids are turned further to the right"),
         Measure("turn", "degrees", "turn", False, "headings are further off", "headings are nearer"),
     ),
 }  # fmt: skip
@@ -84,13 +88,17 @@ def measure_of(axis: str) -> Measure:
     return next(one for one in MEASURED[modality] if one.name == name)
 
 
-def in_words(value: float, unit: Unit, *, sign: bool = False) -> str:
-    """A value with its unit: `0.872`, `+10.3 %`, `0.11 m`, `-2.1 degrees`; ratios are logarithms, and read as per cent."""
+def in_words(value: float, unit: Unit, *, sign: bool = False, short: bool = False) -> str:
+    """A value with its unit: `0.872`, `+10.3 %`, `0.11 m`, `-2.1 degrees`; ratios are logarithms, and read as per cent. `short`: for
+    tables and charts, `-2.1°`."""
     plus = "+" if sign else ""
+    digits = {"iou": 3, "m": 2}.get(unit, 1)
+    shown = {"ratio": 100 * math.expm1(value), "share": 100 * value}.get(unit, value)
+    number = f"{round(shown, digits) + 0.0:{plus}.{digits}f}"  # + 0.0: never minus zero
     if unit == "iou":
-        return f"{value:{plus}.3f}"
-    if unit == "ratio":
-        return f"{100 * math.expm1(value):{plus}.1f} %"
-    if unit == "share":
-        return f"{100 * value:{plus}.1f} % of the side"
-    return f"{value:{plus}.2f} m" if unit == "m" else f"{value:{plus}.1f} degrees"
+        return number
+    if unit == "m":
+        return f"{number} m"
+    if unit == "degrees":
+        return f"{number}°" if short else f"{number} degrees"
+    return f"{number} %" if unit == "ratio" or short else f"{number} % of the side"

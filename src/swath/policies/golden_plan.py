@@ -142,7 +142,7 @@ def _means(
                 axis=f"{modality} {name}",
                 what=f"{what}, against earlier rounds",
                 needs=next((n for n in range(2, MOST) if _at_most(spread, margin, n, alpha, effect)), None),
-                sees=None if sees is None else in_words(sees, measure.unit),
+                sees=None if sees is None else in_words(sees, measure.unit, short=True),
             )
         )
     return out

@@ -179,6 +179,8 @@ def decide(
         if one or axis not in {name for _, name in judged.blocking}
     ]
     verdict = "block" if judged.blocking else "warn" if said else "not enough evidence" if gaps else "pass"
+    if verdict in ("warn", "block"):
+        gaps = []  # each axis says what it could have seen
     if verdict == "pass":
         said.append(
             f"no axis is above what is accepted ({len(judged.tests['counts'])} counted, {len(measures)} measured)"

@@ -87,9 +87,9 @@ def _chart(axis: str, checks: Sequence[GoldenChecked]) -> Chart:
         y_ticks=tuple(
             (
                 frame.at_y(value),
-                in_words(value, measure.unit, sign=measure.signed).replace(" of the side", ""),
+                in_words(value, measure.unit, sign=measure.signed, short=True),
             )
-            for value in ticks(*frame.y, 3)
+            for value in ticks(*frame.y, 4)
         ),
     )
 
@@ -99,7 +99,8 @@ def _dot(frame: Frame, at: int, name: str, one: Deviation, band: tuple[float, fl
     moved = None not in (one.change_low, one.change_high) and (
         (one.change_low or 0) > one.margin or (one.change_high or 0) < -one.margin
     )
-    told = f"{in_words(one.mean, one.unit)} ({in_words(low, one.unit)} to {in_words(high, one.unit)})"
+    words = [in_words(value, one.unit, short=True) for value in (one.mean, low, high)]
+    told = f"{words[0]} ({words[1]} to {words[2]})"
     return Dot(
         round=name,
         told=told,
@@ -191,7 +192,7 @@ def _table(check: GoldenChecked) -> Markup:
 
 def _row(name: str, one: Deviation) -> Markup:
     def words(value: float | None, *, sign: bool = True) -> str:
-        return "–" if value is None else in_words(value, one.unit, sign=sign)
+        return "–" if value is None else in_words(value, one.unit, sign=sign, short=True)
 
     def ends(low: float | None, high: float | None) -> str:
         return "" if low is None or high is None else f"{words(low)} – {words(high)}"
