@@ -54,7 +54,8 @@ def golden(workspace: Workspace, *, override: str | None = None) -> GoldenChecke
 def plan(workspace: Workspace) -> GoldenPlan:
     """How many golden scenes a round must have labelled again, to see what. Reads; writes nothing."""
     batches = workspace.journal.batches.all()
-    rounds = [one for one in life.standing(batches) if one.steps.golden is not None]
+    checked = [one for one in life.standing(batches) if one.steps.golden is not None]
+    rounds = [one for one in checked if one.steps.golden and one.steps.golden.verdict != "block"]
     measured = [one for one in map(workspace.journal.batches.measured, rounds) if one is not None]
     settings = workspace.config.golden
     reference = golden_reference.quality(golden_reference.made(batches, settings), settings)
