@@ -76,8 +76,8 @@ def test_false_alarms_over_all_outcomes_of_two_axes() -> None:
 
 
 def test_the_budgets_add_up() -> None:
-    """What families may spend is the whole, and a block is a warning as well."""
-    assert sum(BLOCK.values()) == pytest.approx(1)
+    """What families may spend is no more than the whole, and a block is a warning as well."""
+    assert 0.5 < sum(BLOCK.values()) < 1
     assert sum(WARN.values()) == pytest.approx(1)
     assert all(0.01 * share <= 0.05 * WARN[family] for family, share in BLOCK.items() if family == "counts")
 
