@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         EvaluateResult,
         ExplainResult,
         FetchResult,
+        GoldenPlan,
         InitResult,
         PluginResult,
         ReferenceResult,
@@ -317,10 +318,15 @@ def golden(
         typer.Option(metavar="REASON", help="Go on despite a block, for this reason.", show_default=False),
     ] = None,
     show: Show = False,
-) -> "GoldenChecked":
+    plan: Annotated[
+        bool, typer.Option("--plan", help="How many golden scenes it takes to see what; checks nothing.")
+    ] = False,
+) -> "GoldenChecked | GoldenPlan":
     """Blind labels of the golden scenes against their reference: pass, warn or block."""
-    if show and override is not None:
-        raise typer.BadParameter("give one of --show and --override")
+    if sum((show, plan, override is not None)) > 1:
+        raise typer.BadParameter("give one of --show, --plan and --override")
+    if plan:
+        return loop.golden_plan()
     if show:
         return loop.last_golden()
     return loop.golden(override=override)

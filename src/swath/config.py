@@ -299,13 +299,43 @@ class Annotate(_Section):
         return self
 
 
+class Tolerance(_Section):
+    """What the mean over objects may be off, level by level; beyond it a golden check blocks."""
+
+    iou: Share = Field(0.15, description="how far the mean 2D IoU may be below 1")
+    area: Rate = Field(0.10, description="size of 2D boxes, as a share: 0.1 is 10 % larger")
+    edge: Rate = Field(0.04, description="each edge of 2D boxes, as a share of the box's side")
+    center: Rate = Field(0.05, description="centre of cuboids in each direction, in metres")
+    distance: Rate = Field(0.25, description="mean distance of centres, in metres")
+    size: Rate = Field(0.05, description="length, width and height of cuboids, as a share")
+    yaw: Rate = Field(2.0, description="heading, left or right, in degrees")
+    turn: Rate = Field(4.0, description="mean size of the difference in heading, in degrees")
+
+
+class Margin(_Section):
+    """What the mean over the same objects may move against earlier rounds; beyond it a golden check warns."""
+
+    iou: Rate = Field(0.01, description="mean 2D IoU")
+    area: Rate = Field(0.03, description="size of 2D boxes, as a share: 0.1 is 10 % larger")
+    edge: Rate = Field(0.01, description="each edge of 2D boxes, as a share of the box's side")
+    center: Rate = Field(0.02, description="centre of cuboids in each direction, in metres")
+    distance: Rate = Field(0.03, description="mean distance of centres, in metres")
+    size: Rate = Field(0.015, description="length, width and height of cuboids, as a share")
+    yaw: Rate = Field(0.75, description="heading, left or right, in degrees")
+    turn: Rate = Field(0.75, description="mean size of the difference in heading, in degrees")
+
+
 class Golden(_Section):
-    """Accepted error rates per axis, and when a deviation is called one."""
+    """Accepted error rates and tolerances per axis, how the reference was made, and when a deviation is called one."""
 
     miss: Share = Field(0.05, description="accepted share of reference objects that a blind labelling misses")
     extra: Share = Field(0.03, description="accepted share of blind labels without a reference object")
     swap: Share = Field(0.02, description="accepted share of matched objects with another class")
     shift: Share = Field(0.05, description="accepted share of matched objects that are out of place")
+    flip: Share = Field(0.01, description="accepted share of matched cuboids that face the other way")
+    exchange: Share = Field(
+        0.01, description="accepted share of matched cuboids whose length and width are exchanged"
+    )
     iou: Share = Field(0.5, description="2D IoU from which a blind label and a reference are one object")
     center: Rate = Field(
         2.0,
@@ -315,9 +345,34 @@ class Golden(_Section):
     shift_center: Rate = Field(
         0.5, description="distance of centres, in metres, from which a matched cuboid is out of place"
     )
+    tolerance: Tolerance = Tolerance()
+    margin: Margin = Margin()
     warn_alpha: Share = Field(0.05, description="chance of a false warning per check, over all axes")
     block_alpha: Share = Field(0.01, description="chance of a false block per check, over all axes")
-    min_objects: Count = Field(20, description="objects below which an axis is not tested")
+    min_objects: Count = Field(
+        20, description="objects below which an axis is not enough evidence for a pass"
+    )
+    icc: Share = Field(
+        0.1,
+        description="how much errors clump by scene (intra-class correlation) until earlier rounds tell; 0: not at all",
+    )
+    reference: Literal["single", "adjudicated", "majority"] | None = Field(
+        None,
+        description="how the reference was made: one careful labelling, two whose differences were decided, or a majority of three; "
+        "null: a majority where swath had three annotators, else single",
+    )
+    reference_errors: float = Field(
+        1.0,
+        ge=0,
+        le=10,
+        description="how often one careful labelling errs, as a multiple of the accepted rates; used where no opinions tell",
+    )
+    per_round: int | None = Field(
+        None,
+        ge=1,
+        le=10**9,
+        description="golden scenes that go along with each batch; they take turns, half of them stay for the next batch; null: all",
+    )
 
 
 class Center(_Section):

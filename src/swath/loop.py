@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         EmbedResult,
         EvaluateResult,
         ExplainResult,
+        GoldenPlan,
         InitResult,
         ReferenceResult,
         RepairResult,
@@ -343,6 +344,12 @@ class Loop:
         from swath.steps.golden import golden
 
         return self._done(golden(self.workspace, override=override))
+
+    def golden_plan(self) -> GoldenPlan:
+        """How many golden scenes a round must have labelled again to see what; writes nothing."""
+        from swath.steps.golden import plan
+
+        return plan(self.workspace)
 
     def train(self) -> Trained:
         """Trains the round's model on the labelled pool."""

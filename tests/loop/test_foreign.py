@@ -140,7 +140,7 @@ def test_splits_say_that_no_drives_are_known(split: tuple[str, dict[str, Any], P
 
 
 def test_the_loop_closes_v0_in_2d_and_3d(own: Loop, folder: tuple[Path, dict[str, Any]]) -> None:
-    """From selection to the decision: labels in both modalities, findings, a verdict with eight axes, a model, figures."""
+    """From selection to the decision: labels in both modalities, findings, a verdict with ten axes, a model, figures."""
     loop = Loop.open(own.name, changes={"annotate": {"annotator": "simulated"}})
     result = loop.run(1)
     assert result.waits is None
@@ -151,7 +151,8 @@ def test_the_loop_closes_v0_in_2d_and_3d(own: Loop, folder: tuple[Path, dict[str
     assert row.annotated == len(chosen)  # what cannot be labelled in 3D holds up nothing
     steps = loop.workspace.journal.batches.get("v0").steps
     assert steps.golden
-    assert len(steps.golden.axes) == 8
+    assert len(steps.golden.axes) == 10
+    assert len(steps.golden.measures) == 17
     assert all(axis.trials > 0 for axis in steps.golden.axes.values())
     assert steps.fetch
     assert steps.fetch.labels["2d"] > 20

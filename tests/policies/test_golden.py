@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,10 @@ import pytest
 from some_records import a_batch, a_row, golden
 from swath.config import Golden
 from swath.labels.shapes import Boxes, Cuboids
-from swath.policies.golden import AXES, Compared, Tally, Wrong, blind_counts, decide, errors, history, tally
-from swath.records.batch import Axis, BlindCounts
+from swath.policies.golden import Compared, Seen, Wrong, blind_counts, errors, history, rotation, tally
+from swath.records.batch import Axis
 
 SETTINGS = Golden()
-NOBODY = BlindCounts(samples_with_labels=0, total_detections=0, top_classes={})
 
 
 def boxes(*said: tuple[str, float]) -> Boxes:
@@ -31,10 +31,6 @@ def cuboids(*said: tuple[str, float, float, float]) -> Cuboids:
 
 def counts(found: Compared) -> dict[str, tuple[int, int]]:
     return {one.axis: (one.wrong, one.of) for one in found.axes}
-
-
-def of(wrong: dict[str, int], trials: dict[str, int], scenes: int = 5) -> Tally:
-    return Tally(wrong, trials, {}, (), scenes)
 
 
 def axis(errors_: int, trials: int) -> Axis:
@@ -92,10 +88,12 @@ def test_cuboids_are_matched_in_the_plane_and_shifted_in_space() -> None:
     careful = cuboids(("car", 0, 0, 0), ("car", 20, 0, 0), ("person", 40, 0, 0))
     blind = cuboids(("car", 2.1, 0, 0), ("car", 20, 0.6, 0), ("sign", 40.4, 0, 0))
     found = errors(blind, careful, SETTINGS)
-    assert counts(found) == {"miss": (1, 3), "extra": (1, 3), "swap": (1, 2), "shift": (1, 2)}
+    same = {"flip": (0, 2), "exchange": (0, 2)}
+    assert counts(found) == {"miss": (1, 3), "extra": (1, 3), "swap": (1, 2), "shift": (1, 2), **same}
     assert found.distances["3d centre m"] == pytest.approx((0.6, 0.4))
     high = errors(cuboids(("car", 20, 3, 0)), cuboids(("car", 20, 0, 0)), SETTINGS)
-    assert counts(high) == {"miss": (0, 1), "extra": (0, 1), "swap": (0, 1), "shift": (1, 1)}
+    same = {"flip": (0, 1), "exchange": (0, 1)}
+    assert counts(high) == {"miss": (0, 1), "extra": (0, 1), "swap": (0, 1), "shift": (1, 1), **same}
 
 
 def test_yaw_is_compared_round_the_circle() -> None:
@@ -104,6 +102,36 @@ def test_yaw_is_compared_round_the_circle() -> None:
     blind = cuboids(("car", 0, 0, -3.1), ("car", 20, 0, np.pi))
     found = errors(blind, careful, SETTINGS)
     assert found.distances["3d yaw rad"] == pytest.approx((2 * np.pi - 6.2, np.pi))
+
+
+def test_a_cuboid_that_faces_the_other_way_is_a_flip() -> None:
+    """Turned by pi: a flip, named; its sides exchanged: an exchange, of those alone that are long enough."""
+    careful = Cuboids(
+        np.array([[0.0, 0, 0, 4, 2, 1.5, 0, 0, 0], [20, 0, 0, 1, 1, 1, 0, 0, 0]]), ("car", "cone")
+    )
+    blind = Cuboids(
+        np.array([[0.0, 0, 0, 4, 2, 1.5, 0, 0, np.pi], [20, 0, 0, 1, 1, 1, 0, 0, 0]]), ("car", "cone")
+    )
+    found = errors(blind, careful, SETTINGS)
+    assert (counts(found)["flip"], counts(found)["exchange"]) == ((1, 2), (0, 1))
+    assert next(one.what for one in found.axes if one.axis == "flip") == "car faces the other way"
+    assert [one.wrong for one in found.objects] == [("flip",), ()]
+    crossed = Cuboids(np.array([[0.0, 0, 0, 2, 4, 1.5, 0, 0, 0]]), ("car",))
+    found = errors(crossed, careful.take([0]), SETTINGS)
+    assert (counts(found)["flip"], counts(found)["exchange"]) == ((0, 1), (1, 1))
+
+
+def test_reference_objects_are_known_by_the_id_of_their_label() -> None:
+    """A stored label's id, else the place; what is wrong, and how the label differs: nothing of a missed one."""
+    careful = Boxes(boxes(("car", 0), ("person", 200)).shapes, ("car", "person"), ({"_id": "abc"}, {}))
+    found = errors(boxes(("van", 0)), careful, SETTINGS)
+    assert [(one.key, one.name, one.wrong) for one in found.objects] == [
+        ("abc", "car", ("swap",)),
+        ("#1", "person", ("miss",)),
+    ]
+    assert found.objects[0].values == (1.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    assert found.objects[1].values == ()
+    assert errors(boxes(("van", 0), ("cone", 900)), careful, SETTINGS).extra == ("cone",)
 
 
 # ---------------------------------------------------------------------- adding up
@@ -123,6 +151,20 @@ def test_scenes_and_channels_add_up_by_modality() -> None:
         ("a", "2d miss", "missed: car"),
         ("a", "3d miss", "missed: car, car"),
     ]
+
+
+def test_what_was_measured_is_kept_by_scene_and_object() -> None:
+    """Counts per scene, in their order; objects with their scene, two cameras of a scene apart; who labelled, nobody where two did."""
+    wrong = Wrong("miss", 1, 2, "missed: car")
+    one = Compared((wrong,), {}, (Seen("x", "car", ("miss",)), Seen("y", "van", (), (0.5,))), ("cone",))
+    found = tally([("b", "2d", one, "ann"), ("a", "2d", one, "ann"), ("a", "2d", one, "bob")]).measured
+    assert found.scenes == ("a", "b")
+    assert (found.errors, found.trials) == ({"2d miss": (2, 1)}, {"2d miss": (4, 2)})
+    assert found.annotators == {"2d": ("", "ann")}
+    assert found.objects["2d"].keys == ("b 0 x", "b 0 y", "a 0 x", "a 0 y", "a 1 x", "a 1 y")
+    assert found.objects["2d"].scenes == (1, 1, 0, 0, 0, 0)
+    assert found.objects["2d"].values[:2] == ((), (0.5,))
+    assert found.extra == {"2d": ("cone",) * 3}
 
 
 def test_fifty_examples_are_enough() -> None:
@@ -173,72 +215,30 @@ def test_cancelled_rounds_are_no_baseline() -> None:
     )
 
 
-# ---------------------------------------------------------------------- deciding
+# ---------------------------------------------------------------------- taking turns
 
 
-def test_every_modality_has_four_axes_with_their_accepted_rates() -> None:
-    """Axes without objects are there too; each is tested against its own accepted rate."""
-    settings = Golden(miss=0.4, extra=0.3, swap=0.2, shift=0.1)
-    now = a_batch("v0", "labeled")
-    found = decide(now, [now], ("2d", "3d"), of({"2d swap": 3}, {"2d swap": 30}), NOBODY, settings)
-    assert list(found.axes) == [f"{modality} {axis}" for modality in ("2d", "3d") for axis in AXES]
-    assert {name: one.accepted for name, one in found.axes.items() if name.startswith("3d")} == {
-        "3d miss": 0.4,
-        "3d extra": 0.3,
-        "3d swap": 0.2,
-        "3d shift": 0.1,
-    }
-    swap = found.axes["2d swap"]
-    assert (swap.errors, swap.trials, swap.rate) == (3, 30, 0.1)
-    assert found.axes["2d miss"].trials == 0
-    only = decide(now, [now], ("3d",), of({}, {}), NOBODY, settings)
-    assert list(only.axes) == [f"3d {axis}" for axis in AXES]
+KEYS = [f"g{i:02d}" for i in range(10)]
 
 
-ENOUGH = dict.fromkeys((f"2d {axis}" for axis in AXES), 100)
+def test_golden_scenes_take_turns() -> None:
+    """Four of ten go along; two of them stay for the next round; in five rounds each came twice; the seed decides which, the order
+    in which they are given does not."""
+    rounds = [rotation(KEYS, 4, number, 51) for number in range(5)]
+    assert [len(one) for one in rounds] == [4] * 5
+    assert all(len({*one} & {*two}) == 2 for one, two in pairwise(rounds))
+    assert sorted(key for one in rounds for key in one) == sorted(KEYS * 2)
+    assert rotation(KEYS[::-1], 4, 3, 51) == rounds[3] == tuple(sorted(rounds[3]))
+    assert any(rotation(KEYS, 4, number, 52) != rounds[number] for number in range(5))
 
 
-def test_verdicts() -> None:
-    """Accepted rates pass, far above blocks, a little above warns, too few objects are said; an override is kept, and lifts
-    the block."""
-    now = a_batch("v0", "labeled")
-
-    def verdict(wrong: int, trials: dict[str, int] = ENOUGH, **more: Any) -> Any:
-        return decide(now, [now], ("2d",), of({"2d miss": wrong}, trials), NOBODY, SETTINGS, **more)
-
-    assert (verdict(3).verdict, verdict(3).holds) == ("pass", False)
-    assert (verdict(12).verdict, verdict(12).holds) == ("warn", False)
-    assert (verdict(30).verdict, verdict(30).holds) == ("block", True)
-    assert verdict(30).reasons[0].startswith("2d miss: 30 of 100")
-    anyway = verdict(30, override="new people")
-    assert (anyway.verdict, anyway.holds, anyway.override) == ("block", False, "new people")
-    few = verdict(0, dict.fromkeys(ENOUGH, 19))
-    assert few.verdict == "not enough evidence"
-    assert any("needs 20 of each: 2d miss 19" in reason for reason in few.reasons)
-
-
-def test_worse_than_before_warns() -> None:
-    """A rate that is accepted, but above that of the earlier rounds, warns; against a bad baseline it would not."""
-    now = a_batch("v1", "labeled")
-    before = a_batch("v0", golden=golden("v0", axes={"2d miss": axis(1, 1000)}))
-    bad = a_batch("v0", golden=golden("v0", "block", axes={"2d miss": axis(1, 1000)}))
-    found = of({"2d miss": 8}, ENOUGH)
-    warned = decide(now, [before, now], ("2d",), found, NOBODY, SETTINGS)
-    assert warned.verdict == "warn"
-    assert "in earlier rounds" in warned.reasons[0]
-    assert decide(now, [bad, now], ("2d",), found, NOBODY, SETTINGS).verdict == "pass"
-
-
-def test_scenes_that_were_seen_before_are_said() -> None:
-    """Annotators had the golden scenes in every round that was checked, blocked and cancelled ones included; not in this
-    one's own earlier check, nor in rounds without one."""
-    now = earlier("v3", "block", "labeled")
-    others = [earlier("v0"), earlier("v1", "block", "cancelled"), a_batch("v2")]
-    found = decide(now, [*others, now], ("2d",), of({}, ENOUGH, scenes=12), NOBODY, SETTINGS)
-    assert found.reasons[-1] == "the same 12 golden scenes for the 3rd time: annotators may remember them"
-    first = decide(now, [now], ("2d",), of({}, ENOUGH), NOBODY, SETTINGS)
-    assert not any("golden scenes" in reason for reason in first.reasons)
-    assert (found.round, found.scenes) == ("v3", 12)
+def test_all_golden_scenes_go_along_where_there_are_no_more() -> None:
+    """Without a number, or with one that there are not; one at a time comes round as well."""
+    assert (
+        rotation(KEYS, None, 3, 51) == rotation(KEYS, 10, 3, 51) == rotation(KEYS, 99, 0, 51) == tuple(KEYS)
+    )
+    assert sorted(rotation(KEYS, 1, number, 51)[0] for number in range(10)) == KEYS
+    assert rotation([], 3, 0, 51) == ()
 
 
 # ---------------------------------------------------------------------- the guide's figures

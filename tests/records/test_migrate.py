@@ -112,6 +112,7 @@ BATCH_NEW = {
     *("schema", "role", "slots", "manifest.sha256", "manifest.size", "manifest.pieces"),
     *(f"steps.{step}.round" for step in ("check", "golden", "train", "evaluate", "stop")),
     *("steps.reopen.check.round", "steps.reopen.golden.round"),
+    *("steps.golden.icc_rounds", "steps.reopen.golden.icc_rounds"),
     *("steps.send.slots", "steps.send.reopened"),
     *("steps.train.scenes", "steps.train.models.modality"),
     *("steps.evaluate.modality", "steps.evaluate.failing", "steps.evaluate.worst.notable"),

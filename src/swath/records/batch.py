@@ -34,13 +34,15 @@ class Sent(Record):
 
 
 class Fetched(Record):
-    """`states`: answers by state; `labels`: by modality; `rejected`: labels in quarantine. `source`: the field, of an import."""
+    """`states`: answers by state; `labels`: by modality; `rejected`: labels in quarantine. `source`: the field, of an import; `made`:
+    how a reference was made, where the settings said so."""
 
     states: dict[str, int] = {}
     labels: dict[str, int] = {}
     notes: tuple[str, ...] = ()
     rejected: int = 0
     source: str | None = None
+    made: Literal["single", "adjudicated", "majority"] | None = None
 
 
 class Finding(Record):
@@ -70,7 +72,9 @@ class Checked(Record):
 
 
 class Axis(Record):
-    """One kind of labelling error, counted and tested. `detectable`: the smallest true rate that would have been found."""
+    """One kind of labelling error, counted and tested. `accepted`: what was agreed; `expected`: that, and what the reference's own
+    errors add; `adjusted`: p after the correction over axes; `detectable`: the smallest true rate that would have been found;
+    `window_*`: the last rounds together; `rise_p`: against the rate of the earlier rounds."""
 
     errors: int
     trials: int
@@ -80,6 +84,57 @@ class Axis(Record):
     high: float
     p_value: float
     detectable: float | None = None
+    expected: float | None = None
+    adjusted: float | None = None
+    window_errors: int | None = None
+    window_trials: int | None = None
+    window_p: float | None = None
+    window_detectable: float | None = None
+    rise_p: float | None = None
+
+
+class Deviation(Record):
+    """One measure of how blind labels differ from the reference, averaged over objects; values in `unit` (`ratio`: a logarithm).
+    `tolerance`: of the mean; `detectable`: how far off it had to be to be found. Of the same objects in earlier rounds (`paired` of
+    them): how far the mean moved, with interval, the `margin` it may, and `change_detectable`."""
+
+    unit: Literal["iou", "ratio", "share", "m", "degrees"]
+    objects: int
+    mean: float
+    low: float | None = None
+    high: float | None = None
+    tolerance: float
+    p_value: float = 1.0
+    adjusted: float | None = None
+    detectable: float | None = None
+    paired: int = 0
+    change: float | None = None
+    change_low: float | None = None
+    change_high: float | None = None
+    margin: float
+    change_p: float | None = None
+    change_adjusted: float | None = None
+    change_detectable: float | None = None
+
+
+class ReferenceQuality(Record):
+    """How the reference was made, and what share of its own objects is thought wrong, by kind of error; `source`: whether opinions
+    told, or the settings; `labellings`: so many that were compared."""
+
+    made: Literal["single", "adjudicated", "majority"]
+    rates: dict[str, float]
+    source: Literal["settings", "opinions"] = "settings"
+    labellings: int = 0
+
+
+class Suspect(Record):
+    """An annotator who errs more than is accepted, over all rounds so far; exploratory, no part of the verdict."""
+
+    annotator: str
+    axis: str
+    errors: int
+    trials: int
+    p_value: float
 
 
 class Example(Record):
@@ -99,7 +154,9 @@ class BlindCounts(Record):
 
 
 class GoldenChecked(Record):
-    """`axes`: axis (`2d miss`, ...) -> its test; `scenes`: golden scenes that were compared; `override`: why it went on."""
+    """`axes`: axis (`2d miss`, ...) -> its test; `measures`: axis (`2d iou`, ...) -> what was measured; `scenes`: golden scenes that
+    were compared; `icc`: how much errors clump by scene, `icc_rounds`: earlier rounds that it was estimated from; `measured`: all
+    of it by scene and object, kept apart; `override`: why it went on."""
 
     round: str
     verdict: Literal["pass", "warn", "block", "not enough evidence"]
@@ -107,9 +164,20 @@ class GoldenChecked(Record):
     axes: dict[str, Axis]
     scenes: int
     means: dict[str, float | None] = {}
+    measures: dict[str, Deviation] = {}
     examples: tuple[Example, ...] = ()
     override: str | None = None
     blind: BlindCounts
+    icc: float | None = None
+    icc_rounds: int = 0
+    reference: ReferenceQuality | None = None
+    suspects: tuple[Suspect, ...] = ()
+    measured: Blob | None = None
+
+    def as_json(self) -> Document:
+        data = super().as_json()
+        del data["measured"]
+        return data
 
     @property
     def holds(self) -> bool:

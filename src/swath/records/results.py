@@ -303,6 +303,31 @@ class ExplainResult(Record):
         return {**data, **{part: [one.as_json() for one in getattr(self, part)] for part in listed}}
 
 
+class Planned(Record):
+    """`what` would be seen on this axis with so many golden scenes (`needs`; None: thousands); `sees`: from what on today's number
+    sees it, None: never."""
+
+    axis: str
+    what: str
+    needs: int | None
+    sees: str | None
+
+
+class GoldenPlan(Record):
+    """How many golden scenes a round must have labelled again. `scenes`: golden scenes of the dataset, `per_round`: of a batch;
+    `rounds`: checks that objects per scene and spread come from (0: usual values); `objects`: per scene, by modality."""
+
+    dataset: str
+    scenes: int
+    per_round: int
+    rounds: int
+    objects: dict[str, float]
+    power: float
+    icc: float
+    reference: str
+    planned: tuple[Planned, ...]
+
+
 class Setting(Record):
     """A setting in force. `name`: dotted; `default`: None also where there is none (channels of other names); `source`: the command
     and option that it was given with, `default`, or `the journal`, where that was not recorded."""

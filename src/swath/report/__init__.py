@@ -8,6 +8,7 @@ pictures    images of pool and val scenes as small JPEGs, never those of test sc
 above       clouds of such scenes from above
 overlays    labels and predictions as outlines to draw over both
 charts      coordinates of curves, bars and their axes
+drift       how labels of the golden scenes differ, over the rounds
 
 To add a section: `sections/__init__.py` says how.
 """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from swath.records.batch import Axis, Failure, Figures, GoldenChecked, Stopped, Trained
-from swath.records.results import EvaluateResult
+from swath.policies.golden_axes import in_words
+from swath.records.batch import Axis, Deviation, Failure, Figures, GoldenChecked, Stopped, Trained
+from swath.records.results import EvaluateResult, GoldenPlan
 from swath.show.given import result
 from swath.show.lines import SOME, cell, line, marked, notes, table, verdict
+from swath.suggest import command
 from swath.words import UNKNOWN, counts, estimated, number, percent, ranked
 
 CLASSES: Final = 3  # of each of two models, so that both fit a screen
@@ -19,6 +21,9 @@ def golden(value: GoldenChecked) -> None:
     rows = [_axis_row(name, axis) for name, axis in value.axes.items() if axis.trials]
     words = dict.fromkeys(("errors", "rate", "95 % interval", "accepted", "would see"), "right")
     table({"  axis": "left", **words}, rows)
+    if value.measures:
+        words = dict.fromkeys(("mean", "tolerance", "moved", "margin", "would see"), "right")
+        table({"  measured": "left", **words}, [_measured(name, one) for name, one in value.measures.items()])
     for reason in value.reasons:
         line(f"  {reason}")
 
@@ -32,6 +37,37 @@ def _axis_row(name: str, axis: Axis) -> tuple[str, ...]:
         percent(axis.accepted),
         percent(axis.detectable or None),
     )
+
+
+def _measured(name: str, one: Deviation) -> tuple[str, ...]:
+    """A row: means with the half width of their interval; what would have been seen, of the change where there is one."""
+
+    def words(value: float | None, *, sign: bool = False) -> str:
+        return UNKNOWN if value is None else in_words(value, one.unit, sign=sign, short=True)
+
+    def around(value: float | None, low: float | None, high: float | None) -> str:
+        if value is None or low is None or high is None:
+            return words(value, sign=True)
+        return f"{words(value, sign=one.unit != 'iou')} ± {words((high - low) / 2)}"
+
+    sees = one.detectable if one.change is None else one.change_detectable
+    mean, moved = around(one.mean, one.low, one.high), around(one.change, one.change_low, one.change_high)
+    return (f"  {cell(name)}", mean, words(one.tolerance), moved, words(one.margin), words(sees))
+
+
+@result.register
+def golden_plan(value: GoldenPlan) -> None:
+    of = f"the last of {value.rounds} checks" if value.rounds else "usual values: nothing was checked yet"
+    objects = ", ".join(f"{n:g} {modality}" for modality, n in value.objects.items())
+    line(
+        f"{value.per_round} of {value.scenes} golden scenes go along with each batch ({objects} objects per scene; {of}; "
+        f"reference: {value.reference}; ICC {value.icc:g})"
+    )
+    needs = f"scenes for {percent(value.power, 0)}"
+    rows = [(f"  {cell(one.axis)}", cell(one.what), cell(one.needs), cell(one.sees)) for one in value.planned]
+    table({"  axis": "left", "to see": "left", needs: "right", "now sees": "right"}, rows)
+    more = command("config", value.dataset, "--set", "golden.per_round=N")
+    line(f"`{more}` says how many go along; half of them stay for the next batch, and all take turns")
 
 
 @result.register

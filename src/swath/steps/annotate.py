@@ -237,7 +237,11 @@ def _moved(
     if result.waiting or not _all_sent(batch):
         return result
     entry = FetchedRecord(
-        states=result.states, labels=result.labels, notes=result.notes, rejected=len(result.rejected)
+        states=result.states,
+        labels=result.labels,
+        notes=result.notes,
+        rejected=len(result.rejected),
+        made=None if batch.is_round else workspace.config.golden.reference,
     )
     if batch.state == "annotating":
         after = batches.advance(writer, batch.round, "fetch", {"fetch": entry})

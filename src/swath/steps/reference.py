@@ -72,7 +72,10 @@ def import_reference(workspace: Workspace, sources: Sequence[str], *, final: boo
         name, keys = there.round, [scene.key for scene in journal.batches.manifest(there).scenes]
         keys = workspace.scenes.table.known(keys)
         taken = _take_over(workspace, writer, name, keys, sources)
-        entry = Fetched(source=", ".join(sources), labels=taken.labels, rejected=len(taken.rejected))
+        made = workspace.config.golden.reference
+        entry = Fetched(
+            source=", ".join(sources), labels=taken.labels, rejected=len(taken.rejected), made=made
+        )
         journal.batches.advance(writer, name, "import", {"fetch": entry})
         commit.settle(workspace, writer)
         commit.project(workspace, writer, keys)

@@ -18,6 +18,7 @@ from swath.formats.readable import broken
 from swath.kernels.evidence import class_evidence
 from swath.kernels.vectors import usable
 from swath.policies import selection
+from swath.policies.golden import rotation
 from swath.records.batch import Batch, TrainedModel
 from swath.records.manifest import Asked, Manifest, Question, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
@@ -184,7 +185,7 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
         labelled=_labelled(workspace, config, number),
         golden=tuple(
             Asked(key=key, channels=tuple(one.name for one in workspace.channels_of(table, key)))
-            for key in workspace.members("golden")
+            for key in rotation(workspace.members("golden"), config.golden.per_round, number, config.seed)
         ),
         budget=budget,
         config=config.model_dump(mode="json"),

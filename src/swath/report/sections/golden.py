@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from markupsafe import Markup
+
 from swath.records.batch import GoldenChecked
-from swath.report import charts
+from swath.report import charts, drift
 from swath.report.known import Known
 
 LISTED: Final = 20  # examples
@@ -56,15 +58,16 @@ class Check:
 
 @dataclass(frozen=True)
 class Golden:
-    """The last check first. `drift`: one small chart per kind of error, from two checks on."""
+    """The last check first. `drift`: one small chart per kind of error, from two checks on; `measured`: charts of what is measured."""
 
     checks: tuple[Check, ...]
     drift: tuple[charts.Drift, ...]
+    measured: Markup
 
 
 def data(known: Known) -> Golden:
     done = [one.steps.golden for one in known.rounds if one.steps.golden is not None]
-    return Golden(tuple(_check(one) for one in reversed(done)), _drift(done))
+    return Golden(tuple(_check(one) for one in reversed(done)), _drift(done), drift.html(done))
 
 
 def title(axis: str) -> str:

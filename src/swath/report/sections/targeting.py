@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from swath.kernels.drift import rate_test
+from scipy.stats import binomtest
+
 from swath.labels import stored
 from swath.policies.aim import failing_kinds
 from swath.records.base import Estimate
@@ -118,5 +119,8 @@ def _held(workspace: Workspace, keys: Sequence[str], modality: str) -> Held:
 
 
 def _share(hits: int, of: int) -> Share:
-    test = rate_test(hits, of, 0.0)
-    return Share(hits, of, Estimate(value=test.rate, low=test.low, high=test.high) if of else Estimate())
+    """With Clopper and Pearson's interval."""
+    if not of:
+        return Share(hits, of, Estimate())
+    exact = binomtest(hits, of).proportion_ci(0.95, "exact")
+    return Share(hits, of, Estimate(value=hits / of, low=float(exact.low), high=float(exact.high)))

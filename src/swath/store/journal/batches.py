@@ -16,6 +16,7 @@ from swath.errors import ConflictError, StateError, UnknownNameError
 from swath.records.base import SCHEMA, Document, Record
 from swath.records.batch import Batch, Failure
 from swath.records.manifest import Manifest
+from swath.records.measured import Measured
 from swath.settings import shortly
 from swath.store.journal import codec
 from swath.store.journal.blobs import Blobs
@@ -76,6 +77,14 @@ class Batches:
         found = self._blobs.get(done.failures, f"{batch.round}: the list of failures")
         return tuple(Failure.model_validate(one) for one in found)
 
+    def measured(self, batch: Batch) -> Measured | None:
+        """What the golden check of a batch measured; None where it has none, or is older than that was kept."""
+        done = batch.steps.golden
+        if done is None or done.measured is None:
+            return None
+        (found,) = self._blobs.get(done.measured, f"{batch.round}: what its golden check measured")
+        return Measured.model_validate(found)
+
     def _find(self, name: str) -> Batch | None:
         found = self._rounds.find_one({"dataset": self._dataset, "round": name})
         return None if found is None else self._read(found)
@@ -115,9 +124,9 @@ class Batches:
         self._lease.barrier(writer)  # from here on it is known to be planned by whoever held the dataset
         return found
 
-    def keep(self, failures: Sequence[Failure]) -> Document:
-        """Stores a list of failures apart; returns what refers to it."""
-        return self._blobs.put([one.document() for one in failures]).document()
+    def keep(self, records: Sequence[Record]) -> Document:
+        """Stores a list of records (failures, what a golden check measured) apart; returns what refers to it."""
+        return self._blobs.put([one.document() for one in records]).document()
 
     def advance(
         self,

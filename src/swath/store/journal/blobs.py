@@ -1,4 +1,4 @@
-"""Values that outgrow a document, in pieces that MongoDB holds: membership, manifests, failures.
+"""Values that outgrow a document, in pieces that MongoDB holds: membership, manifests, failures, measurements.
 
 Known by the hash of their bytes: storing one again writes the same pieces, and a late or repeated write changes nothing,
 so that pieces need no fence. What refers to them is written after they are on disk.
