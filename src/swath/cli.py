@@ -46,7 +46,7 @@ if TYPE_CHECKING:
         SplitResult,
         Status,
     )
-    from swath.show import Bars, Did, Finished, MadeWorld, Ran, Reported, Selected
+    from swath.show import Bars, Did, Finished, Gated, MadeWorld, Ran, Reported, Selected
 
 app = typer.Typer(
     name="swath",
@@ -316,10 +316,12 @@ def stored(loop: "Loop") -> dict[str, Any]:
 def ended(value: "Record", out: Out) -> int:
     """The exit code of a command that gave back `value`."""
     from swath.records.results import FetchResult, RepairResult, ReplayResult
-    from swath.show import Did, Ran
+    from swath.show import Did, Gated, Ran
 
     if isinstance(value, Did):
         return ended(value.came, out)
+    if isinstance(value, Gated) and value.holds:
+        return out.error(value.why, DIFFERS, ways=value.ways)
     if isinstance(value, Ran) and value.waits is not None:
         return out.error(value.waits, DIFFERS)
     waits = isinstance(value, FetchResult) and value.waiting > 0
@@ -525,10 +527,29 @@ def fetch(
     return loop.fetch(accept_partial=accept_partial, edits=edits)
 
 
+class Gate(str, Enum):
+    """Findings that `check` ends with 3 for."""
+
+    error = "error"
+    warning = "warning"
+
+
 @on_loop(STEP)
-def check(loop: "Loop") -> "Checked":
+def check(
+    loop: "Loop",
+    model: Annotated[
+        bool, typer.Option("--model", help="Ask the model of the round before which labels it contradicts.")
+    ] = False,
+    gate: Annotated[
+        Gate | None,
+        typer.Option(help="Exit with 3 where there are errors (warning: or warnings).", show_default=False),
+    ] = None,
+) -> "Checked | Gated":
     """Labels that cannot be right: in 2D, in 3D, between the sensors."""
-    return loop.check()
+    from swath.show import Gated
+
+    checked = loop.check(model=model)
+    return checked if gate is None else Gated(checked=checked, gate=gate.value, dataset=loop.name)
 
 
 @on_loop(STEP)

@@ -283,6 +283,39 @@ class Ran(Record):
         return {"steps": list(self.steps), "waits": self.waits, "status": self.status.as_json()}
 
 
+class Gated(Record):
+    """`swath check --gate`: what was found, and whether that holds up whoever asked."""
+
+    checked: Checked
+    gate: Literal["error", "warning"]
+    dataset: str
+
+    @property
+    def holds(self) -> bool:
+        return self.checked.errors > 0 or (self.gate == "warning" and self.checked.warnings > 0)
+
+    @property
+    def why(self) -> str:
+        found = f"{self.checked.errors} errors and {self.checked.warnings} warnings"
+        return f"check of {self.checked.round}: {found}; have them mended and check again, or go on:"
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Commands to choose from where it holds."""
+        if not self.holds:
+            return ()
+        return (
+            command("report", self.dataset),
+            command("round reopen", self.dataset, self.checked.round, "--reason", "REASON"),
+            command("check", self.dataset, "--gate", self.gate),
+            command("golden", self.dataset),
+        )
+
+    def as_json(self) -> Document:
+        """What was found, as ever."""
+        return {**self.checked.as_json(), "gate": self.gate, "holds": self.holds, "ways": list(self.ways)}
+
+
 class Reported(Record):
     """`swath report`."""
 
@@ -500,8 +533,15 @@ def checked(value: Checked) -> None:
     if value.rules:
         line(f"  {counts(value.rules)}")
     for one in value.findings[:FEW]:
-        line(f"    {one.scene} {one.severity} {one.modality} {one.rule}: {one.evidence}")
+        line(
+            f"    {one.scene or 'the whole batch:'} {one.severity} {one.modality} {one.rule}: {one.evidence}"
+        )
     notes(value.notes)
+
+
+@result.register
+def gated(value: Gated) -> None:
+    checked(value.checked)
 
 
 @result.register
