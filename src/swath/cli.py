@@ -345,6 +345,10 @@ def demo(
     dataset: Annotated[
         str, typer.Option("--dataset", "-d", help="Name of the dataset; one of a former demo is replaced.")
     ] = "swath-demo",
+    drift: Annotated[
+        bool,
+        typer.Option("--drift", help="A labeller who errs otherwise from v1 on: what swath does about it."),
+    ] = False,
     config: Config = None,
 ) -> "DemoResult":
     """A made KITTI folder, then the whole loop on it, and a report."""
@@ -357,6 +361,7 @@ def demo(
         dataset,
         **sizes,
         scale=scale,
+        drift=drift,
         changes=changes_of("demo", config),
         progress=bars,
         tell=show.step,

@@ -70,7 +70,7 @@ TILT = 0.35  # rad, 20 degrees
 SAME_OBJECT = 0.1  # IoU of box and projected cuboid from which they may be the same object
 POOR_IOU = 0.5  # of an object that is hidden or cut in part
 POOR_IOU_WHOLE = 0.58  # of one that is not
-LOOSE = 0.13  # of the logarithm of width and height, by which a box may be larger than the projection of a whole object
+LOOSE = 0.09  # of the logarithm of width and height, by which a box may be larger than the projection of a whole object
 WITNESSES = 5  # points where the object of a box must stand, from which its cuboid is missing for certain
 
 
