@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-
 from scenery import FOCAL, HEIGHT, WIDTH, Project, camera, cuboids
+
 from swath.kernels.aim import Aim, Shot, aim, shot
 from swath.kernels.checks import check_across
 from swath.kernels.sight import projected, see

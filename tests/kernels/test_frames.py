@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from scenery import GROUND, camera, cuboids, from_cloud
+
 from swath.kernels.frames import View, frames, wrong_frame
 from swath.kernels.sight import projected
 

@@ -32,7 +32,7 @@ def ground_height(points: Array, places: Array) -> Array:
     low, above = points[near_plane], above[near_plane]
     for at, place in enumerate(places):
         level = float(place @ plane[:2] + plane[2])
-        around = np.hypot(low[:, 0] - place[0], low[:, 1] - place[1]) < 4
+        around = (low[:, 0] - place[0]) ** 2 + (low[:, 1] - place[1]) ** 2 < 16
         if np.count_nonzero(around) >= 10:
             height[at] = level + np.quantile(above[around], 0.25)
         elif math.hypot(*place) <= 40:
@@ -42,13 +42,10 @@ def ground_height(points: Array, places: Array) -> Array:
 
 def _plane(points: Array) -> Array | None:
     """(a, b, c) of z = a x + b y + c, or None."""
-    points = points[np.hypot(points[:, 0], points[:, 1]) < 60]
+    points = points[points[:, 0] ** 2 + points[:, 1] ** 2 < 3600]
     if not len(points):
         return None
-    cell = np.floor(points[:, :2] / 4).astype(np.int64) @ np.array([1000, 1])
-    order = np.lexsort((points[:, 2], cell))
-    _, first, count = np.unique(cell[order], return_index=True, return_counts=True)
-    lowest = points[order[first[count >= 5]]]  # a single low point is an echo, not a road
+    lowest = _lowest(points)
     if len(lowest) < 6:
         return None
     near = lowest[np.argsort(np.hypot(lowest[:, 0], lowest[:, 1]), kind="stable")[:12]]
@@ -60,6 +57,20 @@ def _plane(points: Array) -> Array | None:
             return plane
         plane = np.linalg.lstsq(np.c_[kept[:, :2], np.ones(len(kept))], kept[:, 2], rcond=None)[0]
     return np.asarray(plane)
+
+
+def _lowest(points: Array) -> Array:
+    """The lowest point of each 4 m cell that has five: a single low point is an echo, not a road. Points lie within 60 m."""
+    x, y = (np.floor(points[:, :2] / 4) + 16).T
+    cell = (32 * x + y).astype(np.int16)  # 16 bits: sorted by counting
+    order = np.argsort(cell, kind="stable")
+    cell, height = cell[order], points[order, 2]
+    first = np.flatnonzero(np.r_[True, cell[1:] != cell[:-1]])
+    count = np.diff(np.r_[first, len(cell)])
+    is_least = np.flatnonzero(height == np.repeat(np.minimum.reduceat(height, first), count))
+    owner = np.searchsorted(first, is_least, side="right") - 1
+    of_each = is_least[np.unique(owner, return_index=True)[1]]
+    return np.asarray(points[order[of_each[count >= 5]]])
 
 
 def points_of(cuboids: Array, points: Array) -> NDArray[np.int64]:
