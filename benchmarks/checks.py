@@ -1,12 +1,12 @@
 """What the label checks find, and how often they are wrong: on honest labels, and on labels with one flaw planted in each scene.
 
-    python -m benchmarks.checks [--short | --long]        short: 60 scenes; long: 600 (an hour, most of it to make them)
+    python -m benchmarks.checks [--short | --long]        short: 60 scenes; long: 580 (making them takes longest)
     CHECKS_WORLD=DIR                                      keeps the made scenes there, and takes them from there
 
 Made scenes (half of KITTI's size; two cameras, a cloud of 900 beams' columns): their truth is known. Honest labels are the truth as
 an honest hand draws it: edges of boxes 2 % of width or height off, cuboids 6 cm, sides 3 %, 0.03 rad (standard deviations); nothing
 missed, nothing invented, so that every finding is wrong. Flaws are planted by code of this file, which the rules do not know: one
-labelled object per scene, drawn at random. A flaw is found if any finding is about its object; a finding is right if it is about the
+labelled object in each of 90 scenes, drawn at random. A flaw is found if any finding is about its object; a finding is right if it is about the
 flawed object, of whatever rule. Batches have 60 scenes. A calibration is planted in whole batches, or in the scenes of one drive.
 
 Beside: the rules of labels and projections alone (no clouds) on 10,000 scenes with 100,000 objects, on one core.
