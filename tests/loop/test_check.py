@@ -165,7 +165,7 @@ def test_what_a_model_contradicts(dataset_name: str, mongod: str, monkeypatch: p
     """A model that sees what is there (its predictions are given: the truth, at 0.99) names the box that was left out, and the one
     with another class, and nothing else; the second is tagged."""
 
-    def sees(workspace: Any, batch: Any, listed: list[Truth], modality: str) -> list[Predictions]:
+    def sees(workspace: Any, batch: Any, listed: list[Truth], *_: Any) -> list[Predictions]:
         assert batch.round == "v0"
         out = []
         for one in listed:

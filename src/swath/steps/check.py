@@ -179,7 +179,7 @@ def _asked_model(
     workspace: Workspace, batch: Batch, modality: Modality, keys: Sequence[str], notes: list[str]
 ) -> list[Finding]:
     who = f"the {modality} model of {batch.round}"
-    careful = _compared(workspace, batch, modality, workspace.members("val"))
+    careful = _compared(workspace, batch, modality, workspace.members("val"), notes)
     scores = [float(found.scores[row]) for _, found, wrong in careful for row in wrong.kept]
     trusted = heard(scores, [kind for _, _, wrong in careful for kind in wrong.kinds])
     if trusted is None:
@@ -189,7 +189,7 @@ def _asked_model(
         return []
     said: list[Finding] = []
     sure = 0
-    for truth, found, wrong in _compared(workspace, batch, modality, keys):
+    for truth, found, wrong in _compared(workspace, batch, modality, keys, notes):
         sure += int(np.count_nonzero(found.scores >= trusted.score))
         said += _doubts(workspace, truth, found, wrong, who, trusted)
     expected = trusted.wrong * sure
@@ -201,11 +201,11 @@ def _asked_model(
 
 
 def _compared(
-    workspace: Workspace, batch: Batch, modality: Modality, keys: Sequence[str]
+    workspace: Workspace, batch: Batch, modality: Modality, keys: Sequence[str], notes: list[str]
 ) -> list[tuple[Truth, Found, Mistakes]]:
     """Predictions of a round's model beside the labels of these scenes, each typed."""
     listed = evaluations.truths(workspace, keys, modality)
-    found = evaluations.predict(workspace, batch, listed, modality)
+    found = evaluations.predict(workspace, batch, listed, modality, notes)
     iou = workspace.config.evaluate.iou
     return [
         (truth, one, evaluations.mistakes(one, truth, LEAST, iou))
