@@ -198,3 +198,23 @@ def test_what_a_model_contradicts(dataset_name: str, mongod: str, monkeypatch: p
     assert sorted(said) == sorted([(left_out, "overlooked", None, 0.99), (swapped, "swapped", 1, 0.99)])
     assert "check:swapped" in tags_of(loop, swapped)[1]
     assert any("contradicts 2 labels" in note and "about 0 of as many" in note for note in result.notes)
+
+
+def test_a_labeller_that_drifts(dataset_name: str, mongod: str) -> None:
+    """Cuboids that are 1.5 m too far away from v1 on: v0's like are accepted, v1 is held up; `next` says why and lists the ways on,
+    and an override with its reason goes on."""
+    quick_loop.at("closed", dataset_name)
+    changes = {"annotate": {"flaws": {"since": 1, "shift": 1.5}}, "golden": {"min_objects": 1}}
+    loop = Loop.open(dataset_name, changes=changes)
+    ran = loop.run(2)
+    assert ran.waits is not None
+    plan = loop.plan()
+    assert (plan.step, plan.people) == ("golden", True)
+    assert "the golden check of v1 blocks" in plan.why
+    assert "3d" in plan.why
+    code, _, errors = run_cli("next", "--dataset", dataset_name)
+    assert code == 3
+    for way in ("report", "round reopen v1", "round cancel v1", "golden --override REASON"):
+        assert f"swath {way}" in errors
+    assert loop.golden("we know").override == "we know"
+    assert loop.plan().step == "train"

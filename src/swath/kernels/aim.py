@@ -28,6 +28,7 @@ FEWEST: Final = 15  # objects that must agree
 SCENES: Final = 3  # scenes that they are spread over
 MANY: Final = 40  # objects from which more than one common shift is fitted
 MOST: Final = 4000  # candidates that vote
+TERMS: Final = 7  # of a correction, of each of u and v; a turned camera needs the squares
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +45,8 @@ class Shot:
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """How far boxes lie beside their cuboids. `warp` (2, 4): px of u and v to add to a projection, times (1, u, v, 1 / depth) as
-    `Shot.place` has them; `shift` (2,): the median of that over the objects, px right and down; `left`: the median distance
+    """How far boxes lie beside their cuboids. `warp` (2, 7): px of u and v to add to a projection, times (1, u, v, 1 / depth,
+    u u, u v, v v) as `Shot.place` has them; `shift` (2,): the median of that over the objects, px right and down; `left`: the median distance
     that remains, px; `objects`, `scenes`: that agree."""
 
     warp: Array
@@ -116,7 +117,7 @@ def aim(shots: Sequence[Shot], width: float, height: float) -> Aim | None:
     owner = of * (1 + max(int(one.cuboid.max(initial=0)) for one in shots))
     owner = owner + np.concatenate([one.cuboid for one in shots])
     terms = _terms(place)
-    warp = np.zeros((2, 4))
+    warp = np.zeros((2, TERMS))
     warp[:, 0] = _vote(off, owner)
     chosen = np.zeros(0, np.int64)
     for gate in (1.5 * GATE, GATE, GATE, 0.5 * GATE, 0.5 * GATE):
@@ -149,7 +150,8 @@ def _place(pixels: Array, depth: Array, width: float, height: float) -> Array:
 
 
 def _terms(place: Array) -> Array:
-    return np.column_stack([np.ones(len(place)), place])
+    u, v, _ = place.T
+    return np.column_stack([np.ones(len(place)), place, u * u, u * v, v * v])
 
 
 def _vote(off: Array, owner: NDArray[np.int64]) -> Array:
@@ -175,12 +177,12 @@ def _nearest(left: Array, owner: NDArray[np.int64], gate: float) -> NDArray[np.i
 
 
 def _fit(terms: Array, off: Array) -> Array:
-    """(2, 4) coefficients, by least squares without those that stray."""
+    """(2, 7) coefficients, by least squares without those that stray."""
     used = terms.copy()
     if len(used) < MANY:
         used[:, 1:] = 0
     kept = np.ones(len(used), bool)
-    warp = np.zeros((2, 4))
+    warp = np.zeros((2, TERMS))
     for _ in range(4):
         warp = np.linalg.lstsq(used[kept], off[kept], rcond=None)[0].T
         away = np.hypot(*(off - used @ warp.T).T)
