@@ -204,7 +204,7 @@ def test_a_labeller_that_drifts(dataset_name: str, mongod: str) -> None:
     """Cuboids that are 1.5 m too far away from v1 on: v0's like are accepted, v1 is held up; `next` says why and lists the ways on,
     and an override with its reason goes on."""
     quick_loop.at("closed", dataset_name)
-    changes = {"annotate": {"flaws": {"since": 1, "shift": 1.5}}, "golden": {"min_objects": 1}}
+    changes = {"annotate": {"flaws": {"since": 1, "shift": 1.5}}, "golden": {"min_objects": 1, "shift": 0.05}}
     loop = Loop.open(dataset_name, changes=changes)
     ran = loop.run(2)
     assert ran.waits is not None
