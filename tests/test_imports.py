@@ -23,7 +23,8 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "life words",
         "projection policies",
         "database formats media",
-        "store annotators encoders exports models sources trainers worlds",
+        "worlds",
+        "store annotators encoders exports models sources trainers",
         "workspace commit evaluations appearance opinions prelabels",
         "steps report opening",
         "loop",
@@ -46,7 +47,7 @@ TOGETHER = (
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},
     {"errors", "changes", "config", "settings", "suggest"},
-    {"encoders", "exports", "models", "sources", "trainers", "worlds"},
+    {"encoders", "exports", "models", "sources", "trainers"},
 )
 STORE = ("blobs", "codec", "lease", "batches", "assignments", "journal")
 """Inside `store/journal`, from the ground up; `journal` is the door that puts them together."""

@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         Standing,
         Status,
     )
-    from swath.show import Bars, Did, Finished, MadeWorld, Ran, Reported, Selected
+    from swath.show import Bars, Did, Finished, Gated, MadeWorld, Ran, Reported, Selected
 
 INTERRUPTED: Final = 130
 PATHS: Final = {"--home", "--folder", "--config", "--to", "--kitti", "--rig"}  # options
@@ -119,6 +119,10 @@ def demo(
     dataset: Annotated[
         str, typer.Option("--dataset", "-d", help="Name of the dataset; one of a former demo is replaced.")
     ] = "swath-demo",
+    drift: Annotated[
+        bool,
+        typer.Option("--drift", help="A labeller who errs otherwise from v1 on: what swath does about it."),
+    ] = False,
     config: Config = None,
 ) -> "DemoResult":
     """A made KITTI folder, then the whole loop on it, and a report."""
@@ -131,6 +135,7 @@ def demo(
         dataset,
         **sizes,
         scale=scale,
+        drift=drift,
         changes=changes_of("demo", config),
         progress=bars,
         tell=show.step,
@@ -304,10 +309,29 @@ def fetch(
     return loop.fetch(accept_partial=accept_partial, edits=edits)
 
 
+class Gate(str, Enum):
+    """Findings that `check` ends with 3 for."""
+
+    error = "error"
+    warning = "warning"
+
+
 @on_loop(STEP)
-def check(loop: "Loop") -> "Checked":
+def check(
+    loop: "Loop",
+    model: Annotated[
+        bool, typer.Option("--model", help="Ask the model of the round before which labels it contradicts.")
+    ] = False,
+    gate: Annotated[
+        Gate | None,
+        typer.Option(help="Exit with 3 where there are errors (warning: or warnings).", show_default=False),
+    ] = None,
+) -> "Checked | Gated":
     """Labels that cannot be right: in 2D, in 3D, between the sensors."""
-    return loop.check()
+    from swath.show import Gated
+
+    checked = loop.check(model=model)
+    return checked if gate is None else Gated(checked=checked, gate=gate.value, dataset=loop.name)
 
 
 @on_loop(STEP)

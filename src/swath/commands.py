@@ -282,10 +282,12 @@ def stored(loop: "Loop") -> dict[str, Any]:
 def ended(value: "Record", out: Out) -> int:
     """The exit code of a command that gave back `value`."""
     from swath.records.results import FetchResult, RepairResult, ReplayResult
-    from swath.show import Did, Ran
+    from swath.show import Did, Gated, Ran
 
     if isinstance(value, Did):
         return ended(value.came, out)
+    if isinstance(value, Gated) and value.holds:
+        return out.error(value.why, DIFFERS, ways=value.ways)
     if isinstance(value, Ran) and value.waits is not None:
         return out.error(value.waits, DIFFERS)
     waits = isinstance(value, FetchResult) and value.waiting > 0

@@ -253,6 +253,44 @@ class Select(_Section):
         return value
 
 
+Chances = Annotated[dict[str, dict[str, Share]], Expected("class: {class: share}, such as {Car: {Van: 0.1}}")]
+Times = Annotated[float, Field(ge=0.1, le=100)]
+
+
+class Flaws(_Section):
+    """What is wrong with the simulated annotator besides (`worlds/annotators.py`): to see what checks and golden check notice."""
+
+    since: Count = Field(
+        0, description="number of the round from which on it errs in these ways: a guideline that changed"
+    )
+    clump: Annotated[float, Field(ge=0, le=0.9)] = Field(
+        0.0, description="how much misses come together in scenes: intra-class correlation"
+    )
+    annotators: Annotated[int, Field(ge=1, le=100)] = Field(1, description="people who share the work")
+    careless: Times = Field(1.0, description="how many times as often the first of them slips")
+    tired: Times = Field(1.0, description="how many times as often one slips at the end of a batch")
+    far: Share = Field(0.0, description="chance to miss what is far away; grows with the distance")
+    hidden: Share = Field(0.0, description="chance to miss what others hide; grows with what they cover")
+    confuse: Chances = Field(
+        default_factory=dict, description="confusion matrix: the chance that a class is taken for another"
+    )
+    loose: Annotated[float, Field(ge=-0.4, le=1)] = Field(
+        0.0, description="share of its width and height by which each edge of a box lies outside"
+    )
+    shift: Annotated[float, Field(ge=-100, le=100)] = Field(
+        0.0, description="distance by which cuboids are too far away, in metres"
+    )
+    size: Times = Field(1.0, description="how many times too large cuboids are")
+    yaw: Annotated[float, Field(ge=-360, le=360)] = Field(
+        0.0, description="angle by which cuboids are turned to the left, in degrees"
+    )
+    flip: Share = Field(0.0, description="share of the cuboids with front and back exchanged")
+    exchange: Share = Field(0.0, description="share of the cuboids with length and width exchanged")
+    camera_frame: Share = Field(
+        0.0, description="share of the scenes whose cuboids are in the camera's frame"
+    )
+
+
 class Annotate(_Section):
     """Who labels. Secrets (tokens, passwords) are no settings: settings are recorded; secrets come from the environment."""
 
@@ -284,6 +322,7 @@ class Annotate(_Section):
     miss: Share = Field(0.025, description="share of the objects that the simulated annotator misses")
     extra: Share = Field(0.015, description="boxes and cuboids that it invents, as a share of the objects")
     swap: Share = Field(0.01, description="share of the objects that it gives a wrong class")
+    flaws: Flaws = Flaws()
 
     @field_validator("people")
     @classmethod

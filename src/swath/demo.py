@@ -2,6 +2,9 @@
 
 Its figures are those of one machine: training on another processor adds up in another order, and the other model asks for
 other scenes.
+
+With `drift` the labeller changes at v1, as if somebody had told all annotators something else, and the demo ends where swath
+does not go on: that is what it is to show.
 """
 
 from __future__ import annotations
@@ -9,11 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from swath.errors import StateError
 from swath.measure import Targeted, targeting
-from swath.records.base import Estimate, Record
+from swath.records.base import Document, Estimate, Record
 from swath.records.batch import Batch
 from swath.records.results import StepResult
 from swath.records.shown import Next
@@ -24,6 +27,8 @@ if TYPE_CHECKING:
     from swath.loop import Loop
 
 MARK = "made by swath demo"
+DRIFT: Final = {"since": 1, "shift": 0.9, "loose": 0.08, "far": 0.35}
+"""Cuboids 0.9 m too far away, boxes 8 % of their size looser at each edge, a third of the farthest objects missed."""
 
 
 class DemoRound(Record):
@@ -39,7 +44,8 @@ class DemoRound(Record):
 
 class DemoResult(Record):
     """`targeting`: per round, the share of targeted scenes that hold the kind of object their failure missed, next to the
-    share of pool scenes that hold it."""
+    share of pool scenes that hold it. `drift`: what became wrong with the labeller; `waits`: why the loop does not go on, with
+    the golden check's `reasons`, and the `ways` on."""
 
     dataset: str
     scenes: int
@@ -47,6 +53,10 @@ class DemoResult(Record):
     targeting: tuple[Targeted, ...]
     report: str
     seconds: float
+    drift: Document | None = None
+    waits: str | None = None
+    reasons: tuple[str, ...] = ()
+    ways: tuple[str, ...] = ()
 
 
 def run_demo(
@@ -57,11 +67,13 @@ def run_demo(
     rounds: int = 2,
     seed: int = 0,
     scale: float = 0.5,
+    drift: bool = False,
     changes: Mapping[str, Any] | None = None,
     progress: Progress = silent,
     tell: Callable[[Next, StepResult], None] | None = None,
 ) -> DemoResult:
-    """Makes the folder, imports it as `dataset` (replacing that of a former demo), runs `rounds` rounds, writes a report."""
+    """Makes the folder, imports it as `dataset` (replacing that of a former demo), runs `rounds` rounds, writes a report. With
+    `drift` the labeller changes at v1."""
     from swath.loop import Loop
     from swath.worlds import make_world
 
@@ -70,16 +82,19 @@ def run_demo(
     kitti = folder / "kitti"
     make_world(kitti, scenes=scenes, seed=seed, scale=scale, progress=progress("make scenes"))
     settings = {**(changes or {})}
-    settings["annotate"] = {"annotator": "simulated", **settings.get("annotate", {})}
+    flaws = {"flaws": DRIFT} if drift else {}
+    settings["annotate"] = {"annotator": "simulated", **flaws, **settings.get("annotate", {})}
     loop, _ = Loop.init_kitti(dataset, kitti, changes=settings, home=folder / "swath", progress=progress)
     with loop.workspace.writer("demo") as writer:
         loop.workspace.scenes.set_info({"made_by": MARK}, writer)
     loop.run(rounds, tell=tell)
-    return result_of(loop, seconds=time.monotonic() - started)
+    return result_of(loop, seconds=time.monotonic() - started, drift=dict(DRIFT) if drift else None)
 
 
-def result_of(loop: Loop, seconds: float = 0.0) -> DemoResult:
+def result_of(loop: Loop, seconds: float = 0.0, drift: Document | None = None) -> DemoResult:
     """What the demo says at its end, of any loop whose hidden truth is known; writes the report."""
+    plan = loop.plan()
+    held = [batch.steps.golden for batch in loop.workspace.journal.batches.all() if batch.steps.golden]
     return DemoResult(
         dataset=loop.name,
         scenes=len(loop.workspace.scenes.table),
@@ -87,6 +102,10 @@ def result_of(loop: Loop, seconds: float = 0.0) -> DemoResult:
         targeting=targeting(loop.workspace),
         report=str(loop.report()),
         seconds=seconds,
+        drift=drift,
+        waits=plan.why if plan.people else None,
+        reasons=held[-1].reasons if plan.people and held else (),
+        ways=loop.ways_on(plan) if plan.people else (),
     )
 
 

@@ -330,11 +330,11 @@ class Loop:
         done = self._done(fetch(self.workspace, self.annotator, accept_partial=accept_partial, edits=edits))
         return self._cleared(done) if done.state in life.ENDED else done
 
-    def check(self) -> Checked:
-        """Looks for labels of the last round that cannot be right."""
+    def check(self, *, model: bool = False) -> Checked:
+        """Looks for labels of the last round that cannot be right; with `model`, the model of the round before is asked as well."""
         from swath.steps.check import check
 
-        return self._done(check(self.workspace))
+        return self._done(check(self.workspace, model=model))
 
     def golden(self, override: str | None = None) -> GoldenChecked:
         """Compares the blind labels of the golden scenes with their reference; `WaitingError` when that blocks.

@@ -70,10 +70,12 @@ def make(
             )
         return Files(settings.folder, media=settings.media)
     if settings.annotator == "simulated":
-        from swath.annotators.simulated import ErrorRates, Simulated
+        from swath.annotators.simulated import Simulated
+        from swath.worlds.annotators import ErrorRates, Flaws
 
         rates = ErrorRates(miss=settings.miss, extra=settings.extra, swap=settings.swap)
-        return Simulated(truth(), rates, seed)
+        flaws = Flaws(**settings.flaws.model_dump())
+        return Simulated(truth(), rates, seed, flaws=flaws)
     raise ConfigError(
         "no annotator is configured; give --annotator simulated, --annotator app, or --annotator files --folder DIR"
     )

@@ -46,7 +46,8 @@ class Fetched(Record):
 
 
 class Finding(Record):
-    """One thing that a rule noticed. `object`: the place of the label in its scene, None for the scene."""
+    """One thing that a rule noticed. `scene`: empty for the batch as a whole; `object`: the place of the label in its channel,
+    None for the scene; `score`: how sure a model is of it, 0 to 1, of what a model says."""
 
     scene: str
     rule: str
@@ -55,6 +56,7 @@ class Finding(Record):
     channel: str | None = None
     object: int | None = None
     evidence: str
+    score: float | None = None
 
 
 class Checked(Record):

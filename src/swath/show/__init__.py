@@ -9,7 +9,7 @@ The last line has one function per record; `result` finds it by the record's typ
 
 from swath.show import batches, beginning, looking, verdicts  # noqa: F401 (they register with `result`)
 from swath.show.bars import Bars, progress
-from swath.show.given import Did, Finished, MadeWorld, Ran, Reported, Selected, result
+from swath.show.given import Did, Finished, Gated, MadeWorld, Ran, Reported, Selected, result
 from swath.show.lines import kept, line, note
 from swath.show.looking import step, told
 
@@ -17,6 +17,7 @@ __all__ = [
     "Bars",
     "Did",
     "Finished",
+    "Gated",
     "MadeWorld",
     "Ran",
     "Reported",

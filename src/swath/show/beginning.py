@@ -132,8 +132,25 @@ def demonstrated(value: DemoResult) -> None:
             if target.targeted
             else f"{target.round}: no targeted scene answers a missed object"
         )
+    _held_up(value)
     line(
         "these figures depend on the machine: another processor trains another model, and asks for other scenes"
     )
     line(f"report: {value.report}")
     line(f"look at it in FiftyOne: `{command('app', value.dataset)}`;  {value.seconds:.0f} s in all")
+
+
+def _held_up(value: DemoResult) -> None:
+    """What was wrong with the labeller, what swath says of it, and the ways on."""
+    if value.drift:
+        changed = ", ".join(f"{name} {one}" for name, one in value.drift.items() if name != "since")
+        line(f"the labeller changed at v{value.drift['since']} ({changed}: docs/methods/checks.md)")
+        if value.waits is None:
+            note("the golden check did not hold it up: see what it says it could have seen")
+    if value.waits is not None:
+        line(f"the loop waits: {value.waits}")
+        for reason in value.reasons[1:]:
+            line(f"  {reason}")
+        line("ways on:")
+        for way in value.ways:
+            line(f"    {way}")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import singledispatch
+from typing import Literal
 
 from swath.records.base import Document, Record
+from swath.records.batch import Checked
 from swath.records.results import SelectResult, Status
 from swath.records.shown import Next
+from swath.suggest import command
 
 
 class MadeWorld(Record):
@@ -57,6 +60,39 @@ class Ran(Record):
 
     def as_json(self) -> Document:
         return {"steps": list(self.steps), "waits": self.waits, "status": self.status.as_json()}
+
+
+class Gated(Record):
+    """`swath check --gate`: what was found, and whether that holds up whoever asked."""
+
+    checked: Checked
+    gate: Literal["error", "warning"]
+    dataset: str
+
+    @property
+    def holds(self) -> bool:
+        return self.checked.errors > 0 or (self.gate == "warning" and self.checked.warnings > 0)
+
+    @property
+    def why(self) -> str:
+        found = f"{self.checked.errors} errors and {self.checked.warnings} warnings"
+        return f"check of {self.checked.round}: {found}; have them mended and check again, or go on:"
+
+    @property
+    def ways(self) -> tuple[str, ...]:
+        """Commands to choose from where it holds."""
+        if not self.holds:
+            return ()
+        return (
+            command("report", self.dataset),
+            command("round reopen", self.dataset, self.checked.round, "--reason", "REASON"),
+            command("check", self.dataset, "--gate", self.gate),
+            command("golden", self.dataset),
+        )
+
+    def as_json(self) -> Document:
+        """What was found, as ever."""
+        return {**self.checked.as_json(), "gate": self.gate, "holds": self.holds, "ways": list(self.ways)}
 
 
 class Reported(Record):

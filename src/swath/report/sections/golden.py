@@ -18,6 +18,8 @@ WORDS: Final = {
     "extra": "labels without an object",
     "swap": "wrong class",
     "shift": "drawn out of place",
+    "flip": "turned around",
+    "exchange": "length and width exchanged",
 }
 
 
