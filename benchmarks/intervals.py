@@ -48,7 +48,11 @@ def world(drives: int, rng: np.random.Generator) -> tuple[list[str], list[Matche
             for label in range(CLASSES):
                 objects = int(rng.poisson(crowd[label])) if there[label] else 0
                 false = int(rng.poisson(noise))
-                luck, said, wrong = rng.normal(0, 1, objects), rng.normal(0, 1, objects), rng.normal(-1, 1, false)
+                luck, said, wrong = (
+                    rng.normal(0, 1, objects),
+                    rng.normal(0, 1, objects),
+                    rng.normal(-1, 1, false),
+                )
                 for turn in range(2):
                     score, row, right, count = rows[turn][label]
                     level = easy + turn * better
@@ -124,7 +128,11 @@ def gains(drives: int, truth: float, repeats: int, resamples: int) -> list[dict[
         names, before, after = world(drives, rng)
         both = resampled([before, after], names, rng=rng, resamples=resamples)
         gain = paired(both)
-        now.add(truth, gain.map50.value or 0.0, None if gain.map50.low is None else (gain.map50.value or 0) - gain.map50.low)
+        now.add(
+            truth,
+            gain.map50.value or 0.0,
+            None if gain.map50.low is None else (gain.map50.value or 0) - gain.map50.low,
+        )
         apart = both.drawn[:, :, 1].std(axis=0, ddof=1) * 1.96
         then.add(truth, gain.map50.value or 0.0, float(np.hypot(*apart)))
     return [now.row(drives, "gain in mAP50", "paired"), then.row(drives, "gain in mAP50", "0.1.0")]

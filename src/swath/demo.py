@@ -14,7 +14,7 @@ from typing import Any
 from swath.errors import StateError
 from swath.measure import Targeted, targeting
 from swath.records.base import Estimate, Record
-from swath.records.batch import Batch
+from swath.records.batch import Batch, Gain
 from swath.records.results import StepResult
 from swath.records.shown import Next
 from swath.suggest import command
@@ -24,7 +24,7 @@ MARK = "made by swath demo"
 
 
 class DemoRound(Record):
-    """One round. `batch`: its size and streams, in words."""
+    """One round. `batch`: its size and streams, in words; `gain`: over the round before, on the same scenes of val."""
 
     round: str
     batch: str
@@ -32,6 +32,7 @@ class DemoRound(Record):
     map50: Estimate
     golden: str | None
     decision: str | None
+    gain: Gain | None = None
 
 
 class DemoResult(Record):
@@ -116,4 +117,5 @@ def _round(batch: Batch) -> DemoRound:
         map50=main.map50 if main else Estimate(),
         golden=steps.golden.verdict if steps.golden else None,
         decision=steps.stop.decision if steps.stop else None,
+        gain=main.gain if main else None,
     )

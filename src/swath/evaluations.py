@@ -69,6 +69,11 @@ class Truth:
     positions: npt.NDArray[np.int64]
 
     @property
+    def digest(self) -> str:
+        """Of what counts of the reference: two rounds with the same one were scored on the same."""
+        return digest([self.positions.tolist(), self.labels.shapes[self.rows].round(6).tolist()])[:12]
+
+    @property
     def references(self) -> References | References3D:
         shapes = self.labels.shapes[self.rows]
         if self.channel.modality == "2d":

@@ -50,7 +50,7 @@ from swath.records.results import (
 )
 from swath.records.shown import Next
 from swath.suggest import command, init, ways_on
-from swath.words import UNKNOWN, counts, estimated, number, percent, printable, ranked
+from swath.words import UNKNOWN, compared, counts, drives, estimated, number, percent, printable, ranked
 
 PATIENCE: Final = 1.0  # seconds before a bar shows: short work stays quiet
 EVERY: Final = 5.0  # seconds between lines where no bar can be drawn
@@ -532,11 +532,14 @@ def trained(value: Trained) -> None:
 @result.register
 def evaluated(value: EvaluateResult) -> None:
     record = value.record
-    line(f"evaluation of {record.round} on {record.on} ({record.scenes} scenes, 95 % intervals by drive):")
+    line(
+        f"evaluation of {record.round} on {record.on} ({record.scenes} scenes of {drives(record.main.drives)}, 95 % intervals by "
+        f"drive{'' if record.main.drives != 1 else ': one drive gives none'}):"
+    )
     for modality, figures in record.figures.items():
         if len(record.figures) > 1:
             line(f"  {modality.upper()}")
-        _figures(figures)
+        _figures(record.round, figures)
     if record.on == "val":
         line(f"  {len(value.failures)} scenes hold an error")
     for failure in value.failures[:3]:
@@ -544,10 +547,13 @@ def evaluated(value: EvaluateResult) -> None:
     notes(record.notes)
 
 
-def _figures(figures: Figures) -> None:
+def _figures(round_: str, figures: Figures) -> None:
     line(f"  mAP {estimated(figures.map)}   mAP50 {estimated(figures.map50)}")
     for name, one in figures.classes.items():
-        line(f"  {name:15s} AP50 {estimated(one.ap50)}   {one.references} objects")
+        held = f" in {drives(one.drives)}" if one.drives is not None else ""
+        line(f"  {name:15s} AP50 {estimated(one.ap50)}   {one.references} objects{held}")
+    if figures.gain is not None:
+        line(f"  {compared(round_, figures.gain)}")
     line(f"  errors at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")
 
 
@@ -617,6 +623,9 @@ def status(value: Status) -> None:
         figures = ("batch", "coverage", "targeted", "annotated", "mAP", "mAP50")
         order = (*words[:2], *figures, *words[2:])
         table({name: "right" if name in figures else "left" for name in order}, map(_round_row, value.rounds))
+    for one in value.rounds[-1:]:
+        if one.gain is not None:
+            line(f"  {compared(one.round, one.gain)}")
     if value.held_by:
         line(f"  held by {value.held_by}")
     line(f"  next: {value.next.step or 'nothing'}: {value.next.why}")
@@ -749,6 +758,9 @@ def demonstrated(value: DemoResult) -> None:
     ]
     titles = ("round", "batch", "Car AP50", "mAP50", "golden", "decision")
     table(dict.fromkeys(titles, "left"), rows, title="The loop, round by round")
+    for one in value.rounds[1:]:
+        if one.gain is not None:
+            line(compared(one.round, one.gain))
     for target in value.targeting:
         line(
             f"{target.round}: {target.hits} of {target.targeted} targeted scenes ({percent(target.share, 0)}) hold the kind of "

@@ -151,7 +151,7 @@ def score_detections(
             f"expected predictions, references and clusters per image, got {len(predictions)}, "
             f"{len(references)}, {len(clusters) if clusters is not None else 'no clusters'}"
         )
-    matched, precision = _match_all(predictions, references, classes)
+    matched, precision = match_images(predictions, references, classes)
     names = [str(i) for i in range(len(references))] if clusters is None else clusters
     return score_matches(matched, names, rng=rng, resamples=resamples, precision=precision)
 
@@ -170,7 +170,7 @@ def detection_curves(
     predictions: Sequence[Predictions], references: Sequence[References], classes: int
 ) -> Curves:
     """What the figures of `score_detections` are means of."""
-    return curves_of(_match_all(predictions, references, classes)[0], OVERLAPS)
+    return curves_of(match_images(predictions, references, classes)[0], OVERLAPS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,7 +268,7 @@ def _holding(references: Labels, cluster: Labels) -> int:
     return len(np.unique(cluster[references > 0]))
 
 
-def _match_all(
+def match_images(
     predictions: Sequence[Predictions], references: Sequence[References], classes: int
 ) -> tuple[list[Matched], Array]:
     """pycocotools' matches per class, and its AP (classes, T), NaN for classes without references."""

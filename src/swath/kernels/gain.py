@@ -16,7 +16,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from swath.kernels.detection import Array, Estimate, Matched, draws, half_width, mean, numbered, precision_of
+from swath.kernels.detection import (
+    Array,
+    Estimate,
+    Labels,
+    Matched,
+    draws,
+    half_width,
+    mean,
+    numbered,
+    precision_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,9 +59,10 @@ def resampled(
     for one in rounds[0] if rounds else ():
         found |= one.references > 0
 
-    def scored(weights: np.ndarray) -> Array:
+    def scored(weights: Labels) -> Array:
         both = [precision_of(classes, weights) for classes in rounds]
-        return np.array([[mean(p[:, strict].reshape(1, -1))[0], mean(p[:, :1].T)[0]] for p in both]).reshape(-1, 2)
+        flat = [[mean(part.reshape(1, -1))[0] for part in (p[:, strict], p[:, :1])] for p in both]
+        return np.array(flat).reshape(-1, 2)
 
     drawn = [scored(weights) for weights in draws(cluster, count, rng, resamples if count > 1 else 0)]
     return Resampled(

@@ -149,13 +149,34 @@ class Trained(Record):
         return {**self.models[0].as_json(), **super().as_json()}
 
 
+class Gain(Record):
+    """By how much a model is better than that of round `over`: a paired difference by drive, on the same `scenes`, which are of so
+    many `drives`. `left_out`: scenes that only one of the rounds was scored on, or whose reference was changed in between."""
+
+    over: str
+    scenes: int
+    drives: int
+    left_out: int = 0
+    map: Estimate
+    map50: Estimate
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "not told apart", "unknown"]:
+        """By the interval of mAP."""
+        if self.map.value is None or self.map.low is None or self.map.high is None:
+            return "unknown"
+        return "better" if self.map.low > 0 else "worse" if self.map.high < 0 else "not told apart"
+
+
 class ClassFigures(Record):
-    """One class: objects of the reference, predictions, AP (mean over IoU .50:.95) and AP at IoU 0.5."""
+    """One class: objects of the reference and how many `drives` they are of, predictions, AP (mean over IoU .50:.95) and AP at
+    IoU 0.5."""
 
     references: int
     predictions: int
     ap: Estimate
     ap50: Estimate
+    drives: int | None = None
 
 
 class OperatingPoint(Record):
@@ -168,13 +189,16 @@ class OperatingPoint(Record):
 
 
 class Figures(Record):
-    """What one model scored. `errors`: predictions and misses by type, at the operating point."""
+    """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `gain`: over
+    the round before; None where there is none that can be compared."""
 
     map: Estimate
     map50: Estimate
     classes: dict[str, ClassFigures]
     operating: OperatingPoint
     errors: dict[str, int]
+    drives: int | None = None
+    gain: Gain | None = None
 
 
 class Failure(Record):
@@ -193,7 +217,8 @@ class Failure(Record):
 
 class Evaluated(Record):
     """`on`: val or test; `figures`: modality -> what its model scored; `modality`: whose failures are mined; `failing`: scenes
-    with errors, of which `worst` are the first; all of them are kept apart (`failures`). `uses`: evaluations on val so far."""
+    with errors, of which `worst` are the first; all of them are kept apart (`failures`), and so is what was found, prediction by
+    prediction (`matches`, by modality). `uses`: evaluations on val so far."""
 
     round: str
     on: Literal["val", "test"]
@@ -203,6 +228,7 @@ class Evaluated(Record):
     failing: int = 0
     worst: tuple[Failure, ...] = ()
     failures: Blob | None = None
+    matches: dict[str, Blob] = {}
     uses: int = 1
     notes: tuple[str, ...] = ()
 
@@ -210,10 +236,15 @@ class Evaluated(Record):
     def main(self) -> Figures:
         return self.figures[self.modality]
 
+    @property
+    def gain(self) -> Gain | None:
+        """Of the mined modality."""
+        return self.main.gain
+
     def as_json(self) -> Document:
         """The figures of the mined modality at the top, as ever; all of them under `figures`."""
         data = super().as_json()
-        del data["failures"], data["worst"]
+        del data["failures"], data["worst"], data["matches"]
         return {**data, **self.main.as_json(), "failures": [one.as_json() for one in self.worst]}
 
 
