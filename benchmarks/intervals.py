@@ -11,8 +11,8 @@ drives. Then a val split of 5, 10, 20 or 40 drives is drawn again and again, and
 
 `width`: the mean half-width. `none`: the share of repeats in which an interval cannot be given, and says so.
 
-    python -m benchmarks.intervals            200 repeats of 100 resamples
-    python -m benchmarks.intervals --long     1,000 repeats of 200
+    python -m benchmarks.intervals            100 repeats of 100 resamples
+    python -m benchmarks.intervals --long     500 repeats
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def gains(drives: int, truth: float, repeats: int, resamples: int) -> list[dict[
 
 def main() -> None:
     long = options(__doc__)
-    repeats, resamples = (1000, 200) if long else (200, 100)
+    repeats, resamples = (500, 100) if long else (100, 100)
     names, before, after = world(4000, np.random.default_rng(99))
     once = np.ones(len(names), np.int64)
     truth = [precision_of(one, once)[:, 0] for one in (before, after)]

@@ -443,8 +443,17 @@ class Stop(_Section):
     target: float | None = Field(
         None, ge=0, le=1, description="mAP whose lower bound must be reached; null: none"
     )
-    min_gain: float = Field(0.01, ge=0, description="the gain in mAP per round that is worth a round")
-    patience: Positive = Field(2, description="rounds in a row below `min_gain` after which to stop")
+    min_gain: float = Field(
+        0.01, ge=0, description="the gain in mAP that is worth labelling as many scenes as v1 added"
+    )
+    patience: Positive = Field(
+        2, description="rounds whose gain, taken together, must be below the price to stop"
+    )
+    price: float | None = Field(
+        None,
+        ge=0,
+        description="the gain in mAP that is worth labelling 100 scenes; null: from `min_gain` and the scenes that v1 added",
+    )
 
 
 class LoopConfig(_Section):

@@ -23,6 +23,7 @@ from rich.table import Table
 
 from swath.demo import DemoResult
 from swath.errors import some
+from swath.policies.stopping import in_words
 from swath.records.base import Document, Record
 from swath.records.batch import Checked, Failure, Figures, GoldenChecked, Left, Stopped, Trained
 from swath.records.results import (
@@ -567,7 +568,9 @@ def _wrong(failure: Failure) -> str:
 def stopped(value: Stopped) -> None:
     line(f"{value.round}: {value.decision}")
     for name, one in value.criteria.items():
-        line(f"  {name:8s} {one.why}")
+        line(f"  {name:9s} {one.why}")
+    if value.outcomes:
+        line(f"  {in_words(value.outcomes)}")
 
 
 def step(plan: Next, came: Record) -> None:

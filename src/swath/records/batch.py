@@ -269,13 +269,34 @@ class Criterion(Record):
         return given
 
 
+class Forecast(Record):
+    """What a batch of so many `scenes` is expected to add to mAP; None where that cannot be said."""
+
+    scenes: int
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Outcome(Record):
+    """A forecast of round `round`, and what came, per 100 scenes; `inside`: its interval (None: there was none)."""
+
+    round: str
+    expected: float
+    got: float
+    inside: bool | None = None
+
+
 class Stopped(Record):
-    """The decision after a round, with every criterion's number."""
+    """The decision after a round, with every criterion's number; what is expected of the next batch, and what became of earlier
+    forecasts."""
 
     round: str
     decision: Literal["continue", "stop"]
     why: str
     criteria: dict[str, Criterion] = {}
+    forecast: Forecast | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 # ---------------------------------------------------------------------- changing one's mind
