@@ -84,8 +84,8 @@ MUTANTS: Final = (
     Mutant(
         "failure:high_* pile up over rounds",
         "projection.py",
-        "for failure in failures.get(evaluated[-1].round, ()) if evaluated else ():",
-        "for failure in (one for batch in evaluated for one in failures.get(batch.round, ())):",
+        "more = failure.kinds if batch is evaluated[-1] else ()",
+        "more = failure.kinds",
     ),
     Mutant(
         "plateau ignores the predicted gain",

@@ -16,6 +16,7 @@ from PIL import Image
 
 from swath.config import LoopConfig, Splits
 from swath.errors import FrozenSplitError, StateError
+from swath.kernels.subsets import choose
 from swath.labels.channels import rig_of
 from swath.records.loop import Pair
 from swath.steps import splits
@@ -144,6 +145,38 @@ def test_sizes_that_drives_cannot_meet_are_noted() -> None:
     assert got.count("test") == 28
     assert any(note.startswith("test has 28 scenes where 30 were wanted") for note in notes)
     assert splits.assign(world([], alone=200), Splits(), 0)[1] == []
+
+
+@given(lengths=st.lists(st.integers(1, 8), min_size=40, max_size=60), seed=st.integers(0, 9))
+def test_test_and_val_have_ten_drives_where_there_are_enough(lengths: list[int], seed: int) -> None:
+    """Of forty drives and more of up to eight scenes, with ten of one and of two scenes among them, both get ten, at the sizes
+    that they would have had."""
+    units = world([1, 2] * 10 + lengths)
+    membership, notes = splits.assign(units, Splits(), seed)
+    wanted = splits.sizes(len(membership), Splits())
+    for name in ("test", "val"):
+        assert sum(membership[unit[0]] == name for unit in units) >= min(10, wanted[name])
+        assert list(membership.values()).count(name) == wanted[name]
+    assert not [note for note in notes if "drives:" in note]
+
+
+def test_few_drives_are_said() -> None:
+    """Fifty drives of four: seven fit in 28 scenes, and the note says what that costs; one drive gives no interval at all."""
+    notes = splits.assign(world([4] * 50), Splits(), 0)[1]
+    assert any(note.startswith("val has 7 drives: with fewer than 10") for note in notes)
+    alone = splits.assign(world([30] * 7), Splits(), 0)[1]
+    assert any(note.startswith("test has 1 drives: figures will have no intervals") for note in alone)
+
+
+def test_enough_drives_are_drawn_as_ever() -> None:
+    """Where the first units that fit are ten and more, no length is left out: the draw of 0.1.0."""
+    units = world([3, 5] * 100)
+    order = [units[i] for i in np.random.default_rng([7, 0x5711]).permutation(len(units))]
+    first = choose([len(unit) for unit in order], 120)
+    membership, _ = splits.assign(units, Splits(), 7)
+    assert {key for key, split in membership.items() if split == "test"} == {
+        key for i in first for key in order[i]
+    }
 
 
 # ---------------------------------------------------------------------- leaks
