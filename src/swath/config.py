@@ -216,6 +216,10 @@ class Select(_Section):
         "zcore", description="how scenes that cover the pool are chosen"
     )
     failures: Positive = Field(10, description="failures that are answered, at most")
+    failure_by: Literal["count", "rate"] = Field(
+        "count",
+        description="which failures come first: those with the most errors, or with the most against the objects that they hold",
+    )
     neighbors: Positive = Field(100, description="candidates looked up per failure")
     class_evidence: Share = Field(
         0.5, description="weight of what the model sees of the failing kinds, against looks alone (0)"

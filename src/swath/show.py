@@ -55,6 +55,7 @@ from swath.words import UNKNOWN, compared, counts, drives, estimated, number, pe
 
 PATIENCE: Final = 1.0  # seconds before a bar shows: short work stays quiet
 EVERY: Final = 5.0  # seconds between lines where no bar can be drawn
+SINGLE: Final = ("missed", "background", "class", "location", "duplicate", "both")
 FEW, SOME, MANY = 5, 10, 20  # lines of a list that are shown
 NARROW: Final = 100  # columns of a terminal below which tables are packed
 DRAWN: Final = (
@@ -550,9 +551,16 @@ def evaluated(value: EvaluateResult) -> None:
 
 def _figures(round_: str, figures: Figures) -> None:
     line(f"  mAP {estimated(figures.map)}   mAP50 {estimated(figures.map50)}")
-    for name, one in figures.classes.items():
-        held = f" in {drives(one.drives)}" if one.drives is not None else ""
-        line(f"  {name:15s} AP50 {estimated(one.ap50)}   {one.references} objects{held}")
+    for name, of in figures.classes.items():
+        held = f" in {drives(of.drives)}" if of.drives is not None else ""
+        line(f"  {name:15s} AP50 {estimated(of.ap50)}   {of.references} objects{held}")
+    costs = sorted(((value, kind) for kind, value in figures.mending.items() if kind in SINGLE), reverse=True)
+    if costs and costs[0][0] > 0:
+        told = ", ".join(f"{kind} {value:+.3f}" for value, kind in costs if value >= 0.0005)
+        line(f"  mending one type of error would add to mAP50: {told}")
+    for one in figures.modes[:3]:
+        then = f", {percent(one.before, 0)} the round before" if one.before is not None else ""
+        line(f"  fails at {one.name}: {one.missed} of {one.objects} missed{then}")
     if figures.gain is not None:
         line(f"  {compared(round_, figures.gain)}")
     line(f"  errors at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")

@@ -65,7 +65,7 @@ def table(images: Iterable[Image], *, found_at: float = 0.5, near_at: float = 0.
     for image, (scores, labels, wanted, overlap) in enumerate(images):
         if np.isnan(scores).any():
             raise ValueError(f"image {image}: expected scores that are numbers, got NaN")
-        kept = _best(scores, labels)
+        kept = best(scores, labels)
         told = type_overlaps(kept, labels[kept], wanted, overlap[kept], found_at=found_at, near_at=near_at)
         parts["score"].append(scores[kept])
         parts["label"].append(labels[kept])
@@ -80,7 +80,7 @@ def table(images: Iterable[Image], *, found_at: float = 0.5, near_at: float = 0.
     return Table(score=whole["score"].astype(np.float64), images=count, **numbers)
 
 
-def _best(scores: Array, labels: Labels) -> Labels:
+def best(scores: Array, labels: Labels) -> Labels:
     """Rows, best first, at most `MOST` of each class."""
     order = np.argsort(-scores, kind="stable")
     if len(order) <= MOST:
@@ -133,7 +133,7 @@ def _mended(one: Table, kind: str) -> tuple[Table, NDArray[np.bool_] | None]:
         return one, one.found_by() >= 0
     if kind == "false":
         return _rows(one, one.kind == RIGHT), None
-    mine = one.kind == KINDS.index(kind)  # type: ignore[arg-type]
+    mine = one.kind == KINDS.index(kind)
     if kind not in ("location", "class"):
         return _rows(one, ~mine), None
     put_right = _surest(one, mine)

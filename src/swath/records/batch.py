@@ -179,6 +179,32 @@ class ClassFigures(Record):
     drives: int | None = None
 
 
+class StratumFigures(Record):
+    """Some objects of the reference, by `by` (class, size, distance, occlusion): how many, how many of them were `found` at the
+    operating point, AP at IoU 0.5 among them; None where that is undefined."""
+
+    by: str
+    name: str
+    objects: int
+    found: int
+    recall: float | None = None
+    ap50: float | None = None
+
+
+class Mode(Record):
+    """A way in which the model fails: objects that share the traits of `name`, and how many of them were missed at the operating
+    point. `before`: the share that was missed in the round before, where it was a mode then."""
+
+    name: str
+    objects: int
+    missed: int
+    before: float | None = None
+
+    @property
+    def share(self) -> float:
+        return self.missed / self.objects
+
+
 class OperatingPoint(Record):
     """The score threshold with the best F1, and what holds there."""
 
@@ -189,8 +215,9 @@ class OperatingPoint(Record):
 
 
 class Figures(Record):
-    """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `gain`: over
-    the round before; None where there is none that can be compared."""
+    """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `mending`: what
+    mending each type would add to mAP50, over all scores (`kernels.typed`); `gain`: over the round before; None where there is
+    none that can be compared."""
 
     map: Estimate
     map50: Estimate
@@ -199,11 +226,14 @@ class Figures(Record):
     errors: dict[str, int]
     drives: int | None = None
     gain: Gain | None = None
+    mending: dict[str, float] = {}
+    strata: tuple[StratumFigures, ...] = ()
+    modes: tuple[Mode, ...] = ()
 
 
 class Failure(Record):
     """A scene that the model gets wrong: missed and false objects, by class; `evidence` ranks it. `notable`: it is one of those
-    that are shown (`policies.notable`); before there was a choice, all were."""
+    that are shown (`policies.notable`); before there was a choice, all were. `objects`: how many there are to find."""
 
     key: str
     kinds: tuple[Literal["high_fn", "high_fp"], ...]
@@ -213,6 +243,13 @@ class Failure(Record):
     missed: dict[str, int]
     false: dict[str, int]
     notable: bool = True
+    objects: int | None = None
+
+    @property
+    def rate(self) -> float:
+        """Evidence against what there was to get wrong, and one more: of a crowded scene and an empty one with the same share of
+        errors the crowded one is the surer case. The evidence, where the number of objects was not kept."""
+        return self.evidence if self.objects is None else self.evidence / (self.objects + self.fp + 1)
 
 
 class Evaluated(Record):

@@ -15,6 +15,7 @@ import numpy as np
 from swath import appearance, commit, evaluations, life
 from swath.errors import StateError, some
 from swath.evaluations import Found, Truth
+from swath.kernels import typed
 from swath.kernels.detection import (
     DetectionScores,
     Matched,
@@ -26,9 +27,10 @@ from swath.kernels.detection import (
 from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
 from swath.kernels.mistakes import Mistakes
 from swath.labels import stored
-from swath.labels.shapes import Modality
+from swath.labels.shapes import Ints, Modality
 from swath.policies import failures as policy
-from swath.policies import gain
+from swath.policies import gain, strata
+from swath.policies.modes import modes
 from swath.policies.notable import notable
 from swath.records.base import Blob, Document
 from swath.records.batch import (
@@ -72,7 +74,12 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
             scenes=len({truth.key for truth in main.truths}),
             modality=main.modality,
             figures={
-                one.modality: one.figures(workspace.config.classes, gains[one.modality]) for one in scored
+                one.modality: one.figures(
+                    workspace.config.classes,
+                    gains[one.modality],
+                    earlier.figures.get(one.modality) if earlier else None,
+                )
+                for one in scored
             },
             failing=len(failures),
             worst=policy.worst(failures),
@@ -124,6 +131,7 @@ class _Scored:
     scores: DetectionScores
     mistakes: Sequence[Mistakes]
     matches: Matches
+    table: typed.Table
 
     def seen(self) -> list[policy.Seen]:
         return [
@@ -131,10 +139,13 @@ class _Scored:
             for truth, found, wrong in zip(self.truths, self.found, self.mistakes, strict=True)
         ]
 
-    def figures(self, classes: Sequence[str], gain: Gain | None) -> Figures:
+    def figures(self, classes: Sequence[str], gain: Gain | None, before: Figures | None) -> Figures:
         scores = asdict(self.scores)
         for one in scores["classes"]:
             one["drives"] = one.pop("clusters")
+        threshold, by = self.scores.operating.threshold, "size" if self.modality == "2d" else "distance"
+        bins, false, occluded = self.bins()
+        traits = strata.traits(self.table, classes, by, bins, occluded)
         return Figures(
             map=scores["map"],
             map50=scores["map50"],
@@ -147,7 +158,22 @@ class _Scored:
             errors=policy.kinds(self.mistakes),
             drives=self.scores.clusters,
             gain=gain,
+            mending={kind: round(one, 6) for kind, one in typed.gains(self.table, len(classes)).items()},
+            strata=strata.strata(self.table, classes, threshold, by, bins, false, occluded),
+            modes=modes(traits, self.table.found_by(threshold) < 0, before.modes if before else ()),
         )
+
+    def bins(self) -> tuple[Ints, Ints, Ints]:
+        """Of each object the size or distance, of each prediction, and of each object its occlusion (`policies.strata`)."""
+        flat, none = self.modality == "2d", np.zeros(0, dtype=np.int64)
+        of_objects, of_predictions, occluded = [none], [none], [none]
+        for truth, found in zip(self.truths, self.found, strict=True):
+            shapes = found.boxes if isinstance(found, Predictions) else found.cuboids
+            wanted, seen = truth.labels.shapes[truth.rows], shapes[typed.best(found.scores, found.labels)]
+            for out, of in ((of_objects, wanted), (of_predictions, seen)):
+                out.append(strata.heights(of, truth.size[1]) if flat else strata.distances(of))
+            occluded.append(strata.occlusions([truth.labels.documents[row] for row in truth.rows]))
+        return np.concatenate(of_objects), np.concatenate(of_predictions), np.concatenate(occluded)
 
 
 def _failures(workspace: Workspace, scored: _Scored) -> tuple[Failure, ...]:
@@ -215,7 +241,11 @@ def _score(
         (truth.key, truth.channel.name, drive, truth.digest)
         for truth, drive in zip(truths, drives, strict=True)
     ]
-    return _Scored(modality, truths, found, scores, mistakes, packed(matched, samples, strict))
+    every = typed.table(
+        (one.scores, one.labels, truth.positions, evaluations.overlap(one, truth))
+        for one, truth in zip(found, truths, strict=True)
+    )
+    return _Scored(modality, truths, found, scores, mistakes, packed(matched, samples, strict), every)
 
 
 # ---------------------------------------------------------------------- the gain

@@ -17,6 +17,7 @@ from swath.errors import StateError, SwathError, UnknownNameError, some
 from swath.kernels.evidence import class_evidence
 from swath.kernels.vectors import usable
 from swath.policies import selection
+from swath.policies.failures import ordered
 from swath.records.batch import Batch
 from swath.records.manifest import Asked, Manifest, Question, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
@@ -165,7 +166,9 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
     if last is not None and done is not None:
         known = workspace.scenes.table.row_of
         there = [one for one in journal.batches.failures(last) if one.key in known]
-        failures = selection.wrong(there, done.main.classes, config.select.failures)
+        failures = selection.wrong(
+            ordered(there, config.select.failure_by), done.main.classes, config.select.failures
+        )
     evidence: tuple[tuple[int, ...], ...] = ()
     if failures and config.select.class_evidence > 0 and last and last.steps.train is not None:
         evidence = _evidence(workspace, last, found.keys)
