@@ -551,6 +551,10 @@ def evaluated(value: EvaluateResult) -> None:
 
 def _figures(round_: str, figures: Figures) -> None:
     line(f"  mAP {estimated(figures.map)}   mAP50 {estimated(figures.map50)}")
+    if figures.volume:
+        line(
+            f"  by volume: mAP {estimated(figures.volume['map'])}   mAP50 {estimated(figures.volume['map50'])}"
+        )
     for name, of in figures.classes.items():
         held = f" in {drives(of.drives)}" if of.drives is not None else ""
         line(f"  {name:15s} AP50 {estimated(of.ap50)}   {of.references} objects{held}")

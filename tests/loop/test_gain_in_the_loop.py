@@ -10,6 +10,7 @@ import durable
 import quick_loop
 from support import journal_of
 from swath import evaluations, show
+from swath.kernels.typed import TYPES
 from swath.loop import Loop
 
 pytestmark = pytest.mark.usefixtures("mongod")
@@ -41,6 +42,26 @@ def test_the_gain_is_paired_with_the_round_before(twice: str) -> None:
     assert loop.status().rounds[1].gain == gain
     assert v1.as_json()["gain"]["over"] == "v0"
     assert "matches" not in v1.as_json()
+
+
+def test_errors_and_strata_are_of_the_same_objects(twice: str) -> None:
+    """The strata of a class hold its objects; what is missed and what is found by the strata add up to them; mending has a figure
+    for each type."""
+    loop = Loop.open(twice)
+    record = loop.workspace.journal.batches.get("v1").steps.evaluate
+    assert record is not None
+    main = record.main
+    by_class = {one.name: one for one in main.strata if one.by == "class"}
+    assert {name: one.objects for name, one in by_class.items()} == {
+        name: one.references for name, one in main.classes.items()
+    }
+    for name, one in by_class.items():
+        assert one.ap50 == pytest.approx(main.classes[name].ap50.value, abs=1e-9)
+    total = sum(one.objects for one in by_class.values())
+    assert sum(one.objects for one in main.strata if one.by == "size") == total
+    assert set(main.mending) == set(TYPES)
+    assert sum(one.found for one in by_class.values()) == pytest.approx(main.operating.recall * total)
+    assert all(one.share > 0 for one in main.modes)
 
 
 def test_it_is_said(twice: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,7 +217,7 @@ class OperatingPoint(Record):
 class Figures(Record):
     """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `mending`: what
     mending each type would add to mAP50, over all scores (`kernels.typed`); `gain`: over the round before; None where there is
-    none that can be compared."""
+    none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints."""
 
     map: Estimate
     map50: Estimate
@@ -229,6 +229,7 @@ class Figures(Record):
     mending: dict[str, float] = {}
     strata: tuple[StratumFigures, ...] = ()
     modes: tuple[Mode, ...] = ()
+    volume: dict[str, Estimate] = {}
 
 
 class Failure(Record):

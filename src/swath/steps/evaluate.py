@@ -32,7 +32,7 @@ from swath.policies import failures as policy
 from swath.policies import gain, strata
 from swath.policies.modes import modes
 from swath.policies.notable import notable
-from swath.records.base import Blob, Document
+from swath.records.base import Blob, Document, Estimate
 from swath.records.batch import (
     FINAL_REFERENCE,
     REFERENCE,
@@ -132,6 +132,7 @@ class _Scored:
     mistakes: Sequence[Mistakes]
     matches: Matches
     table: typed.Table
+    volume: DetectionScores | None
 
     def seen(self) -> list[policy.Seen]:
         return [
@@ -160,6 +161,9 @@ class _Scored:
             gain=gain,
             mending={kind: round(one, 6) for kind, one in typed.gains(self.table, len(classes)).items()},
             strata=strata.strata(self.table, classes, threshold, by, bins, false, occluded),
+            volume={name: Estimate(**asdict(getattr(self.volume, name))) for name in ("map", "map50")}
+            if self.volume
+            else {},
             modes=modes(traits, self.table.found_by(threshold) < 0, before.modes if before else ()),
         )
 
@@ -215,7 +219,7 @@ def _score(
     flat = [one for one in found if isinstance(one, Predictions)]
     solid = [one for one in found if isinstance(one, Predictions3D)]
     wanted = [truth.references for truth in truths]
-    classes, precision, strict = len(config.classes), None, 0
+    classes, precision, strict, volume = len(config.classes), None, 0, None
     matched: Sequence[Matched]
     if modality == "2d":
         boxes = [one for one in wanted if isinstance(one, References)]
@@ -224,6 +228,14 @@ def _score(
         cuboids, strict = [one for one in wanted if isinstance(one, References3D)], 1
         overlaps = np.broadcast_to(OVERLAPS_3D, (classes, len(OVERLAPS_3D)))
         matched = match_scenes(solid, cuboids, overlaps, "bev")
+        volumes = match_scenes(solid, cuboids, overlaps, "3d")
+        volume = score_matches(
+            volumes,
+            drives,
+            rng=np.random.default_rng([config.seed, batch.number or 0, 0xE7A1, 4]),
+            resamples=config.evaluate.resamples,
+            strict=slice(1, None),
+        )
     scores = score_matches(
         matched,
         drives,
@@ -245,7 +257,7 @@ def _score(
         (one.scores, one.labels, truth.positions, evaluations.overlap(one, truth))
         for one, truth in zip(found, truths, strict=True)
     )
-    return _Scored(modality, truths, found, scores, mistakes, packed(matched, samples, strict), every)
+    return _Scored(modality, truths, found, scores, mistakes, packed(matched, samples, strict), every, volume)
 
 
 # ---------------------------------------------------------------------- the gain
