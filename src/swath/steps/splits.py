@@ -28,7 +28,7 @@ from swath.suggest import command, init
 from swath.workspace import Workspace
 
 Unit = tuple[str, ...]  # keys that stay together, sorted
-DRIVES = 10  # units that test and val have at least, where there are enough: intervals by drive need them
+DRIVES = 10  # units that test and val should have: intervals by drive need them
 Vectors = npt.NDArray[np.float32]
 
 
@@ -172,13 +172,14 @@ ALONE = "figures will have no intervals, which go by drive"
 
 
 def _draw(order: Sequence[Unit], wanted: int) -> set[int]:
-    """Positions of the first units that add up to `wanted`, or as near as can be. Where these are fewer than `DRIVES`, the longest
-    units stay out, as few lengths of them as it takes, so that there are as many in as many scenes; where nothing does it, what
-    comes nearest."""
+    """Positions of the first units that add up to `wanted`, or as near as can be. Where these are fewer than `DRIVES`, very long
+    units (more than twice the median) stay out, as few lengths of them as it takes, so that there are more of the others. No
+    further: a test set of nothing but short drives is no better than one of few."""
     lengths = [len(unit) for unit in order]
     best = choose(lengths, wanted)
     off = abs(sum(lengths[i] for i in best) - wanted)
-    for longest in sorted(set(lengths), reverse=True)[1:]:
+    usual = 2 * float(np.median(lengths)) if lengths else 0.0
+    for longest in [one for one in sorted(set(lengths), reverse=True)[1:] if one >= usual] + [int(usual)]:
         if len(best) >= DRIVES or not wanted:
             break
         short = [i for i, length in enumerate(lengths) if length <= longest]
