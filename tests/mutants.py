@@ -89,14 +89,14 @@ MUTANTS: Final = (
     Mutant(
         "failure:high_* pile up over rounds",
         "projection.py",
-        "for failure in failures.get(evaluated[-1].round, ()) if evaluated else ():",
-        "for failure in (one for batch in evaluated for one in failures.get(batch.round, ())):",
+        "more = failure.kinds if batch is evaluated[-1] else ()",
+        "more = failure.kinds",
     ),
     Mutant(
         "plateau ignores the predicted gain",
         "policies/stopping.py",
-        "flat.flat and worthless",
-        "flat.flat",
+        "else flat and worthless,",
+        "else flat,",
     ),
     Mutant(
         "blocked and cancelled rounds are a baseline for golden",
@@ -386,7 +386,10 @@ MUTANTS: Final = (
         "stop=now.value is not None and now.value >= target",
     ),
     Mutant(
-        "a round without new labels is a plateau", "policies/stopping.py", "if not _same(one, after)]", "]"
+        "a round without new labels is a plateau",
+        "policies/stopping.py",
+        " if not _same(one, points[row + 1 : row + 2])]",
+        "]",
     ),
     Mutant(
         "all criteria must say stop",
@@ -396,28 +399,28 @@ MUTANTS: Final = (
     ),
     # ------------------------------------------------------------------ kernels
     Mutant(
-        "one small gain is a plateau",
-        "kernels/curves.py",
-        "flat = max(recent) < min_gain",
-        "flat = min(recent) < min_gain",
+        "noise is a plateau",
+        "policies/stopping.py",
+        "per_100(gain.below, new)\n",
+        "per_100(gain.value, new)\n",
     ),
     Mutant(
         "the first gains count, not the last",
-        "kernels/curves.py",
-        "recent = gains[-patience:]",
-        "recent = gains[:patience]",
+        "policies/stopping.py",
+        "first, now = grown[-1 - patience], grown[-1]",
+        "first, now = grown[0], grown[patience]",
     ),
     Mutant(
         "half widths are added",
-        "kernels/curves.py",
+        "policies/stopping.py",
         "half = float(np.hypot(widths[0], widths[1]))",
-        "half = float(widths[0] + widths[1])",
+        "half = float(sum(widths))",
     ),
     Mutant(
         "the gain is from the smallest size",
         "kernels/curves.py",
-        "gain = float(b * (now[0] ** -c - next_size**-c))",
-        "gain = float(b * (n[0] ** -c - next_size**-c))",
+        "return b * (float(now) ** -c - float",
+        "return b * (float(n[0]) ** -c - float",
     ),
     Mutant(
         "no correction for many axes",

@@ -34,7 +34,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a slip inside": ("train:\n  center:\n    step: 1", "line 3: train.center.step: there is no such setting; did you mean train.center.steps?"),
     "elsewhere": ("patience: 3", "line 1: patience: there is no such setting; did you mean stop.patience?"),
     "in two places": ("lr: 3", "did you mean train.center.lr or train.pillars.lr?"),
-    "nothing like it": ("stop: {qqq: 1}", "there is no such setting; there are: target, min_gain, patience"),
+    "nothing like it": ("stop: {qqq: 1}", "there is no such setting; there are: target, min_gain, patience, price"),
     "a share": ("\nsplits:\n  val: 1.5", "line 3: splits.val: expected a number from 0 to 1, got 1.5"),
     "a word for a number": ("stop: {min_gain: much}", "stop.min_gain: expected a number, at least 0, got 'much'"),
     "half a step": ("stop: {patience: 1.5}", "stop.patience: expected a whole number from 1 to 1,000,000,000, got 1.5"),

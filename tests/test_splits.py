@@ -16,6 +16,7 @@ from PIL import Image
 
 from swath.config import LoopConfig, Splits
 from swath.errors import FrozenSplitError, StateError
+from swath.kernels.subsets import choose
 from swath.labels.channels import rig_of
 from swath.records.loop import Pair
 from swath.steps import splits
@@ -193,6 +194,50 @@ def test_golden_images_are_looked_at(tmp_path: Path) -> None:
     (tmp_path / "002.png").unlink()
     readable = splits._readable(workspace)
     assert [readable(f"{i:03d}") for i in range(4)] == [True, False, False, True]
+
+
+@given(seed=st.integers(0, 30))
+def test_very_long_drives_do_not_take_test_and_val(seed: int) -> None:
+    """Sixty drives of three to six scenes and six of a hundred: ten drives and more in both, at the sizes that were wanted; the six
+    are in the pool. One of them alone would have filled a split."""
+    units = world([3, 4, 5, 6] * 15 + [100] * 6)
+    membership, notes = splits.assign(units, Splits(), seed)
+    wanted = splits.sizes(len(membership), Splits())
+    for name in ("test", "val"):
+        assert sum(membership[unit[0]] == name for unit in units) >= 10
+        assert list(membership.values()).count(name) == wanted[name]
+    assert not [note for note in notes if "drives:" in note]
+
+
+@given(lengths=st.lists(st.integers(3, 6), min_size=30, max_size=50), seed=st.integers(0, 9))
+def test_drives_of_about_one_length_are_drawn_as_ever(lengths: list[int], seed: int) -> None:
+    """None is twice as long as the median: test is the first units that fit, as in 0.1.0, and long ones are in it as short ones."""
+    units = world(lengths)
+    order = [units[i] for i in np.random.default_rng([seed, 0x5711]).permutation(len(units))]
+    first = choose([len(unit) for unit in order], splits.sizes(sum(lengths), Splits())["test"])
+    membership, _ = splits.assign(units, Splits(), seed)
+    assert {key for key, split in membership.items() if split == "test"} == {
+        key for i in first for key in order[i]
+    }
+
+
+def test_few_drives_are_said() -> None:
+    """Fifty drives of four: seven fit in 28 scenes, and the note says what that costs; one drive gives no interval at all."""
+    notes = splits.assign(world([4] * 50), Splits(), 0)[1]
+    assert any(note.startswith("val has 7 drives: with fewer than 10") for note in notes)
+    alone = splits.assign(world([30] * 7), Splits(), 0)[1]
+    assert any(note.startswith("test has 1 drives: figures will have no intervals") for note in alone)
+
+
+def test_enough_drives_are_drawn_as_ever() -> None:
+    """Where the first units that fit are ten and more, no length is left out: the draw of 0.1.0."""
+    units = world([3, 5] * 100)
+    order = [units[i] for i in np.random.default_rng([7, 0x5711]).permutation(len(units))]
+    first = choose([len(unit) for unit in order], 120)
+    membership, _ = splits.assign(units, Splits(), 7)
+    assert {key for key, split in membership.items() if split == "test"} == {
+        key for i in first for key in order[i]
+    }
 
 
 # ---------------------------------------------------------------------- leaks

@@ -217,6 +217,10 @@ class Select(_Section):
         "zcore", description="how scenes that cover the pool are chosen"
     )
     failures: Positive = Field(10, description="failures that are answered, at most")
+    failure_by: Literal["count", "rate"] = Field(
+        "count",
+        description="which failures come first: those with the most errors, or with the most against the objects that they hold",
+    )
     neighbors: Positive = Field(100, description="candidates looked up per failure")
     class_evidence: Share = Field(
         0.5, description="weight of what the model sees of the failing kinds, against looks alone (0)"
@@ -561,8 +565,17 @@ class Stop(_Section):
     target: float | None = Field(
         None, ge=0, le=1, description="mAP whose lower bound must be reached; null: none"
     )
-    min_gain: float = Field(0.01, ge=0, description="the gain in mAP per round that is worth a round")
-    patience: Positive = Field(2, description="rounds in a row below `min_gain` after which to stop")
+    min_gain: float = Field(
+        0.01, ge=0, description="the gain in mAP that is worth labelling as many scenes as v1 added"
+    )
+    patience: Positive = Field(
+        2, description="rounds whose gain, taken together, must be below the price to stop"
+    )
+    price: float | None = Field(
+        None,
+        ge=0,
+        description="the gain in mAP that is worth labelling 100 scenes; null: from `min_gain` and the scenes that v1 added",
+    )
 
 
 class LoopConfig(_Section):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from swath.errors import StateError
 from swath.measure import Targeted, targeting
 from swath.records.base import Document, Estimate, Record
-from swath.records.batch import Batch
+from swath.records.batch import Batch, Gain
 from swath.records.results import StepResult
 from swath.records.shown import Next
 from swath.suggest import command
@@ -32,7 +32,7 @@ DRIFT: Final = {"since": 1, "shift": 0.9, "loose": 0.08, "far": 0.35}
 
 
 class DemoRound(Record):
-    """One round. `batch`: its size and streams, in words."""
+    """One round. `batch`: its size and streams, in words; `gain`: over the round before, on the same scenes of val."""
 
     round: str
     batch: str
@@ -40,6 +40,7 @@ class DemoRound(Record):
     map50: Estimate
     golden: str | None
     decision: str | None
+    gain: Gain | None = None
 
 
 class DemoResult(Record):
@@ -143,4 +144,5 @@ def _round(batch: Batch) -> DemoRound:
         map50=main.map50 if main else Estimate(),
         golden=steps.golden.verdict if steps.golden else None,
         decision=steps.stop.decision if steps.stop else None,
+        gain=main.gain if main else None,
     )

@@ -70,6 +70,11 @@ class Truth:
     positions: npt.NDArray[np.int64]
 
     @property
+    def digest(self) -> str:
+        """Of what counts of the reference: two rounds with the same one were scored on the same."""
+        return digest([self.positions.tolist(), self.labels.shapes[self.rows].round(6).tolist()])[:12]
+
+    @property
     def references(self) -> References | References3D:
         shapes = self.labels.shapes[self.rows]
         if self.channel.modality == "2d":
@@ -138,6 +143,14 @@ def documents(rig: Rig, classes: Sequence[str], name: str, truth: Truth, found: 
     return stored.documents_of(
         labels, truth.size, identity, confidence=[float(score) for score in found.scores], round=name
     )
+
+
+def overlap(found: Found, truth: Truth) -> npt.NDArray[np.float64]:
+    """(n, m) IoU of each prediction with each object of the reference: of boxes, or of footprints."""
+    wanted = truth.labels.shapes[truth.rows]
+    if isinstance(found, Predictions):
+        return box_kernel.iou(found.boxes, wanted)
+    return cuboid_kernel.bev_iou(cuboid_kernel.yawed(found.cuboids), cuboid_kernel.yawed(wanted))
 
 
 def mistakes(found: Found, truth: Truth, threshold: float, iou: float) -> Mistakes:
@@ -344,11 +357,7 @@ class _Run:
     def _compare(self, truth: Truth, labels: Labels, found: Found, iou: float) -> _Compared:
         """Matches one sample's predictions, as FiftyOne would: class by class, best first."""
         rows, _ = known(labels, self._workspace.config.classes)
-        scores, wanted = found.scores, truth.labels.shapes[truth.rows]
-        if isinstance(found, Predictions):
-            overlap = box_kernel.iou(found.boxes, wanted)
-        else:
-            overlap = cuboid_kernel.bev_iou(cuboid_kernel.yawed(found.cuboids), cuboid_kernel.yawed(wanted))
+        scores, shared = found.scores, overlap(found, truth)
         wrong = mistakes(found, truth, self._threshold, iou)
         out = _Compared(self.key)
         taken: dict[int, int] = {}
@@ -357,7 +366,7 @@ class _Run:
             if kind == "right":
                 taken[int(partner)] = int(row)
                 other = truth.labels.documents[truth.rows[partner]]
-                out.pair(other, mine, float(overlap[row, partner]), float(scores[row]))
+                out.pair(other, mine, float(shared[row, partner]), float(scores[row]))
             else:
                 out.alone(mine, "fp", float(scores[row]))
         for row in range(len(truth.rows)):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from swath.records.base import Estimate
+from swath.records.batch import Gain
 
 UNKNOWN: Final = "–"
 
@@ -33,6 +34,32 @@ def estimated(estimate: Estimate | None) -> str:
     if estimate is None or estimate.low is None:
         return number(estimate.value if estimate else None)
     return f"{number(estimate.value)} ({number(estimate.low)} to {number(estimate.high)})"
+
+
+def signed(estimate: Estimate | None) -> str:
+    """`+0.031 (-0.004 to +0.066)`."""
+    if estimate is None or estimate.value is None:
+        return UNKNOWN
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:+.3f}"
+    return f"{estimate.value:+.3f} ({estimate.low:+.3f} to {estimate.high:+.3f})"
+
+
+def compared(name: str, gain: Gain) -> str:
+    """`v1 against v0 on the same 30 scenes of 12 drives: mAP +0.031 (-0.004 to +0.066): not told apart`."""
+    said = {
+        "better": "better",
+        "worse": "worse",
+        "not told apart": "not told apart",
+        "unknown": "cannot be told: an interval needs two drives",
+    }
+    where = f"{name} against {gain.over} on the same {gain.scenes} scenes of {drives(gain.drives)}"
+    return f"{where}: mAP {signed(gain.map)}, mAP50 {signed(gain.map50)}: {said[gain.verdict]}"
+
+
+def drives(n: int | None) -> str:
+    """`1 drive`, `12 drives`."""
+    return UNKNOWN if n is None else f"{n} drive{'' if n == 1 else 's'}"
 
 
 def counts(values: Mapping[str, int]) -> str:

@@ -2,34 +2,35 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 from scipy.optimize import curve_fit
 
-from swath.kernels.curves import next_gain, plateau
+from swath.kernels.curves import highest, next_gain, next_gain_between, per_100
 
 
-def test_plateau_needs_all_of_the_last_gains_small() -> None:
-    """Flat means each of the last two gains is below the limit; one larger among them is not flat."""
-    none = [None] * 4
-    assert plateau([0.1, 0.4, 0.405, 0.41], none, none, 0.01, 2).flat is True
-    assert plateau([0.1, 0.4, 0.405, 0.43], none, none, 0.01, 2).flat is False
-    assert plateau([0.1, 0.4, 0.43, 0.42], none, none, 0.01, 2).flat is False
-    assert plateau([0.1, 0.4, 0.3, 0.2], none, none, 0.01, 2).flat is True
+def test_the_bound_is_students_t() -> None:
+    """value + t(D - 1) at 80 % times s times sqrt(D / (D - 1)), as scipy has it; one drive has none."""
+    for clusters in (2, 5, 40):
+        wanted = 0.1 + stats.t.ppf(0.8, clusters - 1) * 0.02 * np.sqrt(clusters / (clusters - 1))
+        assert highest(0.1, 0.02, clusters) == pytest.approx(wanted)
+    assert highest(0.1, 0.02, 1) is None
+    assert per_100(0.02, 40) == pytest.approx(0.05)
 
 
-def test_too_few_rounds_are_said() -> None:
-    """With two rounds and a patience of two nothing is concluded, and the reason says what is missing."""
-    found = plateau([0.1, 0.2], [0.0, 0.1], [0.2, 0.3], 0.01, 2)
-    assert found.flat is None
-    assert "not enough rounds: 2 of 3" in found.reason
-    empty = plateau([], [], [], 0.01, 1)
-    assert (empty.flat, empty.gains, empty.gain_low) == (None, (), None)
-
-
-def test_gain_interval_adds_in_quadrature() -> None:
-    """Half-widths 0.03 and 0.04 make a gain uncertain by 0.05; a round without interval leaves none."""
-    found = plateau([0.2, 0.3], [0.17, 0.26], [0.23, 0.34], 0.01, 1)
-    assert (found.gain_low, found.gain_high) == pytest.approx((0.05, 0.15))
-    assert plateau([0.2, 0.3], [None, 0.26], [0.23, 0.34], 0.01, 1).gain_low is None
+def test_a_forecast_of_draws() -> None:
+    """The interval holds the forecast, is that of the drawn forecasts, wider for fewer drives; without draws there is none."""
+    sizes, values = [32, 51, 67, 80], np.array([0.30, 0.36, 0.39, 0.41])
+    drawn = values + np.random.default_rng(0).normal(0, 0.01, (300, 4))
+    few, many = (next_gain_between(sizes, list(values), 100, drawn, clusters) for clusters in (3, 1000))
+    assert few.gain == many.gain == next_gain(sizes, list(values), 100).gain
+    again = [next_gain(sizes, row, 100).gain for row in drawn]
+    assert many.high == pytest.approx(np.quantile(again, 0.975), rel=0.01)  # type: ignore[arg-type]
+    assert 0 <= few.low <= many.low <= many.gain <= many.high < few.high  # type: ignore[operator]
+    for none in (
+        next_gain_between(sizes, list(values), 100, drawn[:0], 9),
+        next_gain_between(sizes, list(values), 100, drawn, 1),
+    ):
+        assert (none.low, none.high) == (None, None)
 
 
 def test_power_law_is_recovered() -> None:
@@ -96,5 +97,3 @@ def test_sizes_that_cannot_be_are_refused() -> None:
             next_gain(sizes, [0.1] * len(sizes), after)
     with pytest.raises(ValueError, match="one per value"):
         next_gain([10], [0.1, 0.2], 20)
-    with pytest.raises(ValueError, match="one low and high per value"):
-        plateau([0.1], [], [0.2], 0.1, 1)

@@ -16,8 +16,8 @@ from swath.kernels.detection import (
     References,
     _as_coco,
     _average_precision,
-    _match_all,
     detection_curves,
+    match_images,
     score_detections,
 )
 
@@ -97,7 +97,7 @@ def test_recomputed_ap_is_pycocotools_on_the_full_sample() -> None:
     IoU.
     """
     predictions, references = _made(3, 40)
-    matched, precision = _match_all(predictions, references, 3)
+    matched, precision = match_images(predictions, references, 3)
     once = np.ones(40, dtype=np.int64)
     again = np.array([_average_precision(one, once) for one in matched])
     np.testing.assert_allclose(again, precision, atol=1e-15)
@@ -134,8 +134,8 @@ def test_a_weighted_resample_is_pycocotools_on_repeated_images() -> None:
     ]  # no ties between images: their order would differ
     weights = np.array([0, 1, 3, 2] * 3)
     rows = np.repeat(np.arange(12), weights)
-    matched, _ = _match_all(distinct, references, 3)
-    _, literal = _match_all([distinct[i] for i in rows], [references[i] for i in rows], 3)
+    matched, _ = match_images(distinct, references, 3)
+    _, literal = match_images([distinct[i] for i in rows], [references[i] for i in rows], 3)
     np.testing.assert_allclose([_average_precision(one, weights) for one in matched], literal, atol=1e-12)
 
 
@@ -216,7 +216,7 @@ def test_operating_threshold_is_the_best_of_all(seed: int) -> None:
         for p in predictions:
             keep = p.scores >= threshold
             cut.append(Predictions(p.boxes[keep], p.scores[keep], p.labels[keep]))
-        matched, _ = _match_all(cut, references, 3)
+        matched, _ = match_images(cut, references, 3)
         right, kept = sum(m.right[0].sum() for m in matched), sum(len(m.scores) for m in matched)
         f1 = 2 * right / max(kept + wanted, 1)
         best = max(best, f1)

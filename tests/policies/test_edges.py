@@ -7,6 +7,7 @@ import pytest
 
 from some_records import a_batch, a_row, an_evaluation, golden, trained
 from swath.config import Golden, Stop
+from swath.kernels.gain import Resampled
 from swath.kernels.mistakes import Mistakes
 from swath.labels.shapes import Boxes, Cuboids
 from swath.policies.failures import Seen, kinds, rank
@@ -107,10 +108,11 @@ def test_the_curve_is_of_trained_rounds() -> None:
 
 
 def test_an_expected_gain_on_the_line_is_worth_a_round() -> None:
-    """Flat, and exactly as much expected as a round must bring: go on; below it: stop."""
+    """Flat, and exactly as much expected as the scenes must bring: go on; below it: stop."""
     falling = [Point(20 * (i + 1), Estimate(value=0.5 - i / 10)) for i in range(3)]
-    settings = Stop(min_gain=0, patience=2)
-    nothing = criteria(falling, 9, 0, settings)["plateau"]  # no scene more: a gain of exactly 0
+    values = np.array([[one.map.value] * 2 for one in falling])
+    sure = Resampled(values, np.stack([values, values]), 12)  # the same in every draw
+    nothing = criteria(falling, 9, 0, Stop(min_gain=0, patience=2), sure)["plateau"]  # a gain of exactly 0
     assert nothing.numbers["next_gain"] == pytest.approx(0, abs=0)
     assert nothing.stop is False
-    assert criteria(falling, 9, 0, Stop(min_gain=0.001, patience=2))["plateau"].stop is True
+    assert criteria(falling, 9, 0, Stop(min_gain=0.001, patience=2), sure)["plateau"].stop is True

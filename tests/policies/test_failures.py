@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from swath.kernels.detection import Predictions, References
 from swath.kernels.mistakes import Mistakes, type_mistakes
-from swath.policies.failures import Seen, kinds, rank, worst
+from swath.policies.failures import Seen, kinds, ordered, rank, worst
 from swath.records.migrate import WORST
 
 CLASSES = ("car", "person", "sign")
@@ -177,3 +177,22 @@ def test_kinds_of_errors_are_counted() -> None:
     assert kinds([one, one]) == {"background": 2, "duplicate": 2, "location": 2, "missed": 2}
     nothing = type_mistakes(Predictions.none(), References.none(), 0.3)
     assert kinds([nothing]) == {"missed": 0}
+
+
+def test_by_rate_crowds_do_not_come_first() -> None:
+    """Six of twelve missed are more errors than three of three, and a lower rate; a scene without errors is in neither order."""
+    crowd = seen("crowd", right=[CAR] * 6, missed=[CAR] * 6)
+    few = seen("few", missed=[CAR] * 3)
+    one = seen("one", missed=[CAR])
+    found = rank([few, crowd, one, seen("clean", right=[CAR])], CLASSES)
+    assert [failure.objects for failure in found] == [12, 3, 1]
+    assert [failure.key for failure in ordered(found, "count")] == ["crowd", "few", "one"]
+    assert [failure.key for failure in ordered(found, "rate")] == ["few", "one", "crowd"]
+    assert [round(failure.rate, 3) for failure in ordered(found, "rate")] == [0.75, 0.5, round(6 / 13, 3)]
+
+
+def test_a_failure_of_an_earlier_swath_keeps_its_place() -> None:
+    """Where the number of objects was not kept, the rate is the evidence."""
+    old = rank([seen("a", missed=[CAR] * 2), seen("b", missed=[CAR])], CLASSES)
+    bare = [one.with_(objects=None) for one in old]
+    assert [one.key for one in ordered(bare, "rate")] == ["a", "b"]

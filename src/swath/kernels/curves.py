@@ -1,91 +1,76 @@
 """Has the learning curve gone flat, and what would the next batch bring? Numbers for the decision to stop.
 
-All values are a metric that grows when the model gets better (mAP50, in [0, 1]), one per round, oldest first.
+All values are a metric that grows when the model gets better (mAP, in [0, 1]), one per round, oldest first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
+
+from swath.kernels.detection import half_width
+
+Array = NDArray[np.float64]
+
+SURE = 0.8
+"""How sure a gain must be below the price, one-sided. Surer stops later, and forfeits less: `benchmarks/stopping.py`."""
 
 
-@dataclass(frozen=True)
-class Plateau:
-    """`flat`: each of the last `patience` gains was below `min_gain`; None while there are too few rounds
-    to say.
+def highest(value: float, deviation: float, clusters: int) -> float | None:
+    """The end of the one-sided interval, at `SURE`, of a gain with this standard deviation over draws of so many drives; None with
+    fewer than two."""
+    from scipy.special import stdtrit
 
-    `gains`: round against the round before (one less than rounds). `gain_low`, `gain_high`: interval of the
-    last gain, None where a round had no interval.
-    """
-
-    flat: bool | None
-    gains: tuple[float, ...]
-    gain_low: float | None
-    gain_high: float | None
-    reason: str
+    half = half_width(deviation, clusters)
+    if half is None:
+        return None
+    return value + half * float(stdtrit(clusters - 1, SURE) / stdtrit(clusters - 1, 0.975))
 
 
-def plateau(
-    values: Sequence[float],
-    lows: Sequence[float | None],
-    highs: Sequence[float | None],
-    min_gain: float,
-    patience: int,
-) -> Plateau:
-    """Flat when the last `patience` gains are all below `min_gain` (same unit as the values).
-
-    `lows`, `highs`: each round's 95 % interval. That of the last gain adds the two rounds' half-widths in
-    quadrature, as if they were independent; measured on the same scenes they are not, and the true interval
-    is usually narrower.
-    """
-    if not len(values) == len(lows) == len(highs) or patience < 1:
-        raise ValueError(
-            f"expected one low and high per value and patience >= 1, got {len(values)} values, "
-            f"{len(lows)} lows, {len(highs)} highs, patience {patience}"
-        )
-    gains = tuple(float(after - before) for before, after in pairwise(values))
-    low, high = _gain_interval(gains, lows, highs)
-    if len(gains) < patience:
-        reason = f"not enough rounds: {len(values)} of {patience + 1} needed to see a plateau"
-        return Plateau(None, gains, low, high, reason)
-    recent = gains[-patience:]
-    flat = max(recent) < min_gain
-    said = ", ".join(f"{gain:+.3f}" for gain in recent)
-    limit = f"below {min_gain:g}" if flat else f"not all below {min_gain:g}"
-    return Plateau(flat, gains, low, high, f"last gains {said}: {limit}")
-
-
-def _gain_interval(
-    gains: tuple[float, ...], lows: Sequence[float | None], highs: Sequence[float | None]
-) -> tuple[float | None, float | None]:
-    if not gains:
-        return None, None
-    widths = [
-        (high - low) / 2
-        for low, high in zip(lows[-2:], highs[-2:], strict=True)
-        if low is not None and high is not None
-    ]
-    if len(widths) < 2:
-        return None, None
-    half = float(np.hypot(widths[0], widths[1]))
-    return gains[-1] - half, gains[-1] + half
+def per_100(gain: float, scenes: int) -> float:
+    """A gain by so many scenes (> 0), per 100 of them."""
+    return 100 * gain / scenes
 
 
 @dataclass(frozen=True)
 class NextGain:
     """`gain`: what the next batch is expected to add; None if that cannot be said. `method`: how it was
-    found.
+    found. `low`, `high`: its 95 % interval; None without draws.
     """
 
     gain: float | None
     method: str
     reason: str
+    low: float | None = None
+    high: float | None = None
 
 
-def next_gain(sizes: Sequence[int], values: Sequence[float], next_size: int) -> NextGain:
+def next_gain_between(
+    sizes: Sequence[int], values: Sequence[float], next_size: int, drawn: Array, clusters: int
+) -> NextGain:
+    """`next_gain`, with its interval: the same curve through the values (draws, rounds) of each draw of `clusters` drives.
+
+    Its ends are the 2.5 % and 97.5 % points of the drawn forecasts, drawn apart by what `half_width` widens a standard
+    deviation by. A curve that is no power law, and the luck of a training, are not in it.
+    """
+    found = next_gain(sizes, values, next_size)
+    wider = half_width(1.0, clusters)
+    if found.gain is None or wider is None or len(drawn) < 2:
+        return found
+    again = _gains(sizes, drawn[~np.isnan(drawn).any(axis=1)], next_size)
+    if len(again) < 2:
+        return found
+    ends = found.gain + (np.quantile(again, [0.025, 0.975]) - found.gain) * wider / 1.96
+    if found.method == "power law":
+        ends = np.maximum(ends, 0.0)
+    low, high = float(min(ends[0], found.gain)), float(max(ends[1], found.gain))
+    return NextGain(found.gain, found.method, found.reason, low, high)
+
+
+def next_gain(sizes: Sequence[int], values: Sequence[float] | Array, next_size: int) -> NextGain:
     """Expected gain when the labelled scenes grow from `sizes[-1]` to `next_size`.
 
     From three sizes on: least squares of value = a - b * size^-c, b >= 0, over a grid of c in [0.05, 2];
@@ -103,30 +88,45 @@ def next_gain(sizes: Sequence[int], values: Sequence[float], next_size: int) -> 
         raise ValueError(
             f"expected positive sizes, one per value, up to next_size; got {list(sizes)}, {next_size}"
         )
-    rounds, now = len(n), n[-1:]
-    n, point = np.unique(n, return_inverse=True)
-    y = np.array([y[point == i].mean() for i in range(len(n))])
-    alike = f"; rounds without growth: {rounds - len(n)}" if len(n) < rounds else ""
-    if len(n) < 2:
-        return NextGain(None, "none", f"not enough rounds: {len(n)} of 2 needed to predict a gain{alike}")
-    if len(n) == 2:
-        gain = float((y[1] - y[0]) * np.log(next_size / now[0]) / np.log(n[1] / n[0]))
+    rounds, points = len(n), len(np.unique(n))
+    alike = f"; rounds without growth: {rounds - points}" if points < rounds else ""
+    if points < 2:
+        return NextGain(None, "none", f"not enough rounds: {points} of 2 needed to predict a gain{alike}")
+    gain = float(_gains(sizes, y[None], next_size)[0])
+    if points == 2:
         reason = "not enough rounds for a curve (2 of 3): the last gain, scaled by log size"
         return NextGain(gain, "last gain", reason + alike)
-    a, b, c = _power_law(n, y)
-    gain = float(b * (now[0] ** -c - next_size**-c))
+    a, b, c = (float(one[0]) for one in _power_law(*_points(sizes, y[None])))
     return NextGain(gain, "power law", f"{a:.3f} - {b:.3g} * scenes^-{c:.2f} through {rounds} rounds{alike}")
 
 
-def _power_law(n: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """a, b >= 0, c of the best fit of a - b * n^-c; of equal fits the smallest c."""
-    best = (np.inf, float(y.mean()), 0.0, 0.05)
-    for c in np.linspace(0.05, 2.0, 40):
-        x = n**-c
-        slope = -float(((x - x.mean()) * (y - y.mean())).sum() / ((x - x.mean()) ** 2).sum())
-        b = max(slope, 0.0)
-        a = float(y.mean() + b * x.mean())
-        error = float(((a - b * x - y) ** 2).sum())
-        if error < best[0] - 1e-15:
-            best = (error, a, b, float(c))
-    return best[1:]
+def _gains(sizes: Sequence[int], values: Array, next_size: int) -> Array:
+    """(N,) the gains that `next_gain` finds for each row of values (N, rounds), two sizes at least."""
+    n, y = _points(sizes, values)
+    now = sizes[-1]
+    if len(n) == 2:
+        scale = float(np.log(next_size / now) / np.log(n[1] / n[0]))
+        return (y[:, 1] - y[:, 0]) * scale
+    _, b, c = _power_law(n, y)
+    return b * (float(now) ** -c - float(next_size) ** -c)
+
+
+def _points(sizes: Sequence[int], values: Array) -> tuple[Array, Array]:
+    """(P,) the sizes there are, ascending, and (N, P) the mean of the values at each."""
+    n, point = np.unique(np.asarray(sizes, dtype=np.float64), return_inverse=True)
+    return n, np.stack([values[:, point == i].mean(axis=1) for i in range(len(n))], axis=1)
+
+
+def _power_law(n: Array, y: Array) -> tuple[Array, Array, Array]:
+    """a, b >= 0, c (N,) of the best fit of a - b * n^-c to each row of y (N, P); of equal fits the smallest c."""
+    powers = np.linspace(0.05, 2.0, 40)
+    x = n[None, :] ** -powers[:, None]
+    middle = x.mean(axis=1)
+    apart = x - middle[:, None]
+    level = y.mean(axis=1, keepdims=True)
+    b = np.maximum(-((y - level) @ apart.T) / (apart**2).sum(axis=1), 0.0)
+    off = (y - level)[:, None, :] + b[:, :, None] * apart
+    error = (off**2).sum(axis=2)
+    best = np.argmax(error <= error.min(axis=1, keepdims=True) + 1e-15, axis=1)
+    rows = np.arange(len(y))
+    return level[:, 0] + b[rows, best] * middle[best], b[rows, best], powers[best]

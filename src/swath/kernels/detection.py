@@ -6,16 +6,17 @@ precision at 101 recalls (Lin et al. 2014); AP50 that at IoU 0.50; mAP and mAP50
 that have references.
 
 Intervals come from a bootstrap over clusters: the matches are made once, and each resample of the drives
-weighs them anew. AP of few images is too high on average, and that of a resample more so. Hence the interval
-is the value minus the bootstrap's bias, plus and minus 1.96 of its standard deviations (Davison and Hinkley
-1997, section 5.2), within [0, 1]. Plain percentiles put the lower end too high.
+weighs them anew. With s the standard deviation of the resampled values and D the number of drives that hold
+references, the interval is the value plus and minus t(D - 1) * s * sqrt(D / (D - 1)), within [0, 1]: the
+bootstrap of D drives knows a variance that is too small by (D - 1) / D, and s itself is known no better than
+D - 1 degrees of freedom allow. `benchmarks/intervals.py` shows how often it holds the truth.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,8 +82,8 @@ class References:
 class Estimate:
     """A figure in [0, 1] with its 95 % interval; all None where undefined, the ends None where unknown.
 
-    The interval allows for the bias of AP in small samples: it need not be centred on the value. Where no
-    resample differs (AP 0 throughout) it has no width, and says nothing of what other drives would bring.
+    Unknown: one drive holds the references, or no resample differs (AP 0 throughout): that says nothing of
+    what other drives would bring.
     """
 
     value: float | None
@@ -92,12 +93,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: how many references and predictions, and its AP; None where the class has no references."""
+    """One class: how many references and predictions, and its AP; None where the class has no references.
+    `clusters`: in how many of them the references are; fewer than 2 give no interval."""
 
     references: int
     predictions: int
     ap: Estimate
     ap50: Estimate
+    clusters: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Operating:
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """`classes` by label. `clusters`: how many were resampled; fewer than 2 give no intervals."""
+    """`classes` by label. `clusters`: how many were resampled; fewer than 2 with references give no intervals."""
 
     map: Estimate
     map50: Estimate
@@ -148,7 +151,7 @@ def score_detections(
             f"expected predictions, references and clusters per image, got {len(predictions)}, "
             f"{len(references)}, {len(clusters) if clusters is not None else 'no clusters'}"
         )
-    matched, precision = _match_all(predictions, references, classes)
+    matched, precision = match_images(predictions, references, classes)
     names = [str(i) for i in range(len(references))] if clusters is None else clusters
     return score_matches(matched, names, rng=rng, resamples=resamples, precision=precision)
 
@@ -167,7 +170,7 @@ def detection_curves(
     predictions: Sequence[Predictions], references: Sequence[References], classes: int
 ) -> Curves:
     """What the figures of `score_detections` are means of."""
-    return curves_of(_match_all(predictions, references, classes)[0], OVERLAPS)
+    return curves_of(match_images(predictions, references, classes)[0], OVERLAPS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,27 +203,28 @@ def score_matches(
     `precision` (classes, T): the AP at each overlap, where it is known already.
     """
     images = len(clusters)
+    cluster, count = numbered(clusters)
     if precision is None:
-        precision = np.array([_average_precision(one, np.ones(images, dtype=np.int64)) for one in matched])
-    _, cluster = np.unique(np.array(clusters, dtype=str), return_inverse=True)
-    count = int(cluster.max()) + 1 if len(cluster) else 0
+        precision = precision_of(matched, np.ones(images, dtype=np.int64))
     drawn = np.zeros((resamples if count > 1 else 0, *precision.shape))
-    for row in range(len(drawn)):
-        weights = np.bincount(rng.integers(0, count, count), minlength=count)[cluster]
-        drawn[row] = [_average_precision(one, weights) for one in matched]
+    for row, weights in enumerate(draws(cluster, count, rng, len(drawn))):
+        drawn[row] = precision_of(matched, weights)
+    holding = [_holding(one.references, cluster) for one in matched]
+    everywhere = _holding(sum((one.references for one in matched), np.zeros(images, np.int64)), cluster)
 
     scores = tuple(
         ClassScore(
             references=int(one.references.sum()),
             predictions=len(one.scores),
-            ap=_estimate(precision[label, strict], drawn[:, label, strict]),
-            ap50=_estimate(precision[label, :1], drawn[:, label, :1]),
+            ap=_estimate(precision[label, strict], drawn[:, label, strict], holding[label]),
+            ap50=_estimate(precision[label, :1], drawn[:, label, :1], holding[label]),
+            clusters=holding[label],
         )
         for label, one in enumerate(matched)
     )
     return DetectionScores(
-        map=_estimate(precision[:, strict], drawn[:, :, strict]),
-        map50=_estimate(precision[:, :1], drawn[:, :, :1]),
+        map=_estimate(precision[:, strict], drawn[:, :, strict], everywhere),
+        map50=_estimate(precision[:, :1], drawn[:, :, :1], everywhere),
         classes=scores,
         operating=_operating(matched),
         images=images,
@@ -228,7 +232,43 @@ def score_matches(
     )
 
 
-def _match_all(
+# ---------------------------------------------------------------------- resampling drives
+
+
+def numbered(clusters: Sequence[str]) -> tuple[Labels, int]:
+    """(I,) number of each image's cluster, in the order of their names, and how many there are."""
+    names, cluster = np.unique(np.array(clusters, dtype=str), return_inverse=True)
+    return cluster, len(names)
+
+
+def draws(cluster: Labels, count: int, rng: np.random.Generator, resamples: int) -> Iterator[Labels]:
+    """`resamples` times `count` clusters, drawn with replacement: (I,) how often each image counts."""
+    for _ in range(resamples):
+        yield np.bincount(rng.integers(0, count, count), minlength=count)[cluster]
+
+
+def precision_of(matched: Sequence[Matched], weights: Labels) -> Array:
+    """(classes, T) AP when image i counts `weights[i]` times; NaN for a class without references."""
+    overlaps = max((len(one.right) for one in matched), default=0)
+    return np.array([_average_precision(one, weights) for one in matched]).reshape(len(matched), overlaps)
+
+
+def half_width(deviation: float, clusters: int) -> float | None:
+    """Half the 95 % interval of a figure whose bootstrap over so many clusters has this standard deviation; None with fewer
+    than two. See the head of this file."""
+    from scipy.special import stdtrit  # scipy takes its time, and is not always needed
+
+    if clusters < 2:
+        return None
+    return float(stdtrit(clusters - 1, 0.975) * deviation * np.sqrt(clusters / (clusters - 1)))
+
+
+def _holding(references: Labels, cluster: Labels) -> int:
+    """In how many clusters the references (I,) are."""
+    return len(np.unique(cluster[references > 0]))
+
+
+def match_images(
     predictions: Sequence[Predictions], references: Sequence[References], classes: int
 ) -> tuple[list[Matched], Array]:
     """pycocotools' matches per class, and its AP (classes, T), NaN for classes without references."""
@@ -327,27 +367,28 @@ def _interpolated(one: Matched, weights: Labels) -> Array:
     return np.take_along_axis(best, np.array(reached), axis=1)
 
 
-def _estimate(values: Array, drawn: Array) -> Estimate:
-    """The mean of `values` without the NaN, with its interval; `drawn` (resamples, ...): each resample's."""
-    value = _mean(values.ravel()[None])[0]
+def _estimate(values: Array, drawn: Array, clusters: int) -> Estimate:
+    """The mean of `values` without the NaN, with its interval; `drawn` (resamples, ...): each resample's; `clusters`: how many
+    hold what is measured."""
+    value = mean(values.ravel()[None])[0]
     if np.isnan(value):
         return Estimate(None, None, None)
-    means = _mean(drawn.reshape(len(drawn), -1)) if len(drawn) else np.zeros(0)
+    means = mean(drawn.reshape(len(drawn), -1)) if len(drawn) else np.zeros(0)
     means = means[~np.isnan(means)]
-    if len(means) < 2:
+    half = half_width(means.std(ddof=1), clusters) if len(means) > 1 and np.ptp(means) > 0 else None
+    if half is None:
         return Estimate(float(value), None, None)
-    centre, half = 2 * value - means.mean(), 1.96 * means.std(ddof=1)
-    low, high = np.clip([centre - half, centre + half], 0.0, 1.0)
+    low, high = np.clip([value - half, value + half], 0.0, 1.0)
     return Estimate(float(value), float(low), float(high))
 
 
-def _mean(values: Array) -> Array:
+def mean(values: Array) -> Array:
     """(N,) row means of (N, K) without the NaN; NaN where a row has nothing else."""
     known = ~np.isnan(values)
     count = known.sum(axis=1)
     total = np.where(known, values, 0.0).sum(axis=1)
-    mean: Array = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-    return mean
+    out: Array = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return out
 
 
 def _operating(matched: Sequence[Matched]) -> Operating:

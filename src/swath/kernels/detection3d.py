@@ -138,7 +138,7 @@ def score_cuboids(
     thresholds = np.broadcast_to(given, (classes, given.shape[-1]))
     names = [str(i) for i in range(len(references))] if clusters is None else clusters
     strict = slice(1 if given.shape[-1] > 1 else 0, None)
-    matched = _match_all(predictions, references, thresholds, metric)
+    matched = match_scenes(predictions, references, thresholds, metric)
     return score_matches(matched, names, rng=rng, resamples=resamples, strict=strict)
 
 
@@ -147,7 +147,7 @@ def cuboid_curves(
 ) -> Curves:
     """What the figures of `score_cuboids` are means of, with the metric and the overlaps that it has unless told otherwise."""
     given = np.asarray(OVERLAPS_3D)
-    matched = _match_all(predictions, references, np.broadcast_to(given, (classes, len(given))), "bev")
+    matched = match_scenes(predictions, references, np.broadcast_to(given, (classes, len(given))), "bev")
     return curves_of(matched, given[1:], slice(1, None))
 
 
@@ -171,7 +171,7 @@ def type_mistakes_3d(
     )
 
 
-def _match_all(
+def match_scenes(
     predictions: Sequence[Predictions3D],
     references: Sequence[References3D],
     thresholds: Array,

@@ -44,12 +44,14 @@ class _Scene:
     """What is wrong in one scene, over its channels: missed objects and false ones by class, and the scores of the latter."""
 
     fn: int = 0
+    objects: int = 0
     scores: list[float] = field(default_factory=list)
     missed: Counter[str] = field(default_factory=Counter)
     false: Counter[str] = field(default_factory=Counter)
 
     def add(self, one: Seen, classes: Sequence[str]) -> None:
         self.fn += one.mistakes.fn
+        self.objects += len(one.wanted)
         lost = (row for row, fate in enumerate(one.mistakes.fates) if fate != "found")
         self.missed.update(classes[one.wanted[row]] for row in lost)
         for row, kind in zip(one.mistakes.kept, one.mistakes.kinds, strict=True):
@@ -69,7 +71,15 @@ class _Scene:
             evidence=round(self.fn + sum(self.scores), 6),
             missed=dict(sorted(self.missed.items())),
             false=dict(sorted(self.false.items())),
+            objects=self.objects,
         )
+
+
+def ordered(failures: Sequence[Failure], by: Literal["count", "rate"]) -> tuple[Failure, ...]:
+    """Worst first: by evidence, which crowded scenes have most of, or by its rate; equals by key."""
+    if by == "count":
+        return tuple(failures)
+    return tuple(sorted(failures, key=lambda one: (-one.rate, one.key)))
 
 
 def worst(failures: Sequence[Failure]) -> tuple[Failure, ...]:

@@ -222,13 +222,60 @@ class Trained(Record):
         return {**self.models[0].as_json(), **super().as_json()}
 
 
+class Gain(Record):
+    """By how much a model is better than that of round `over`: a paired difference by drive, on the same `scenes`, which are of so
+    many `drives`. `left_out`: scenes that only one of the rounds was scored on, or whose reference was changed in between."""
+
+    over: str
+    scenes: int
+    drives: int
+    left_out: int = 0
+    map: Estimate
+    map50: Estimate
+
+    @property
+    def verdict(self) -> Literal["better", "worse", "not told apart", "unknown"]:
+        """By the interval of mAP."""
+        if self.map.value is None or self.map.low is None or self.map.high is None:
+            return "unknown"
+        return "better" if self.map.low > 0 else "worse" if self.map.high < 0 else "not told apart"
+
+
 class ClassFigures(Record):
-    """One class: objects of the reference, predictions, AP (mean over IoU .50:.95) and AP at IoU 0.5."""
+    """One class: objects of the reference and how many `drives` they are of, predictions, AP (mean over IoU .50:.95) and AP at
+    IoU 0.5."""
 
     references: int
     predictions: int
     ap: Estimate
     ap50: Estimate
+    drives: int | None = None
+
+
+class StratumFigures(Record):
+    """Some objects of the reference, by `by` (class, size, distance, occlusion): how many, how many of them were `found` at the
+    operating point, AP at IoU 0.5 among them; None where that is undefined."""
+
+    by: str
+    name: str
+    objects: int
+    found: int
+    recall: float | None = None
+    ap50: float | None = None
+
+
+class Mode(Record):
+    """A way in which the model fails: objects that share the traits of `name`, and how many of them were missed at the operating
+    point. `before`: the share that was missed in the round before, where it was a mode then."""
+
+    name: str
+    objects: int
+    missed: int
+    before: float | None = None
+
+    @property
+    def share(self) -> float:
+        return self.missed / self.objects
 
 
 class OperatingPoint(Record):
@@ -241,18 +288,26 @@ class OperatingPoint(Record):
 
 
 class Figures(Record):
-    """What one model scored. `errors`: predictions and misses by type, at the operating point."""
+    """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `mending`: what
+    mending each type would add to mAP50, over all scores (`kernels.typed`); `gain`: over the round before; None where there is
+    none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints."""
 
     map: Estimate
     map50: Estimate
     classes: dict[str, ClassFigures]
     operating: OperatingPoint
     errors: dict[str, int]
+    drives: int | None = None
+    gain: Gain | None = None
+    mending: dict[str, float] = {}
+    strata: tuple[StratumFigures, ...] = ()
+    modes: tuple[Mode, ...] = ()
+    volume: dict[str, Estimate] = {}
 
 
 class Failure(Record):
     """A scene that the model gets wrong: missed and false objects, by class; `evidence` ranks it. `notable`: it is one of those
-    that are shown (`policies.notable`); before there was a choice, all were."""
+    that are shown (`policies.notable`); before there was a choice, all were. `objects`: how many there are to find."""
 
     key: str
     kinds: tuple[Literal["high_fn", "high_fp"], ...]
@@ -262,11 +317,19 @@ class Failure(Record):
     missed: dict[str, int]
     false: dict[str, int]
     notable: bool = True
+    objects: int | None = None
+
+    @property
+    def rate(self) -> float:
+        """Evidence against what there was to get wrong, and one more: of a crowded scene and an empty one with the same share of
+        errors the crowded one is the surer case. The evidence, where the number of objects was not kept."""
+        return self.evidence if self.objects is None else self.evidence / (self.objects + self.fp + 1)
 
 
 class Evaluated(Record):
     """`on`: val or test; `figures`: modality -> what its model scored; `modality`: whose failures are mined; `failing`: scenes
-    with errors, of which `worst` are the first; all of them are kept apart (`failures`). `uses`: evaluations on val so far."""
+    with errors, of which `worst` are the first; all of them are kept apart (`failures`), and so is what was found, prediction by
+    prediction (`matches`, by modality). `uses`: evaluations on val so far."""
 
     round: str
     on: Literal["val", "test"]
@@ -276,6 +339,7 @@ class Evaluated(Record):
     failing: int = 0
     worst: tuple[Failure, ...] = ()
     failures: Blob | None = None
+    matches: dict[str, Blob] = {}
     uses: int = 1
     notes: tuple[str, ...] = ()
 
@@ -283,10 +347,15 @@ class Evaluated(Record):
     def main(self) -> Figures:
         return self.figures[self.modality]
 
+    @property
+    def gain(self) -> Gain | None:
+        """Of the mined modality."""
+        return self.main.gain
+
     def as_json(self) -> Document:
         """The figures of the mined modality at the top, as ever; all of them under `figures`."""
         data = super().as_json()
-        del data["failures"], data["worst"]
+        del data["failures"], data["worst"], data["matches"]
         return {**data, **self.main.as_json(), "failures": [one.as_json() for one in self.worst]}
 
 
@@ -311,13 +380,34 @@ class Criterion(Record):
         return given
 
 
+class Forecast(Record):
+    """What a batch of so many `scenes` is expected to add to mAP; None where that cannot be said."""
+
+    scenes: int
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Outcome(Record):
+    """A forecast of round `round`, and what came, per 100 scenes; `inside`: its interval (None: there was none)."""
+
+    round: str
+    expected: float
+    got: float
+    inside: bool | None = None
+
+
 class Stopped(Record):
-    """The decision after a round, with every criterion's number."""
+    """The decision after a round, with every criterion's number; what is expected of the next batch, and what became of earlier
+    forecasts."""
 
     round: str
     decision: Literal["continue", "stop"]
     why: str
     criteria: dict[str, Criterion] = {}
+    forecast: Forecast | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 # ---------------------------------------------------------------------- changing one's mind

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from swath.records.assignment import Assignment
 from swath.records.base import Document, Record
-from swath.records.batch import Evaluated, Failure, Finding, Left, Stopped
+from swath.records.batch import Evaluated, Failure, Finding, Gain, Left, Stopped
 from swath.records.loop import Damaged, Pair
 from swath.records.manifest import BatchSize, Chosen
 from swath.records.shown import Difference, Next
@@ -358,6 +358,7 @@ class RoundStatus(Record):
     annotated: int
     map: float | None = None
     map50: float | None = None
+    gain: Gain | None = None
     golden: str | None = None
     decision: str | None = None
     map_range: tuple[float, float] | None = None

@@ -18,7 +18,7 @@ from swath.records.results import (
 from swath.show.given import MadeWorld, result
 from swath.show.lines import FEW, MANY, cell, first, kept, line, note, notes, quarantine, table, verdict
 from swath.suggest import command
-from swath.words import counts, estimated, number, percent, ranked
+from swath.words import compared, counts, estimated, number, percent, ranked
 
 
 @result.register
@@ -124,6 +124,9 @@ def demonstrated(value: DemoResult) -> None:
     ]
     titles = ("round", "batch", "Car AP50", "mAP50", "golden", "decision")
     table(dict.fromkeys(titles, "left"), rows, title="The loop, round by round")
+    for one in value.rounds[1:]:
+        if one.gain is not None:
+            line(compared(one.round, one.gain))
     for target in value.targeting:
         line(
             f"{target.round}: {target.hits} of {target.targeted} targeted scenes ({percent(target.share, 0)}) hold the kind of "

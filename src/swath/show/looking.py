@@ -29,7 +29,7 @@ from swath.show.given import Did, Finished, Ran, Reported, result
 from swath.show.lines import FEW, INTO, MANY, cell, first, line, marked, note, quarantine, table, verdict
 from swath.show.verdicts import wrong
 from swath.suggest import BEGIN, command, init, ways_on
-from swath.words import counts, number
+from swath.words import compared, counts, number
 
 
 def step(plan: Next, came: Record) -> None:
@@ -104,6 +104,9 @@ def status(value: Status) -> None:
         words = ("round", "state", "labelled", "targeted", "mAP (95 %)", "mAP50 (95 %)", "golden")
         sides = ("left", "whole", "right", "right", "whole", "whole", "left")
         table(dict(zip(words, sides, strict=True)), map(_round_row, value.rounds[-ROUNDS:]))
+    for one in value.rounds[-1:]:
+        if one.gain is not None:
+            line(f"  {compared(one.round, one.gain)}")
     if value.held_by:
         line(f"  held by {value.held_by}")
     last = value.rounds[-1].round if value.rounds else None

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from swath.policies.golden_axes import in_words
+from swath.policies.stopping import in_words as in_words_of_outcomes
 from swath.records.batch import Axis, Deviation, Failure, Figures, GoldenChecked, Stopped, Trained
 from swath.records.results import EvaluateResult, GoldenPlan
 from swath.show.given import result
 from swath.show.lines import SOME, cell, line, marked, notes, table, verdict
 from swath.suggest import command
-from swath.words import UNKNOWN, counts, estimated, number, percent, ranked
+from swath.words import UNKNOWN, compared, counts, drives, estimated, number, percent, ranked
 
 CLASSES: Final = 3  # of each of two models, so that both fit a screen
+MODES: Final = 2
+SINGLE: Final = ("missed", "background", "class", "location", "duplicate", "both")
 
 
 @result.register
@@ -84,9 +87,13 @@ def trained(value: Trained) -> None:
 @result.register
 def evaluated(value: EvaluateResult) -> None:
     record = value.record
-    line(f"evaluation of {record.round} on {record.on}: {record.scenes} scenes; 95 % intervals by drive")
+    alone = ": one drive gives none" if record.main.drives == 1 else ""
+    line(
+        f"evaluation of {record.round} on {record.on}: {record.scenes} scenes of {drives(record.main.drives)}; 95 % intervals by "
+        f"drive{alone}"
+    )
     for modality, figures in record.figures.items():
-        _figures(figures, modality, CLASSES if len(record.figures) > 1 else SOME)
+        _figures(record.round, figures, modality, CLASSES if len(record.figures) > 1 else SOME)
     if record.on == "val":
         line(f"  {len(value.failures)} scenes hold an error")
     for failure in value.failures[:3]:
@@ -94,8 +101,9 @@ def evaluated(value: EvaluateResult) -> None:
     notes(record.notes)
 
 
-def _figures(figures: Figures, modality: str, most: int) -> None:
-    """One model: all classes together, then the first of them."""
+def _figures(round_: str, figures: Figures, modality: str, most: int) -> None:
+    """One model: all classes together, then the first of them; what mending errors would bring, where it fails, and whether it is
+    better than the one before."""
     count = sum(one.references for one in figures.classes.values())
     rows = [("  all", str(count), estimated(figures.map), estimated(figures.map50))]
     rows += [
@@ -105,7 +113,19 @@ def _figures(figures: Figures, modality: str, most: int) -> None:
     table({f"  {modality.upper()}": "left", "objects": "right", "AP": "left", "AP50": "left"}, rows)
     if (more := len(figures.classes) - most) > 0:
         line(f"  ... and {more} more classes: --json lists all")
+    if figures.volume:
+        volume = (estimated(figures.volume[name]) for name in ("map", "map50"))
+        line("  by volume: mAP {}, mAP50 {}".format(*volume))
     line(f"  at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")
+    costs = sorted(((value, kind) for kind, value in figures.mending.items() if kind in SINGLE), reverse=True)
+    if costs and costs[0][0] > 0:
+        told = ", ".join(f"{kind} {value:+.3f}" for value, kind in costs if value >= 0.0005)
+        line(f"  mending one type of error would add to mAP50: {told}")
+    for one in figures.modes[:MODES]:
+        then = f", {percent(one.before, 0)} the round before" if one.before is not None else ""
+        line(f"  fails at {one.name}: {one.missed} of {one.objects} missed{then}")
+    if figures.gain is not None:
+        line(f"  {compared(round_, figures.gain)}")
 
 
 def wrong(failure: Failure) -> str:
@@ -120,3 +140,5 @@ def stopped(value: Stopped) -> None:
     says = {True: verdict("stop"), False: "go on", None: UNKNOWN}
     rows = [(f"  {cell(name)}", says[one.stop], cell(one.why)) for name, one in value.criteria.items()]
     table({"  criterion": "left", "says": "left", "why": "left"}, rows)
+    if value.outcomes:
+        line(f"  {in_words_of_outcomes(value.outcomes)}")

@@ -1,7 +1,8 @@
 """How good are the models, and where do they fail? Predictions on val against the reference, in images and in clouds.
 
-mAP and mAP50 with intervals by drive; every prediction typed at one operating threshold; failures of the mined modality ranked
-by evidence (`policies.failures`). `final` evaluates on test instead, once its reference is there.
+mAP and mAP50 with intervals by drive, and the gain over the round before, paired by drive (`policies.gain`); every prediction
+typed at one operating threshold; failures of the mined modality ranked by evidence (`policies.failures`). `final` evaluates on
+test instead, once its reference is there.
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ import numpy as np
 from swath import appearance, commit, evaluations, life
 from swath.errors import FormatError, StateError, some
 from swath.evaluations import Found, Truth
+from swath.kernels import typed
 from swath.kernels.detection import (
     DetectionScores,
+    Matched,
     Predictions,
     References,
-    score_detections,
+    match_images,
+    score_matches,
 )
-from swath.kernels.detection3d import Predictions3D, References3D, score_cuboids
+from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
 from swath.kernels.mistakes import Mistakes
 from swath.labels import stored
-from swath.labels.shapes import Modality
+from swath.labels.shapes import Ints, Modality
 from swath.policies import failures as policy
+from swath.policies import gain, strata
+from swath.policies.modes import modes
 from swath.policies.notable import notable
-from swath.records.base import Blob, Document
+from swath.records.base import Blob, Document, Estimate
 from swath.records.batch import (
     FINAL_REFERENCE,
     REFERENCE,
@@ -35,7 +41,9 @@ from swath.records.batch import (
     Evaluated,
     Failure,
     Figures,
+    Gain,
 )
+from swath.records.matches import Matches, packed
 from swath.records.results import EvaluateResult
 from swath.store.journal.lease import Writer
 from swath.suggest import command
@@ -54,6 +62,8 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         scored = _scored(workspace, batch, keys, notes)
         main = scored[0]
         failures = () if final else _failures(workspace, main)
+        earlier = _earlier(workspace, batches, batch, final)
+        gains = {one.modality: _gain(workspace, batch, earlier, one, notes) for one in scored}
         uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
         if not final and uses > 1:
             notes.append(
@@ -64,10 +74,18 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
             on="test" if final else "val",
             scenes=len({truth.key for truth in main.truths}),
             modality=main.modality,
-            figures={one.modality: one.figures(workspace.config.classes) for one in scored},
+            figures={
+                one.modality: one.figures(
+                    workspace.config.classes,
+                    gains[one.modality],
+                    earlier.figures.get(one.modality) if earlier else None,
+                )
+                for one in scored
+            },
             failing=len(failures),
             worst=policy.worst(failures),
             failures=Blob.model_validate(journal.batches.keep(failures)) if failures else None,
+            matches={one.modality: journal.batches.keep_matches(one.matches) for one in scored},
             uses=uses,
             notes=tuple(notes),
         )
@@ -113,6 +131,9 @@ class _Scored:
     found: Sequence[Found]
     scores: DetectionScores
     mistakes: Sequence[Mistakes]
+    matches: Matches
+    table: typed.Table
+    volume: DetectionScores | None
 
     def seen(self) -> list[policy.Seen]:
         return [
@@ -120,8 +141,13 @@ class _Scored:
             for truth, found, wrong in zip(self.truths, self.found, self.mistakes, strict=True)
         ]
 
-    def figures(self, classes: Sequence[str]) -> Figures:
+    def figures(self, classes: Sequence[str], gain: Gain | None, before: Figures | None) -> Figures:
         scores = asdict(self.scores)
+        for one in scores["classes"]:
+            one["drives"] = one.pop("clusters")
+        threshold, by = self.scores.operating.threshold, "size" if self.modality == "2d" else "distance"
+        bins, false, occluded = self.bins()
+        traits = strata.traits(self.table, classes, by, bins, occluded)
         return Figures(
             map=scores["map"],
             map50=scores["map50"],
@@ -132,7 +158,27 @@ class _Scored:
             },
             operating=scores["operating"],
             errors=policy.kinds(self.mistakes),
+            drives=self.scores.clusters,
+            gain=gain,
+            mending={kind: round(one, 6) for kind, one in typed.gains(self.table, len(classes)).items()},
+            strata=strata.strata(self.table, classes, threshold, by, bins, false, occluded),
+            volume={name: Estimate(**asdict(getattr(self.volume, name))) for name in ("map", "map50")}
+            if self.volume
+            else {},
+            modes=modes(traits, self.table.found_by(threshold) < 0, before.modes if before else ()),
         )
+
+    def bins(self) -> tuple[Ints, Ints, Ints]:
+        """Of each object the size or distance, of each prediction, and of each object its occlusion (`policies.strata`)."""
+        flat, none = self.modality == "2d", np.zeros(0, dtype=np.int64)
+        of_objects, of_predictions, occluded = [none], [none], [none]
+        for truth, found in zip(self.truths, self.found, strict=True):
+            shapes = found.boxes if isinstance(found, Predictions) else found.cuboids
+            wanted, seen = truth.labels.shapes[truth.rows], shapes[typed.best(found.scores, found.labels)]
+            for out, of in ((of_objects, wanted), (of_predictions, seen)):
+                out.append(strata.heights(of, truth.size[1]) if flat else strata.distances(of))
+            occluded.append(strata.occlusions([truth.labels.documents[row] for row in truth.rows]))
+        return np.concatenate(of_objects), np.concatenate(of_predictions), np.concatenate(occluded)
 
 
 def _failures(workspace: Workspace, scored: _Scored) -> tuple[Failure, ...]:
@@ -178,39 +224,90 @@ def _score(
         truths, found = whole, evaluations.predict(workspace, batch, whole, modality, notes)
     table = workspace.scenes.of({truth.key for truth in truths})
     drives = [table.drive(truth.key) for truth in truths]
-    seed = [config.seed, batch.number or 0, 0xE7A1]
+    rng = np.random.default_rng([config.seed, batch.number or 0, 0xE7A1, *([3] if modality == "3d" else [])])
     flat = [one for one in found if isinstance(one, Predictions)]
     solid = [one for one in found if isinstance(one, Predictions3D)]
     wanted = [truth.references for truth in truths]
+    classes, precision, strict, volume = len(config.classes), None, 0, None
+    matched: Sequence[Matched]
     if modality == "2d":
-        scores = score_detections(
-            flat,
-            [one for one in wanted if isinstance(one, References)],
-            len(config.classes),
-            clusters=drives,
-            rng=np.random.default_rng(seed),
-            resamples=config.evaluate.resamples,
-        )
+        boxes = [one for one in wanted if isinstance(one, References)]
+        matched, precision = match_images(flat, boxes, classes)
     else:
-        scores = score_cuboids(
-            solid,
-            [one for one in wanted if isinstance(one, References3D)],
-            len(config.classes),
-            clusters=drives,
-            rng=np.random.default_rng([*seed, 3]),
+        cuboids, strict = [one for one in wanted if isinstance(one, References3D)], 1
+        overlaps = np.broadcast_to(OVERLAPS_3D, (classes, len(OVERLAPS_3D)))
+        matched = match_scenes(solid, cuboids, overlaps, "bev")
+        volumes = match_scenes(solid, cuboids, overlaps, "3d")
+        volume = score_matches(
+            volumes,
+            drives,
+            rng=np.random.default_rng([config.seed, batch.number or 0, 0xE7A1, 4]),
             resamples=config.evaluate.resamples,
+            strict=slice(1, None),
         )
-    threshold = scores.operating.threshold
-    return _Scored(
-        modality,
-        truths,
-        found,
-        scores,
-        [
-            evaluations.mistakes(one, truth, threshold, config.evaluate.iou)
-            for one, truth in zip(found, truths, strict=True)
-        ],
+    scores = score_matches(
+        matched,
+        drives,
+        rng=rng,
+        resamples=config.evaluate.resamples,
+        precision=precision,
+        strict=slice(strict, None),
     )
+    threshold = scores.operating.threshold
+    mistakes = [
+        evaluations.mistakes(one, truth, threshold, config.evaluate.iou)
+        for one, truth in zip(found, truths, strict=True)
+    ]
+    samples = [
+        (truth.key, truth.channel.name, drive, truth.digest)
+        for truth, drive in zip(truths, drives, strict=True)
+    ]
+    every = typed.table(
+        (one.scores, one.labels, truth.positions, evaluations.overlap(one, truth))
+        for one, truth in zip(found, truths, strict=True)
+    )
+    return _Scored(modality, truths, found, scores, mistakes, packed(matched, samples, strict), every, volume)
+
+
+# ---------------------------------------------------------------------- the gain
+
+
+def _earlier(workspace: Workspace, batches: Sequence[Batch], batch: Batch, final: bool) -> Evaluated | None:
+    """The evaluation on the same split that came before: of the round before, or of an earlier round's final one."""
+    before = [one for one in life.standing(batches) if (one.number or 0) < (batch.number or 0)]
+    if final:
+        finals = workspace.journal.loop().steps.final
+        return next((finals[one.round] for one in reversed(before) if one.round in finals), None)
+    there = (one.steps.evaluate for one in reversed(before))
+    return next((one for one in there if one is not None and one.on == "val"), None)
+
+
+def _gain(
+    workspace: Workspace, batch: Batch, earlier: Evaluated | None, scored: _Scored, notes: list[str]
+) -> Gain | None:
+    """The gain over an earlier evaluation; a note says why there is none."""
+    if earlier is None or scored.modality not in earlier.figures:
+        return None
+    before = workspace.journal.batches.matches(earlier, scored.modality)
+    if before is None:
+        notes.append(
+            f"no gain over {earlier.round}: it was evaluated by an earlier swath, which did not keep what it takes to pair"
+        )
+        return None
+    config = workspace.config
+    found = gain.gain(
+        earlier.round,
+        before,
+        scored.matches,
+        rng=np.random.default_rng([config.seed, batch.number or 0, 0x6A14]),
+        resamples=config.evaluate.resamples,
+    )
+    if found.left_out:
+        notes.append(
+            f"the gain over {earlier.round} leaves out {found.left_out} scenes: without a reference in one of the rounds, or with "
+            "one that was changed in between"
+        )
+    return found
 
 
 def _write_predictions(workspace: Workspace, writer: Writer, name: str, scored: _Scored) -> None:

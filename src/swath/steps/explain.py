@@ -195,6 +195,7 @@ def _round(batch: Batch, annotated: int) -> RoundStatus:
         annotated=annotated,
         map=main.map.value if main else None,
         map50=main.map50.value if main else None,
+        gain=main.gain if main else None,
         golden=steps.golden.verdict if steps.golden else None,
         decision=steps.stop.decision if steps.stop else None,
         map_range=_range(main.map if main else None),

@@ -18,6 +18,7 @@ from swath.formats.readable import broken
 from swath.kernels.evidence import class_evidence
 from swath.kernels.vectors import usable
 from swath.policies import selection
+from swath.policies.failures import ordered
 from swath.policies.golden import rotation
 from swath.records.batch import Batch, TrainedModel
 from swath.records.manifest import Asked, Manifest, Question, Wrong
@@ -168,7 +169,9 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
     if last is not None and done is not None:
         known = workspace.scenes.table.row_of
         there = [one for one in journal.batches.failures(last) if one.key in known]
-        failures = selection.wrong(there, done.main.classes, config.select.failures)
+        failures = selection.wrong(
+            ordered(there, config.select.failure_by), done.main.classes, config.select.failures
+        )
     evidence: tuple[tuple[int, ...], ...] = ()
     if failures and config.select.class_evidence > 0 and last and last.steps.train is not None:
         evidence, lost = _evidence(workspace, last, found.keys)

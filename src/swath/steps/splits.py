@@ -30,6 +30,7 @@ from swath.suggest import command, init
 from swath.workspace import Workspace
 
 Unit = tuple[str, ...]  # keys that stay together, sorted
+DRIVES = 10  # units that test and val should have: intervals by drive need them
 Vectors = npt.NDArray[np.float32]
 
 
@@ -46,8 +47,9 @@ def split(workspace: Workspace) -> SplitResult:
         notes: list[str] = []
         if config.by == "sequence" and not (table.sequence != "").any():
             notes.append(
-                f"no drives are known (field {workspace.config.fields.sequence!r} is empty): split by scene; "
-                "near-duplicate neighbours may end up in different splits, see the closest pairs"
+                f"no drives are known (field {workspace.config.fields.sequence!r} is empty): split by scene; where scenes were recorded "
+                "in a row, neighbours are near-duplicates, test and val leak into the pool, and intervals are too narrow; give their "
+                "drives, or split anew with splits: {join_duplicates: 0.95}; see the closest pairs"
             )
         if config.join_duplicates is not None:
             units, joined = _join(looks(workspace), units, config.join_duplicates)
@@ -162,8 +164,10 @@ def assign(
             "shares (splits: {val: ...})"
         )
     membership: dict[str, str] = {}
+    units_in: dict[str, int] = {}
     for name in ("test", "val"):
-        taken = choose([len(unit) for unit in order], wanted[name])
+        taken = _draw(order, wanted[name])
+        units_in[name] = len(taken)
         membership |= {key: name for i in taken for key in order[i]}
         order = [unit for i, unit in enumerate(order) if i not in taken]
     golden, passed = _golden(order, wanted["golden"], rng, can_be_labelled)
@@ -195,7 +199,34 @@ def assign(
             f"golden has no scene ({config.golden:g} of {len(membership)}): annotators are never checked; more scenes or a larger "
             "share give it some, in another dataset (splits: {golden: ...})"
         )
+    notes += [
+        f"{name} has {drives} drives: {FEW if drives > 1 else ALONE}"
+        for name, drives in units_in.items()
+        if got[name] and drives < DRIVES
+    ]
     return dict(sorted(membership.items())), notes
+
+
+FEW = f"with fewer than {DRIVES} its intervals are wide, and hold less often than they say"
+ALONE = "figures will have no intervals, which go by drive"
+
+
+def _draw(order: Sequence[Unit], wanted: int) -> set[int]:
+    """Positions of the first units that add up to `wanted`, or as near as can be. Where these are fewer than `DRIVES`, very long
+    units (more than twice the median) stay out, as few lengths of them as it takes, so that there are more of the others. No
+    further: a test set of nothing but short drives is no better than one of few."""
+    lengths = [len(unit) for unit in order]
+    best = choose(lengths, wanted)
+    off = abs(sum(lengths[i] for i in best) - wanted)
+    usual = 2 * float(np.median(lengths)) if lengths else 0.0
+    for longest in [one for one in sorted(set(lengths), reverse=True)[1:] if one >= usual] + [int(usual)]:
+        if len(best) >= DRIVES or not wanted:
+            break
+        short = [i for i, length in enumerate(lengths) if length <= longest]
+        taken = {short[i] for i in choose([lengths[i] for i in short], wanted)}
+        if abs(sum(lengths[i] for i in taken) - wanted) <= off and len(taken) > len(best):
+            best = taken
+    return best
 
 
 def _golden(

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from swath import commit, life
-from swath.policies import selection, stopping
-from swath.records.batch import Stopped
+from swath.kernels.gain import Resampled
+from swath.policies import gain, selection, stopping
+from swath.records.batch import Batch, Stopped
+from swath.records.matches import Matches
 from swath.workspace import Workspace
 
 
@@ -13,14 +19,37 @@ def stop(workspace: Workspace) -> Stopped:
     journal, config = workspace.journal, workspace.config
     with workspace.writer("stop") as writer:
         batches = journal.batches.all()
-        name = life.latest(batches, "stop", dataset=workspace.name).round
+        last = life.latest(batches, "stop", dataset=workspace.name)
         left = _left(workspace)
         next_batch = selection.size(config.select, left, first=False)
-        criteria = stopping.criteria(stopping.curve(batches), left, next_batch, config.stop)
-        decided = stopping.decide(name, criteria)
-        journal.batches.advance(writer, name, "stop", {"stop": decided})
+        points = stopping.curve(batches)
+        drawn = _drawn(workspace, batches)
+        criteria = stopping.criteria(points, left, next_batch, config.stop, drawn)
+        criteria |= {"ambiguity": stopping.ambiguity(last)}
+        expected, _ = stopping.forecast(points, next_batch, drawn)
+        decided = stopping.decide(last.round, criteria, expected, stopping.outcomes(batches))
+        journal.batches.advance(writer, last.round, "stop", {"stop": decided})
         commit.settle(workspace, writer)
     return decided
+
+
+def _drawn(workspace: Workspace, batches: Sequence[Batch]) -> Resampled | None:
+    """The last rounds that kept what they found, on the scenes that all of them were scored on, over draws of val's drives."""
+    found: list[Matches] = []
+    for one in reversed(life.evaluated(batches)):
+        if one.steps.train is None:
+            continue  # no point of the curve either
+        record = one.steps.evaluate
+        matches = record and workspace.journal.batches.matches(record, record.modality)
+        if not matches or (
+            found and (matches.overlaps, matches.strict) != (found[0].overlaps, found[0].strict)
+        ):
+            break
+        found.insert(0, matches)
+    if not found:
+        return None
+    seed = [workspace.config.seed, len(found), 0x570B]
+    return gain.again(found, rng=np.random.default_rng(seed), resamples=workspace.config.evaluate.resamples)
 
 
 def _left(workspace: Workspace) -> int:

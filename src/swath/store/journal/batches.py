@@ -13,9 +13,10 @@ from pymongo.errors import AutoReconnect, DuplicateKeyError
 
 from swath import life
 from swath.errors import ConflictError, StateError, UnknownNameError
-from swath.records.base import SCHEMA, Document, Record
-from swath.records.batch import Batch, Failure
+from swath.records.base import SCHEMA, Blob, Document, Record
+from swath.records.batch import Batch, Evaluated, Failure
 from swath.records.manifest import Manifest
+from swath.records.matches import Matches
 from swath.records.measured import Measured
 from swath.settings import shortly
 from swath.store.journal import codec
@@ -85,6 +86,13 @@ class Batches:
         (found,) = self._blobs.get(done.measured, f"{batch.round}: what its golden check measured")
         return Measured.model_validate(found)
 
+    def matches(self, record: Evaluated, modality: str) -> Matches | None:
+        """What an evaluation found, prediction by prediction; None where it kept nothing (before 0.2.0)."""
+        blob = record.matches.get(modality)
+        if blob is None:
+            return None
+        return Matches.model_validate(self._blobs.get(blob, f"{record.round}: the matches of its evaluation"))
+
     def _find(self, name: str) -> Batch | None:
         found = self._rounds.find_one({"dataset": self._dataset, "round": name})
         return None if found is None else self._read(found)
@@ -127,6 +135,10 @@ class Batches:
     def keep(self, records: Sequence[Record]) -> Document:
         """Stores a list of records (failures, what a golden check measured) apart; returns what refers to it."""
         return self._blobs.put([one.document() for one in records]).document()
+
+    def keep_matches(self, matches: Matches) -> Blob:
+        """Stores what an evaluation found apart; returns what refers to it."""
+        return self._blobs.put(matches.document())
 
     def advance(
         self,

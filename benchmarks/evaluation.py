@@ -1,0 +1,176 @@
+"""What does an evaluation cost? Matching, intervals, types, mending, strata and modes of 5,000 val scenes with 50,000 objects.
+
+Made predictions on made objects (10 a scene, and as many predictions, some of them right, some misplaced, of another class,
+twice, or nowhere) of 500 drives, 8 classes, 200 resamples: in images, and in clouds by footprints and by volumes. It must take
+under three minutes on one core. Reading labels, predicting and writing are not in it.
+
+    python -m benchmarks.evaluation            500 scenes
+    python -m benchmarks.evaluation --long     5,000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import cost, options, save, say
+from swath.kernels import typed
+from swath.kernels.boxes import iou
+from swath.kernels.cuboids import bev_iou, yawed
+from swath.kernels.detection import Predictions, References, match_images, score_matches
+from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
+from swath.kernels.kitti import Scene, score
+from swath.kernels.mistakes import type_mistakes
+from swath.policies import strata
+from swath.policies.modes import modes
+
+CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
+OBJECTS, LENGTH, RESAMPLES = 10, 10, 200
+
+
+def shaken(rng: np.random.Generator, truth: Any, labels: Any, sizes: Any) -> tuple[Any, Any, Any]:
+    """As many predictions as there are objects: shapes, labels, scores."""
+    rows = rng.integers(0, len(truth), len(truth))
+    off = rng.choice([0.03, 0.2, 1.0], len(rows))[:, None] * rng.normal(0, 1, truth.shape) * sizes
+    said = np.where(rng.random(len(rows)) < 0.1, rng.integers(0, len(CLASSES), len(rows)), labels[rows])
+    return truth[rows] + off, said, rng.random(len(rows))
+
+
+def boxes(scenes: int) -> tuple[list[Predictions], list[References]]:
+    rng = np.random.default_rng(0)
+    found, wanted = [], []
+    for _ in range(scenes):
+        corner = rng.uniform(0, 1000, (OBJECTS, 2))
+        truth = np.hstack([corner, corner + rng.uniform(15, 120, (OBJECTS, 2))])
+        labels = rng.integers(0, len(CLASSES), OBJECTS)
+        shapes, said, scores = shaken(rng, truth, labels, 40)
+        shapes[:, 2:] = np.maximum(shapes[:, 2:], shapes[:, :2] + 1)
+        found.append(Predictions(shapes, scores, said))
+        wanted.append(References(truth, labels))
+    return found, wanted
+
+
+def cuboids(scenes: int) -> tuple[list[Predictions3D], list[References3D]]:
+    rng = np.random.default_rng(1)
+    found, wanted = [], []
+    for _ in range(scenes):
+        truth = np.zeros((OBJECTS, 9))
+        truth[:, :2] = rng.uniform(-60, 60, (OBJECTS, 2))
+        truth[:, 3:6], truth[:, 8] = [4.0, 1.8, 1.6], rng.uniform(-3, 3, OBJECTS)
+        labels = rng.integers(0, len(CLASSES), OBJECTS)
+        shapes, said, scores = shaken(rng, truth, labels, np.array([1, 1, 0.2, 0.3, 0.2, 0.2, 0, 0, 0.2]))
+        shapes[:, 3:6] = np.maximum(shapes[:, 3:6], 0.3)
+        found.append(Predictions3D(shapes, scores, said))
+        wanted.append(References3D(truth, labels))
+    return found, wanted
+
+
+def measured(scenes: int) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    drives = [f"d{i // LENGTH:04d}" for i in range(scenes)]
+
+    def part(where: str, what: str, function: Callable[[], Any]) -> Any:
+        with cost() as spent:
+            out = function()
+        rows.append(
+            {"in": where, "what": what, "CPU s": spent.cpu, "wall s": spent.wall, "peak MB": spent.peak_mb}
+        )
+        say(f"{where}: {what}: {spent.cpu:.1f} CPU-s")
+        return out
+
+    def rest(
+        where: str, found: Any, overlap: Any, by: str, bins: Any, false: Any, threshold: float, wanted: Any
+    ) -> None:
+        table = part(
+            where,
+            "types",
+            lambda: typed.table(
+                (p.scores, p.labels, r.labels, overlap(p, r)) for p, r in zip(found, wanted, strict=True)
+            ),
+        )
+        part(where, "mending", lambda: typed.gains(table, len(CLASSES)))
+        here, there = np.concatenate([bins(r) for r in wanted]), np.concatenate([false(p) for p in found])
+        none = np.arange(len(here)) % 3
+        part(where, "strata", lambda: strata.strata(table, CLASSES, threshold, by, here, there, none))
+        traits = strata.traits(table, CLASSES, by, here, none)
+        part(where, "modes", lambda: modes(traits, table.found_by(threshold) < 0))
+
+    found, wanted = boxes(scenes)
+    matched, precision = part(
+        "images", "matching (pycocotools)", lambda: match_images(found, wanted, len(CLASSES))
+    )
+    rng = np.random.default_rng(0)
+    scores = part(
+        "images",
+        "figures and intervals",
+        lambda: score_matches(matched, drives, rng=rng, resamples=RESAMPLES, precision=precision),
+    )
+    at = scores.operating.threshold
+    part(
+        "images",
+        "errors of each scene",
+        lambda: [type_mistakes(p, r, at) for p, r in zip(found, wanted, strict=True)],
+    )
+    rest(
+        "images",
+        found,
+        lambda p, r: iou(p.boxes, r.boxes),
+        "size",
+        lambda r: strata.heights(r.boxes, 375),
+        lambda p: strata.heights(p.boxes[typed.best(p.scores, p.labels)], 375),
+        at,
+        wanted,
+    )
+    solid, truth = cuboids(scenes)
+    overlaps = np.broadcast_to(OVERLAPS_3D, (len(CLASSES), 2))
+    for metric in ("bev", "3d"):
+        both = part(
+            "clouds",
+            f"matching, {metric}",
+            lambda metric=metric: match_scenes(solid, truth, overlaps, metric),
+        )
+        told = part(
+            "clouds",
+            f"figures and intervals, {metric}",
+            lambda both=both: score_matches(
+                both, drives, rng=rng, resamples=RESAMPLES, strict=slice(1, None)
+            ),
+        )
+    rest(
+        "clouds",
+        solid,
+        lambda p, r: bev_iou(yawed(p.cuboids), yawed(r.cuboids)),
+        "distance",
+        lambda r: strata.distances(r.cuboids),
+        lambda p: strata.distances(p.cuboids[typed.best(p.scores, p.labels)]),
+        told.operating.threshold,
+        truth,
+    )
+    flags = np.random.default_rng(2)
+    cases = [
+        Scene(p.scores, p.labels, p.boxes[:, 3] - p.boxes[:, 1], r.labels, r.boxes[:, 3] - r.boxes[:, 1], flags.choice([0, 0.2, 0.6], OBJECTS), flags.integers(0, 3, OBJECTS), iou(p.boxes, r.boxes), np.zeros(len(p.scores)))
+        for p, r in zip(found, wanted, strict=True)
+    ]  # fmt: skip
+    part(
+        "images",
+        "KITTI's rules, 3 classes, 3 difficulties",
+        lambda: [
+            score(cases, CLASSES, name, hard)
+            for name in ("Car", "Pedestrian", "Cyclist")
+            for hard in ("easy", "moderate", "hard")
+        ],
+    )
+    total = {name: sum(row[name] for row in rows) for name in ("CPU s", "wall s")}
+    return [*rows, {"in": "all", "what": "together", **total, "peak MB": max(row["peak MB"] for row in rows)}]
+
+
+def main() -> None:
+    long = options(__doc__)
+    scenes = 5000 if long else 500
+    save("evaluation", long, __doc__, {f"{scenes:,} scenes, {scenes * OBJECTS:,} objects": measured(scenes)})
+
+
+if __name__ == "__main__":
+    main()

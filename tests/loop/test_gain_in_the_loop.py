@@ -1,0 +1,111 @@
+"""The gain of a round, as the loop records and shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import durable
+import quick_loop
+from support import journal_of
+from swath import evaluations, show
+from swath.kernels.typed import TYPES
+from swath.loop import Loop
+
+pytestmark = pytest.mark.usefixtures("mongod")
+
+
+@pytest.fixture(scope="module")
+def twice(mongod: Any) -> str:
+    """A loop of two rounds."""
+    loop = quick_loop.at("closed", "t-gain-twice")
+    loop.run(2)
+    return loop.name
+
+
+def test_the_gain_is_paired_with_the_round_before(twice: str) -> None:
+    """v1 has the difference of its figures and v0's, on all scenes and drives of val; v0 has none; status and JSON show it."""
+    loop = Loop.open(twice)
+    v0, v1 = (loop.workspace.journal.batches.get(name).steps.evaluate for name in ("v0", "v1"))
+    assert v0 is not None
+    assert v1 is not None
+    assert v0.gain is None
+    gain = v1.gain
+    assert gain is not None
+    assert gain.over == "v0"
+    assert (gain.scenes, gain.left_out) == (v1.scenes, 0)
+    assert gain.drives == v1.main.drives == 2  # nine scenes of val, four to a drive; one drive holds one
+    for name in ("map", "map50"):
+        values = [getattr(one.main, name).value for one in (v1, v0)]
+        assert getattr(gain, name).value == pytest.approx(values[0] - values[1], abs=1e-12)
+    assert loop.status().rounds[1].gain == gain
+    assert v1.as_json()["gain"]["over"] == "v0"
+    assert "matches" not in v1.as_json()
+
+
+def test_errors_and_strata_are_of_the_same_objects(twice: str) -> None:
+    """The strata of a class hold its objects; what is missed and what is found by the strata add up to them; mending has a figure
+    for each type."""
+    loop = Loop.open(twice)
+    record = loop.workspace.journal.batches.get("v1").steps.evaluate
+    assert record is not None
+    main = record.main
+    by_class = {one.name: one for one in main.strata if one.by == "class"}
+    assert {name: one.objects for name, one in by_class.items()} == {
+        name: one.references for name, one in main.classes.items()
+    }
+    for name, one in by_class.items():
+        assert one.ap50 == pytest.approx(main.classes[name].ap50.value, abs=1e-9)
+    total = sum(one.objects for one in by_class.values())
+    assert sum(one.objects for one in main.strata if one.by == "size") == total
+    assert set(main.mending) == set(TYPES)
+    assert sum(one.found for one in by_class.values()) == pytest.approx(main.operating.recall * total)
+    assert all(one.share > 0 for one in main.modes)
+
+
+def test_it_is_said(twice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last line but those of what is next says whether the model got better."""
+    show.result(Loop.open(twice).status())
+    assert "v1 against v0 on the same" in capsys.readouterr().out
+
+
+def test_the_matches_say_what_the_figures_say(twice: str) -> None:
+    """What is kept of an evaluation gives its figures again, without the model."""
+    loop = Loop.open(twice)
+    record = loop.workspace.journal.batches.get("v1").steps.evaluate
+    assert record is not None
+    matches = loop.workspace.journal.batches.matches(record, "2d")
+    assert matches is not None
+    assert len({scene for scene, *_ in matches.samples}) == record.scenes
+    found = {name: one for name, one in zip(quick_loop.CLASSES, matches.unpacked(), strict=True)}
+    for name, one in record.main.classes.items():
+        assert found[name].references.sum() == one.references
+        assert len(found[name].scores) == one.predictions
+
+
+def test_a_round_of_an_earlier_swath_cannot_be_paired(
+    twice: str, dataset_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its evaluation kept no matches: no gain, a note says why, and no model of it is run."""
+    durable.fork(quick_loop.base("closed"), dataset_name, quick_loop.homes() / dataset_name)
+    loop = Loop.open(dataset_name)
+    told = journal_of(loop, "rounds").update_one(
+        {"round": "v0", "dataset": loop.workspace.scenes.dataset._doc.id},
+        {"$unset": {"steps.evaluate.matches": 1}},
+    )
+    assert told.modified_count == 1
+    asked: list[str] = []
+    real = evaluations.predict
+
+    def predict(workspace: Any, batch: Any, *rest: Any) -> Any:
+        asked.append(batch.round)
+        return real(workspace, batch, *rest)
+
+    monkeypatch.setattr(evaluations, "predict", predict)
+    loop.run(2)
+    record = loop.workspace.journal.batches.get("v1").steps.evaluate
+    assert record is not None
+    assert record.gain is None
+    assert any("no gain over v0" in note for note in record.notes)
+    assert set(asked) == {"v1"}
