@@ -101,7 +101,7 @@ def tag_in_scene(app: App, work_set: str, group: str, slice_name: str, name: str
     app.until(menu.is_visible, "no tag menu")
     time.sleep(2)
     menu.click()
-    app.page.get_by_text("Sample", exact=True).last.click()
+    app.click("tagger-switch-sample")
     _apply(app, name)
 
 
