@@ -6,8 +6,6 @@ from typing import Any
 
 from app_driver import App
 
-WITHIN = 300.0  # seconds that a step may take on a busy machine
-
 
 class Panel:
     """The panel beside the grid; opened if it is not."""
@@ -30,11 +28,15 @@ class Panel:
 
     def says(self, *words: str) -> str:
         """Waits until the panel says all of this; gives back what it says."""
-        started = self.app.until  # each wait is as patient as the App's; a step may take several
         for word in words:
-            for last in (False, False, False, True):
+            for last in (
+                False,
+                False,
+                False,
+                True,
+            ):  # the App's patience is for a page; a step may take several
                 try:
-                    started(lambda word=word: word in self.text, f"the panel does not say {word!r}")
+                    self.app.until(lambda word=word: word in self.text, f"the panel does not say {word!r}")
                     break
                 except AssertionError:
                     if last:

@@ -83,7 +83,6 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
     panel = Panel(app)
     panel.press("Choose the next batch")
     assert "Nothing is written yet" in panel.form()
-    app.picture()
     app.shot("plugin-form-choose")
     with loop.workspace.writer("train"):
         panel.send("Show me the batch", answers=True)
@@ -94,7 +93,6 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
     panel.form()
     panel.send("Show me the batch")
     panel.says("v1 would be", "Nothing is written yet")
-    app.picture()
     app.shot("plugin-proposed")
     assert [one.round for one in loop.status().rounds] == ["v0"]
     expected = {one.key for one in loop.select(dry_run=True).scenes}
@@ -106,13 +104,11 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
     assert {one.choice.key for one in loop.batch("v1").scenes} == expected
     panel.press("Send the batch")
     assert "Annotator" in panel.form()
-    app.picture()
     app.shot("plugin-form-send")
     panel.send("Send")
     panel.says("send ended", "Fetch labels")
     panel.press("Fetch labels")
     assert "Fetching twice does no harm" in panel.form()
-    app.picture()
     app.shot("plugin-form-fetch")
     panel.send("Fetch")
     panel.says("fetch ended")
@@ -122,8 +118,7 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
         assert step in panel.form()
         panel.send("Go")
         panel.says("next ended" if step != "stop" else "v1 is closed")
-        app.picture()
-        app.shot(f"plugin-after-{step}")
+            app.shot(f"plugin-after-{step}")
     done = Loop.open(loop.name).status().rounds[-1]
     assert (done.round, done.state) == ("v1", "closed")
     assert done.golden is not None
