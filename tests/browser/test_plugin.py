@@ -118,7 +118,7 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
         assert step in panel.form()
         panel.send("Go")
         panel.says("next ended" if step != "stop" else "v1 is closed")
-            app.shot(f"plugin-after-{step}")
+        app.shot(f"plugin-after-{step}")
     done = Loop.open(loop.name).status().rounds[-1]
     assert (done.round, done.state) == ("v1", "closed")
     assert done.golden is not None
