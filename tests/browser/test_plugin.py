@@ -150,8 +150,9 @@ def test_scenes_are_marked_by_mouse(work_set: Any, app: App) -> None:
         task = marks.next_waiting(work_set)
         app.until(lambda task=task: shown_task(app, work_set) == task, f"scene {i} is not shown")
         app.shot(f"plugin-modal-{i}")
-        icon = {marks.EMPTY: "check_box_outline_blank", marks.SKIPPED: "skip_next", marks.DONE: "done"}[what]
-        app.page.locator("[data-cy=modal]").locator("xpath=//body").get_by_text(icon, exact=True).last.click()
+        beside = app.page.locator("[data-cy=modal] [data-cy=panel-tab-swath]").first
+        beside.click()  # the panel in the tab beside the scene
+        panel.press({marks.EMPTY: "Empty", marks.SKIPPED: "Skip", marks.DONE: "Done"}[what])
         app.until(lambda i=i: len(fresh(work_set)) == 3 - i, f"{what} was not marked")
     app.page.keyboard.press("Escape")
     panel.says("4 of 4 scenes", "Every scene has an answer")
