@@ -498,12 +498,12 @@ def test_careless_annotators_are_stopped(
     loop.run(1, until="check")
     plan = loop.plan()
     assert plan.step == "golden"
-    with pytest.raises(WaitingError, match=r"block.*2d miss"):
+    with pytest.raises(WaitingError, match=r"block.*3d miss"):
         loop.next()
     entry = steps_of(loop, "v0").golden
     assert entry is not None
     assert entry.verdict == "block"
-    miss = entry.axes["2d miss"]
+    miss = entry.axes["3d miss"]
     assert miss.rate is not None
     assert miss.rate > 0.2 > miss.accepted
     assert miss.p_value < 0.01
