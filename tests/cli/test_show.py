@@ -21,6 +21,7 @@ from swath.records.batch import Left
 from swath.records.manifest import BatchSize
 from swath.records.results import BatchResult, BatchScene, Choice, FetchResult, SendResult
 from swath.records.shown import Next
+from swath.report import Look
 from swath.words import counts, estimated, interval, number, percent, printable, ranked
 
 
@@ -29,7 +30,9 @@ def given_back() -> Iterator[Any]:
     names = {**vars(results), **vars(batch), "Next": Next}
     for name, method in vars(Loop).items():
         if callable(method) and not name.startswith("_"):
-            hint = get_type_hints(method, globalns={**sys.modules[Loop.__module__].__dict__, **names})
+            hint = get_type_hints(
+                method, globalns={**sys.modules[Loop.__module__].__dict__, **names, "Look": Look}
+            )
             of = hint.get("return")
             for one in get_args(of) if isinstance(of, UnionType) else (of,):
                 if isinstance(one, type) and issubclass(one, Record):
