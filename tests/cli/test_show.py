@@ -47,6 +47,7 @@ from swath.records.results import (
     Status,
 )
 from swath.records.shown import Next
+from swath.report import Look
 from swath.show import lines
 from swath.words import counts, estimated, interval, number, percent, printable, ranked
 
@@ -56,7 +57,9 @@ def given_back() -> Iterator[Any]:
     names = {**vars(results), **vars(batch), "Next": Next}
     for name, method in vars(Loop).items():
         if callable(method) and not name.startswith("_"):
-            hint = get_type_hints(method, globalns={**sys.modules[Loop.__module__].__dict__, **names})
+            hint = get_type_hints(
+                method, globalns={**sys.modules[Loop.__module__].__dict__, **names, "Look": Look}
+            )
             of = hint.get("return")
             for one in get_args(of) if isinstance(of, UnionType) else (of,):
                 if isinstance(one, type) and issubclass(one, Record):
