@@ -117,8 +117,8 @@ MUTANTS: Final = (
     Mutant(
         "false alarms are not weighted by their score",
         "policies/failures.py",
-        "self.fn + sum(self.scores)",
-        "self.fn + len(self.scores)",
+        "sum(float(one.scores[row]) for row",
+        "sum(1.0 for row",
     ),
     # ------------------------------------------------------------------ life
     Mutant(
@@ -343,10 +343,22 @@ MUTANTS: Final = (
         "(failure.evidence, failure.key)",
     ),
     Mutant(
+        "what people disagree about is evidence",
+        "policies/failures.py",
+        "self.evidence += len(lost) - len(one.unclear.missed)",
+        "self.evidence += len(lost)",
+    ),
+    Mutant(
+        "the share of unclear errors need not be sure",
+        "policies/stopping.py",
+        "share.low is not None and share.low > MOSTLY",
+        "share.value is not None and share.value > MOSTLY",
+    ),
+    Mutant(
         "what was placed badly is not missed",
         "policies/failures.py",
-        'if fate != "found")',
-        'if fate == "missed")',
+        'if fate != "found"]',
+        'if fate == "missed"]',
     ),
     Mutant(
         "cancelled rounds are a baseline for golden",

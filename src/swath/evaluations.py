@@ -132,12 +132,15 @@ def predict(
     return list(found)
 
 
+def labels_of(found: Found, classes: Sequence[str]) -> Labels:
+    """Predictions of one sample as labels."""
+    names = tuple(classes[label] for label in found.labels)
+    return Boxes(found.boxes, names) if isinstance(found, Predictions) else Cuboids(found.cuboids, names)
+
+
 def documents(rig: Rig, classes: Sequence[str], name: str, truth: Truth, found: Found) -> list[Document]:
     """Predictions of round `name` as FiftyOne stores them; their ids are a function of round, scene, channel and place."""
-    names = tuple(classes[label] for label in found.labels)
-    labels: Labels = (
-        Boxes(found.boxes, names) if isinstance(found, Predictions) else Cuboids(found.cuboids, names)
-    )
+    labels = labels_of(found, classes)
     first = next((channel for channel in rig.labelled if channel.kind == "image"), rig.labelled[0])
     identity = [truth.key, name, "prediction", *(() if truth.channel == first else (truth.channel.name,))]
     return stored.documents_of(

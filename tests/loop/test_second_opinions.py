@@ -171,3 +171,23 @@ def test_a_second_labelling_that_never_comes_holds_nothing_up_for_good(loop: Loo
     assert states == {"returned"}
     assert loop.status().pool.annotated == loop.workspace.journal.batches.get("v0").size.size
     assert loop.check().agreement == {}
+
+
+def test_errors_on_scenes_with_several_opinions_are_judged(dataset_name: str) -> None:
+    """A reference that careless people labelled three times: how many of the model's errors people disagree about is on record, by class and
+    with an interval by drive, and so are the errors of each failure that are no evidence."""
+    quick_loop.at("new", dataset_name)
+    loop = Loop.open(dataset_name, changes={"annotate": {"miss": 0.4}})
+    loop.split()
+    loop.embed()
+    loop.reference()
+    loop.run(1, until="evaluate")
+    done = loop.workspace.journal.batches.get("v0").steps.evaluate
+    assert done is not None
+    assert done.ambiguity is not None
+    found = loop.workspace.journal.batches.failures(loop.workspace.journal.batches.get("v0"))
+    assert done.ambiguity.errors == sum(one.fn + one.fp for one in found)
+    assert done.ambiguity.ambiguous == sum(one.unclear for one in found)
+    assert 0 < done.ambiguity.ambiguous < done.ambiguity.errors
+    assert done.ambiguity.share.low is not None
+    assert "ambiguity" in loop.stop().criteria

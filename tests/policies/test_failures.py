@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from swath.kernels.detection import Predictions, References
 from swath.kernels.mistakes import Mistakes, type_mistakes
 from swath.policies.failures import Seen, kinds, ordered, rank, worst
+from swath.policies.unclear import Unclear
 from swath.records.migrate import WORST
 
 CLASSES = ("car", "person", "sign")
@@ -196,3 +198,16 @@ def test_a_failure_of_an_earlier_swath_keeps_its_place() -> None:
     old = rank([seen("a", missed=[CAR] * 2), seen("b", missed=[CAR])], CLASSES)
     bare = [one.with_(objects=None) for one in old]
     assert [one.key for one in ordered(bare, "rate")] == ["a", "b"]
+
+
+def test_what_people_disagree_about_is_no_evidence() -> None:
+    """Unclear errors are counted, shown and tagged, and rank nothing: a scene with nothing else comes last, and is a failure still."""
+    unclear = replace(
+        seen("a", missed=[CAR, PERSON], false=[(SIGN, 0.5)]), unclear=Unclear(frozenset([0]), frozenset([0]))
+    )
+    other = seen("b", false=[(CAR, 0.4)])
+    nothing = replace(seen("c", missed=[CAR]), unclear=Unclear(frozenset([0])))
+    one, two, last = rank([nothing, other, unclear], CLASSES)
+    assert [found.key for found in (one, two, last)] == ["a", "b", "c"]
+    assert (one.fn, one.fp, one.unclear, one.evidence) == (2, 1, 2, 1.0)
+    assert (last.fn, last.kinds, last.unclear, last.evidence) == (1, ("high_fn",), 1, 0.0)

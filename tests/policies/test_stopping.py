@@ -23,7 +23,7 @@ from swath.policies.stopping import (
     outcomes,
 )
 from swath.records.base import Estimate
-from swath.records.batch import Axis, Batch, Criterion, Forecast, Stopped
+from swath.records.batch import Ambiguity, Axis, Batch, Criterion, Forecast, Stopped
 
 PRICE = Stop(min_gain=0.01, patience=2)
 
@@ -367,3 +367,17 @@ def test_one_criterion_is_enough_and_each_is_named() -> None:
     }
     on = decide("v4", {"target": Criterion(stop=False, why="x"), "plateau": Criterion(stop=None, why="y")})
     assert (on.decision, on.why) == ("continue", "no criterion says stop")
+
+
+@pytest.mark.parametrize(("low", "errors", "stops"), [(0.55, 40, True), (0.45, 40, False), (0.55, 19, None)])
+def test_errors_that_people_disagree_about(low: float, errors: int, stops: bool | None) -> None:
+    """Surely more than half of them: stop; perhaps: go on. Few errors say nothing of it, and what people err is looked at instead."""
+    unclear = Ambiguity(errors=errors, ambiguous=30, share=Estimate(value=0.7, low=low, high=0.9), drives=9)
+    found = ambiguity(a_batch("v0", evaluate=an_evaluation("v0").with_(ambiguity=unclear)))
+    assert found.stop is stops
+    if errors > 20:
+        assert found.numbers["share"] == 0.7
+        assert (
+            found.why
+            == f"people disagree about 70% ({low:.0%} to 90%) of the model's 40 errors on val as well"
+        )

@@ -1,7 +1,8 @@
 """Which scenes the model gets wrong, worst first, and what kinds of errors it makes.
 
 A missed object is certain evidence; a false one is as strong as the model was sure of it. So a scene's evidence is the number
-of objects it missed, plus the scores of what it saw falsely, over all channels of the scene.
+of objects it missed, plus the scores of what it saw falsely, over all channels of the scene; without the errors that people
+disagree about as well (`policies.unclear`).
 """
 
 from __future__ import annotations
@@ -15,19 +16,22 @@ import numpy as np
 import numpy.typing as npt
 
 from swath.kernels.mistakes import Mistakes
+from swath.policies.unclear import CLEAR, Unclear
 from swath.records.batch import Failure
 from swath.records.migrate import WORST
 
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """One channel of one scene: its `mistakes`; scores and labels (n,) of all its predictions; labels (m,) of its references."""
+    """One channel of one scene: its `mistakes`; scores and labels (n,) of all its predictions; labels (m,) of its references; which
+    of the errors are `unclear`."""
 
     key: str
     mistakes: Mistakes
     scores: npt.NDArray[np.float64]
     predicted: npt.NDArray[np.int64]
     wanted: npt.NDArray[np.int64]
+    unclear: Unclear = CLEAR
 
 
 def rank(seen: Iterable[Seen], classes: Sequence[str]) -> tuple[Failure, ...]:
@@ -35,7 +39,7 @@ def rank(seen: Iterable[Seen], classes: Sequence[str]) -> tuple[Failure, ...]:
     scenes: dict[str, _Scene] = {}
     for one in seen:
         scenes.setdefault(one.key, _Scene()).add(one, classes)
-    failures = [scene.failure(key) for key, scene in scenes.items() if scene.fn or scene.scores]
+    failures = [scene.failure(key) for key, scene in scenes.items() if scene.fn or scene.fp]
     return tuple(sorted(failures, key=lambda failure: (-failure.evidence, failure.key)))
 
 
@@ -44,34 +48,40 @@ class _Scene:
     """What is wrong in one scene, over its channels: missed objects and false ones by class, and the scores of the latter."""
 
     fn: int = 0
+    fp: int = 0
+    unclear: int = 0
     objects: int = 0
-    scores: list[float] = field(default_factory=list)
+    evidence: float = 0.0
     missed: Counter[str] = field(default_factory=Counter)
     false: Counter[str] = field(default_factory=Counter)
 
     def add(self, one: Seen, classes: Sequence[str]) -> None:
-        self.fn += one.mistakes.fn
+        lost = [row for row, fate in enumerate(one.mistakes.fates) if fate != "found"]
+        kept = zip(one.mistakes.kept.tolist(), one.mistakes.kinds, strict=True)
+        false = [row for row, kind in kept if kind != "right"]
+        self.fn += len(lost)
+        self.fp += len(false)
         self.objects += len(one.wanted)
-        lost = (row for row, fate in enumerate(one.mistakes.fates) if fate != "found")
         self.missed.update(classes[one.wanted[row]] for row in lost)
-        for row, kind in zip(one.mistakes.kept, one.mistakes.kinds, strict=True):
-            if kind != "right":
-                self.scores.append(float(one.scores[row]))
-                self.false[classes[one.predicted[row]]] += 1
+        self.false.update(classes[one.predicted[row]] for row in false)
+        self.unclear += len(one.unclear.missed) + len(one.unclear.false)
+        self.evidence += len(lost) - len(one.unclear.missed)
+        self.evidence += sum(float(one.scores[row]) for row in false if row not in one.unclear.false)
 
     def failure(self, key: str) -> Failure:
         kinds: tuple[Literal["high_fn", "high_fp"], ...] = ()
         kinds += ("high_fn",) if self.fn else ()
-        kinds += ("high_fp",) if self.scores else ()
+        kinds += ("high_fp",) if self.fp else ()
         return Failure(
             key=key,
             kinds=kinds,
             fn=self.fn,
-            fp=len(self.scores),
-            evidence=round(self.fn + sum(self.scores), 6),
+            fp=self.fp,
+            evidence=round(self.evidence, 6),
             missed=dict(sorted(self.missed.items())),
             false=dict(sorted(self.false.items())),
             objects=self.objects,
+            unclear=self.unclear,
         )
 
 

@@ -2,7 +2,7 @@
 
 target     the lower bound of mAP has reached the target
 plateau    the last rounds together gained less than their scenes cost, surely, and no more is expected of the next batch
-ambiguity  the model errs no more than people do: what is left are questions of labelling
+ambiguity  what is left are questions of labelling: people disagree about most of the model's errors as well, or err as much
 pool       nothing is left to label
 
 Gains are per 100 scenes, since batches shrink from round to round, and paired: on the same scenes of val, drive by drive.
@@ -21,8 +21,9 @@ from swath.config import Stop
 from swath.kernels.curves import SURE, highest, next_gain_between, per_100
 from swath.kernels.gain import Resampled, difference
 from swath.records.base import Document, Estimate
-from swath.records.batch import Batch, Criterion, Forecast, Outcome, Stopped
+from swath.records.batch import Ambiguity, Batch, Criterion, Forecast, Outcome, Stopped
 
+MOSTLY = 0.5  # share of errors that are questions of labelling, from which on more labels do not help
 ALIKE = 20  # objects, of the model's and of people's, below which nothing is said of ambiguity
 
 
@@ -220,9 +221,13 @@ def in_words(known: Sequence[Outcome]) -> str:
 
 
 def ambiguity(last: Batch) -> Criterion:
-    """Does the model of a round err as little as people do? Its misses and false boxes at the operating point, on val, against
-    those of the blind labels of the round's golden scenes: both against the same careful reference."""
+    """Is what is left a question of labelling? Where val was labelled more than once: whether people surely disagree about more than
+    half of the model's errors as well. Else: whether the model errs as little as people do, by its misses and false boxes at the
+    operating point, on val, against those of the blind labels of the round's golden scenes: both against the same careful
+    reference."""
     evaluated, golden = last.steps.evaluate, last.steps.golden
+    if evaluated is not None and evaluated.ambiguity is not None and evaluated.ambiguity.errors >= ALIKE:
+        return _unclear(evaluated.ambiguity)
     numbers: Document = {"model_misses": None, "people_miss": None, "model_false": None, "people_false": None}
     if evaluated is None or evaluated.modality != "2d" or "2d" not in evaluated.figures:
         return Criterion(stop=None, numbers=numbers, why="people and model are compared in images alone")
@@ -242,6 +247,21 @@ def ambiguity(last: Batch) -> Criterion:
         numbers=numbers,
         why=f"the model misses {model[0]:.0%} of the objects of val, people {miss.rate:.0%} of the golden ones; of its boxes "
         f"{model[1]:.0%} are false, of people's {extra.rate:.0%}",
+    )
+
+
+def _unclear(found: Ambiguity) -> Criterion:
+    share = found.share
+    ends = "" if share.low is None or share.high is None else f" ({share.low:.0%} to {share.high:.0%})"
+    return Criterion(
+        stop=share.low is not None and share.low > MOSTLY,
+        numbers={
+            "errors": found.errors,
+            "ambiguous": found.ambiguous,
+            "share": share.value,
+            "low": share.low,
+        },
+        why=f"people disagree about {share.value or 0:.0%}{ends} of the model's {found.errors} errors on val as well",
     )
 
 

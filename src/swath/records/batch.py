@@ -241,6 +241,18 @@ class Gain(Record):
         return "better" if self.map.low > 0 else "worse" if self.map.high < 0 else "not told apart"
 
 
+class Ambiguity(Record):
+    """Errors of a model on scenes that people labelled more than once: how many, how many of them people disagree about as well (a
+    missed object that not every labelling holds, a false one that some labelling holds), their share with its interval by drive
+    (of so many `drives`), and that share by class."""
+
+    errors: int
+    ambiguous: int
+    share: Estimate = Estimate()
+    drives: int = 0
+    classes: dict[str, float] = {}
+
+
 class ClassFigures(Record):
     """One class: objects of the reference and how many `drives` they are of, predictions, AP (mean over IoU .50:.95) and AP at
     IoU 0.5."""
@@ -307,7 +319,8 @@ class Figures(Record):
 
 class Failure(Record):
     """A scene that the model gets wrong: missed and false objects, by class; `evidence` ranks it. `notable`: it is one of those
-    that are shown (`policies.notable`); before there was a choice, all were. `objects`: how many there are to find."""
+    that are shown (`policies.notable`); before there was a choice, all were. `objects`: how many there are to find; `unclear`: errors that
+    people disagree about as well, which are no evidence."""
 
     key: str
     kinds: tuple[Literal["high_fn", "high_fp"], ...]
@@ -318,6 +331,7 @@ class Failure(Record):
     false: dict[str, int]
     notable: bool = True
     objects: int | None = None
+    unclear: int = 0
 
     @property
     def rate(self) -> float:
@@ -329,7 +343,8 @@ class Failure(Record):
 class Evaluated(Record):
     """`on`: val or test; `figures`: modality -> what its model scored; `modality`: whose failures are mined; `failing`: scenes
     with errors, of which `worst` are the first; all of them are kept apart (`failures`), and so is what was found, prediction by
-    prediction (`matches`, by modality). `uses`: evaluations on val so far."""
+    prediction (`matches`, by modality). `uses`: evaluations on val so far. `ambiguity`: of the mined modality's errors, where val was
+    labelled more than once."""
 
     round: str
     on: Literal["val", "test"]
@@ -342,6 +357,7 @@ class Evaluated(Record):
     matches: dict[str, Blob] = {}
     uses: int = 1
     notes: tuple[str, ...] = ()
+    ambiguity: Ambiguity | None = None
 
     @property
     def main(self) -> Figures:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from swath.records.base import Estimate
-from swath.records.batch import Evaluated
+from swath.records.batch import Evaluated, Gain
 from swath.report.known import Known
 
 Told = Literal["better", "worse", "not told apart"]
@@ -15,7 +15,8 @@ Told = Literal["better", "worse", "not told apart"]
 @dataclass(frozen=True)
 class Change:
     """From one round to another. `told`: what the intervals allow to say; `overlap`: where they say nothing, that there are some.
-    `largest`: the class of most objects in val, how many, and its AP50 then and now."""
+    `largest`: the class of most objects in val, how many, and its AP50 then and now. `gain`: the paired difference, drive by drive,
+    where both evaluations kept what they found: then `told` goes by it."""
 
     before: str
     now: str
@@ -24,6 +25,7 @@ class Change:
     told: Told
     overlap: bool
     largest: tuple[str, int, Estimate, Estimate] | None
+    gain: Gain | None = None
 
 
 def told(was: Estimate, now: Estimate) -> Told:
@@ -42,15 +44,23 @@ def last_change(known: Known) -> Change | None:
     if len(both) < 2 or both[0].modality != both[1].modality:
         return None
     before, now = both
+    gain = now.gain if now.gain is not None and now.gain.over == before.round else None
+    paired = gain is not None and gain.verdict != "unknown"
     return Change(
         before.round,
         now.round,
         before.main.map50,
         now.main.map50,
-        told(before.main.map50, now.main.map50),
+        _paired(gain) if gain is not None and paired else told(before.main.map50, now.main.map50),
         None not in (before.main.map50.low, now.main.map50.low),
         _largest(before, now),
+        gain if paired else None,
     )
+
+
+def _paired(gain: Gain) -> Told:
+    """By the interval of the paired difference of mAP."""
+    return "better" if gain.verdict == "better" else "worse" if gain.verdict == "worse" else "not told apart"
 
 
 def _largest(before: Evaluated, now: Evaluated) -> tuple[str, int, Estimate, Estimate] | None:

@@ -7,12 +7,12 @@ test instead, once its reference is there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from swath import appearance, commit, evaluations, life
+from swath import appearance, commit, evaluations, life, opinions
 from swath.errors import FormatError, StateError, some
 from swath.evaluations import Found, Truth
 from swath.kernels import typed
@@ -27,11 +27,13 @@ from swath.kernels.detection import (
 from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
 from swath.kernels.mistakes import Mistakes
 from swath.labels import stored
-from swath.labels.shapes import Ints, Modality
+from swath.labels.shapes import Ints, Labels, Modality
 from swath.policies import failures as policy
 from swath.policies import gain, strata
 from swath.policies.modes import modes
 from swath.policies.notable import notable
+from swath.policies.opinions import excused
+from swath.policies.unclear import CLEAR, Error, Unclear, ambiguity
 from swath.records.base import Blob, Document, Estimate
 from swath.records.batch import (
     FINAL_REFERENCE,
@@ -61,7 +63,8 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         notes: list[str] = []
         scored = _scored(workspace, batch, keys, notes)
         main = scored[0]
-        failures = () if final else _failures(workspace, main)
+        unclear, errors = _unclear(workspace, batches, main, final)
+        failures = () if final else _failures(workspace, main, unclear)
         earlier = _earlier(workspace, batches, batch, final)
         gains = {one.modality: _gain(workspace, batch, earlier, one, notes) for one in scored}
         uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
@@ -88,6 +91,7 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
             matches={one.modality: journal.batches.keep_matches(one.matches) for one in scored},
             uses=uses,
             notes=tuple(notes),
+            ambiguity=ambiguity(errors),
         )
         if final:
             journal.record(writer, {f"final.{batch.round}": record})
@@ -135,10 +139,12 @@ class _Scored:
     table: typed.Table
     volume: DetectionScores | None
 
-    def seen(self) -> list[policy.Seen]:
+    def seen(self, unclear: Sequence[Unclear]) -> list[policy.Seen]:
         return [
-            policy.Seen(truth.key, wrong, found.scores, found.labels, truth.positions)
-            for truth, found, wrong in zip(self.truths, self.found, self.mistakes, strict=True)
+            policy.Seen(truth.key, wrong, found.scores, found.labels, truth.positions, which)
+            for truth, found, wrong, which in zip(
+                self.truths, self.found, self.mistakes, unclear, strict=True
+            )
         ]
 
     def figures(self, classes: Sequence[str], gain: Gain | None, before: Figures | None) -> Figures:
@@ -181,9 +187,56 @@ class _Scored:
         return np.concatenate(of_objects), np.concatenate(of_predictions), np.concatenate(occluded)
 
 
-def _failures(workspace: Workspace, scored: _Scored) -> tuple[Failure, ...]:
+def _unclear(
+    workspace: Workspace, batches: Sequence[Batch], scored: _Scored, final: bool
+) -> tuple[list[Unclear], list[Error]]:
+    """Which errors people disagree about as well, sample by sample; and every error in a sample that was labelled more than once."""
+    classes = workspace.config.classes
+    made = next((one for one in reversed(life.references(batches, final=final)) if not one.cancelled), None)
+    drawn = _opinions(workspace, made, {truth.key for truth in scored.truths}) if made else {}
+    table = workspace.scenes.of({truth.key for truth in scored.truths})
+    which: list[Unclear] = []
+    errors: list[Error] = []
+    for truth, found, wrong in zip(scored.truths, scored.found, scored.mistakes, strict=True):
+        labellings = drawn.get((truth.key, truth.channel.name), ())
+        if len(labellings) < 2:
+            which.append(CLEAR)
+            continue
+        lost = [row for row, fate in enumerate(wrong.fates) if fate != "found"]
+        kept = zip(wrong.kept.tolist(), wrong.kinds, strict=True)
+        false = [row for row, kind in kept if kind != "right"]
+        missed = truth.labels.take(truth.rows[np.array(lost, np.int64)])
+        invented = evaluations.labels_of(found, classes).take(np.array(false, np.int64))
+        one, other = excused(labellings, missed, invented)
+        which.append(
+            Unclear(
+                frozenset(row for row, yes in zip(lost, one, strict=True) if yes),
+                frozenset(row for row, yes in zip(false, other, strict=True) if yes),
+            )
+        )
+        drive = table.drive(truth.key)
+        errors += [Error(drive, name, bool(yes)) for name, yes in zip(missed.classes, one, strict=True)]
+        errors += [Error(drive, name, bool(yes)) for name, yes in zip(invented.classes, other, strict=True)]
+    return which, errors
+
+
+def _opinions(
+    workspace: Workspace, made: Batch, keys: Collection[str]
+) -> dict[tuple[str, str], tuple[Labels, ...]]:
+    """(scene, channel) -> the labellings of a reference, where there are several."""
+    rows = workspace.journal.assignments.find(round=made.round, keys=keys)
+    asked = opinions.several(rows)
+    out: dict[tuple[str, str], tuple[Labels, ...]] = {}
+    for channel in workspace.rig.labelled:
+        mine = [row for (_, name), them in asked.items() if name == channel.name for row in them]
+        for key, by_slot in opinions.there(workspace, made.round, channel, mine).items():
+            out[key, channel.name] = tuple(by_slot[slot].labels for slot in sorted(by_slot))
+    return out
+
+
+def _failures(workspace: Workspace, scored: _Scored, unclear: Sequence[Unclear]) -> tuple[Failure, ...]:
     """The scenes that a model gets wrong, worst first, those that are worth a look marked."""
-    ranked = policy.rank(scored.seen(), workspace.config.classes)
+    ranked = policy.rank(scored.seen(unclear), workspace.config.classes)
     keys = {truth.key for truth in scored.truths}
     table = workspace.scenes.of(keys)
     chosen = {one.key for one in notable(ranked, {key: table.drive(key) for key in keys})}

@@ -100,6 +100,11 @@ def _better(known: Known) -> Answer:
             "scores",
         )
     lines = [f"{now}; {change.before}: {_estimate(change.was)}."]
+    if change.gain is not None:
+        lines.append(
+            f"On the same {_plural(change.gain.scenes, 'scene')} of {_plural(change.gain.drives, 'drive')}, paired: mAP "
+            f"{_gained(change.gain.map)}."
+        )
     if change.largest is not None:
         name, count, was, is_ = change.largest
         lines.append(
@@ -107,7 +112,10 @@ def _better(known: Known) -> Answer:
         )
     short, tone = TOLD[change.told]
     if change.told == "not told apart":
-        on = f"{'The intervals overlap.' if change.overlap else 'There are no intervals to go by.'} {on}"
+        why = "The intervals overlap." if change.overlap else "There are no intervals to go by."
+        if change.gain is not None:
+            why = "The paired difference could be nothing."
+        on = f"{why} {on}"
     return Answer(question, f"{short} {change.before}", tone, (*lines, on), (), "scores")
 
 
@@ -231,6 +239,12 @@ def _plural(count: int, what: str) -> str:
     """`1 drive`, `4 drives`, `2 files or lines`."""
     several = " or ".join(f"{one}s" for one in what.split(" or "))
     return f"{count} {what if count == 1 else several}"
+
+
+def _gained(one: Estimate) -> str:
+    """`+0.021 (-0.010 to +0.052)`."""
+    ends = "" if one.low is None or one.high is None else f" ({one.low:+.3f} to {one.high:+.3f})"
+    return "unknown" if one.value is None else f"{one.value:+.3f}{ends}"
 
 
 def _estimate(one: Estimate) -> str:
