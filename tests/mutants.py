@@ -221,8 +221,8 @@ MUTANTS: Final = (
     Mutant(
         "one slot is all",
         "projection.py",
-        "if all(row.labelled for row in rows)]",
-        "if any(row.labelled for row in rows)]",
+        "and all(row.state in DONE for row in rows)",
+        "and any(row.state in DONE for row in rows)",
     ),
     Mutant(
         "a skipped channel holds up the scene",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from swath.errors import StateError
 from swath.measure import Targeted, targeting
-from swath.records.base import Document, Estimate, Record
+from swath.records.base import Estimate, Record
 from swath.records.batch import Batch, Gain
 from swath.records.results import StepResult
 from swath.records.shown import Next
@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from swath.loop import Loop
 
 MARK = "made by swath demo"
-DRIFT: Final = {"since": 1, "shift": 0.9, "loose": 0.08, "far": 0.35}
+
+
+class Drift(Record):
+    """What became wrong with a labeller, from round v`since` on: `flaws`, as `annotate.flaws` names them."""
+
+    since: int
+    flaws: dict[str, float]
+
+
+DRIFT: Final = Drift(since=1, flaws={"shift": 0.9, "loose": 0.08, "far": 0.35})
 """Cuboids 0.9 m too far away, boxes 8 % of their size looser at each edge, a third of the farthest objects missed."""
 
 
@@ -54,7 +63,7 @@ class DemoResult(Record):
     targeting: tuple[Targeted, ...]
     report: str
     seconds: float
-    drift: Document | None = None
+    drift: Drift | None = None
     waits: str | None = None
     reasons: tuple[str, ...] = ()
     ways: tuple[str, ...] = ()
@@ -83,16 +92,16 @@ def run_demo(
     kitti = folder / "kitti"
     make_world(kitti, scenes=scenes, seed=seed, scale=scale, progress=progress("make scenes"))
     settings = {**(changes or {})}
-    flaws = {"flaws": DRIFT} if drift else {}
+    flaws = {"flaws": {"since": DRIFT.since, **DRIFT.flaws}} if drift else {}
     settings["annotate"] = {"annotator": "simulated", **flaws, **settings.get("annotate", {})}
     loop, _ = Loop.init_kitti(dataset, kitti, changes=settings, home=folder / "swath", progress=progress)
     with loop.workspace.writer("demo") as writer:
         loop.workspace.scenes.set_info({"made_by": MARK}, writer)
     loop.run(rounds, tell=tell)
-    return result_of(loop, seconds=time.monotonic() - started, drift=dict(DRIFT) if drift else None)
+    return result_of(loop, seconds=time.monotonic() - started, drift=DRIFT if drift else None)
 
 
-def result_of(loop: Loop, seconds: float = 0.0, drift: Document | None = None) -> DemoResult:
+def result_of(loop: Loop, seconds: float = 0.0, drift: Drift | None = None) -> DemoResult:
     """What the demo says at its end, of any loop whose hidden truth is known; writes the report."""
     plan = loop.plan()
     held = [batch.steps.golden for batch in loop.workspace.journal.batches.all() if batch.steps.golden]

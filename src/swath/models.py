@@ -2,6 +2,7 @@
 
     HOME/models/v0-2d-1f0c5a7be2d4.pt      the model, in the trainer's own format
     HOME/models/v0-2d-1f0c5a7be2d4.json    what was trained: written after the model, so that it says the model is whole
+    HOME/models/.v0-2d.training            locked while one trains; it stays, since a lock on a file that may go keeps nobody out
 
 Training takes minutes and holds nothing: a model that is on the shelf already, from the same labels, settings and seed, is
 taken from there. So a training whose record could not be written (the database went away) is not lost.

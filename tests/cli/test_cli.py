@@ -251,7 +251,7 @@ def test_looking_writes_nothing(mongod: str, dataset_name: str, tmp_path: Path) 
 
     before = everything()
     for arguments in (
-        ("explain",),
+        ("status",),
         ("explain", key),
         ("report", "--to", str(tmp_path / "report.html")),
         ("batch", "v0"),

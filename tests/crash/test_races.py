@@ -131,7 +131,9 @@ def test_a_live_holder_is_named(bench: Bench) -> None:
     """Who asks for a dataset that a live process holds is told, after waiting, which process it is and what it does."""
     it = CASES["fetch"]
     put_back(bench.db, bench.home, bench.prepared[it.prepared])
-    holder = bench.forks.start("operate", **bench.about(it), names=["fetch"], stop=4)
+    holder = bench.forks.start(
+        "operate", **bench.about(it), names=["fetch"], stop=6
+    )  # the first writes come before the dataset is taken
     assert holder.wait_stopped()
     end = bench.forks.call("race", **bench.where, what="repair", at=0.0, wait=0.3)
     assert end.error == "ConflictError"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import math
 from collections.abc import Callable
 
@@ -12,10 +14,13 @@ from hypothesis import strategies as st
 
 from swath.formats.kitti import read_cloud, scan, to_cuboid
 from swath.kernels import boxes as box_kernel
+from swath.kernels import checks
 from swath.kernels.checks import RULES, Finding, check_across, check_boxes, check_cuboids
+from swath.kernels.doubts import RULE
 from swath.kernels.ground import ground_height
 from swath.kernels.sight import projected
 from swath.kernels.sizes import KITTI
+from swath.policies import checks as policy
 from swath.worlds.make import make_world
 
 WIDTH, HEIGHT = 1240, 376
@@ -348,3 +353,14 @@ def test_planted_in_a_made_world(world: list[tuple[object, ...]]) -> None:
     found = world_findings(world, spoil)
     assert sum(finding.rule == "off_ground" for finding in found) >= 0.9 * spoiled
     assert sum(finding.rule == "class_mismatch" for finding in found) >= 0.9 * spoiled
+
+
+def test_every_rule_has_words() -> None:
+    """What the code can say a finding breaks is what has words in reports, no more and no less."""
+    said = set(RULE.values())
+    for module in (checks, policy):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Finding", "checks.Finding"):
+                rules = [one.value for one in node.keywords if one.arg == "rule"] or node.args[:1]
+                said |= {one.value for one in rules if isinstance(one, ast.Constant)}
+    assert said == set(RULES)

@@ -11,7 +11,7 @@ import durable
 import quick_loop
 from quick_loop import Picky
 from support import samples_of
-from swath.errors import StateError
+from swath.errors import ConfigError, StateError
 from swath.loop import Loop
 from swath.records.batch import Batch
 from swath.records.results import AdoptResult
@@ -140,7 +140,9 @@ def test_an_adopted_loop_goes_on(dataset_name: str) -> None:
     right(loop)
     loop.annotator = Picky()
     loop.embed()
-    loop.reference("human_detections")
+    (note,) = loop.reference("human_detections").notes
+    assert "no cuboids of pcd" in note
+    assert "other fields that hold labels there: ground_truth, human_cuboids" in note
     batch = loop.select()
     assert batch.round == "v1"
     chosen = numbers([one.key for one in batch.scenes])
@@ -205,7 +207,10 @@ def test_an_open_batch_stays_open(dataset_name: str) -> None:
     loop.annotator = Picky()
     loop.embed()
     kept = seen(loop)["docs"]
-    loop.reference("human_detections")
+    with pytest.raises(ConfigError, match="not swath's own, got 'golden_detections'"):
+        loop.reference("golden_detections")
+    reference = loop.reference(["human_detections", "human_cuboids"])
+    assert (reference.labels["2d"], reference.notes) == (reference.labels["3d"], ())
     loop.send()
     assert loop.fetch().waiting == 0
     assert batch_of(loop, "v1").state == "labeled"

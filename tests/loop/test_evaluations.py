@@ -175,17 +175,21 @@ def test_what_is_missing_is_noticed_and_made_again(loop: Loop, what: str) -> Non
 
 
 def test_an_evaluation_by_fiftyone_itself_is_left(loop: Loop) -> None:
-    """That of swath 0.1.0 was FiftyOne's own, without a mark: with the right fields it counts, with others it does not."""
+    """One that FiftyOne made, without a mark: with the right fields and its mAP it counts, without mAP or with other fields it does
+    not."""
     dataset = dataset_of(loop)
     dataset.delete_evaluation("eval_v0")
     view = dataset.match_tags("split:val").select_group_slices(["left"])
-    view.evaluate_detections("predictions", gt_field="human_detections", eval_key="eval_v0")
-    loop.workspace.scenes.refresh()
-    assert evaluations.differences(loop.workspace) == []
-    dataset.delete_evaluation("eval_v0")
-    view.evaluate_detections("human_detections", gt_field="human_detections", eval_key="eval_v0")
-    loop.workspace.scenes.refresh()
-    assert len(evaluations.differences(loop.workspace)) == 1
+    for truth, with_map, counts in (
+        ("human_detections", True, True),
+        ("human_detections", False, False),
+        ("ground_truth", True, False),
+    ):
+        view.evaluate_detections("predictions", gt_field=truth, eval_key="eval_v0", compute_mAP=with_map)
+        loop.workspace.scenes.refresh()
+        differing = [one.scene for one in evaluations.differences(loop.workspace)]
+        assert differing == ([] if counts else ["evaluation eval_v0"]), (truth, with_map)
+        dataset.delete_evaluation("eval_v0")
 
 
 def test_an_earlier_round_is_made_again_from_its_model(loop: Loop) -> None:

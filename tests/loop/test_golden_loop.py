@@ -47,7 +47,9 @@ def test_later_rounds_are_compared_with_the_same_objects(name: str) -> None:
     assert second.axes["2d miss"].window_trials > second.axes["2d miss"].trials  # type: ignore[operator]
     blob = first.steps.golden.measured
     assert blob is not None
-    journal_of(loop, "pieces").delete_many({"sha256": blob.sha256})
+    journal_of(loop, "pieces").delete_many(
+        {"dataset": loop.workspace.journal.dataset_id, "sha256": blob.sha256}
+    )
     with pytest.raises(IntegrityError, match="what its golden check measured"):
         Loop.open(name).workspace.journal.batches.measured(first)
 

@@ -8,8 +8,9 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ import quick_loop
 from quick_loop import tag_by_hand
 from support import journal_of, samples_of, watched
 from swath import commit
-from swath.errors import WaitingError
+from swath.errors import StateError, SwathError, WaitingError
 from swath.loop import Loop
 
 pytestmark = pytest.mark.database
@@ -28,7 +29,9 @@ LOOKS: dict[str, Callable[[Loop], Any]] = {
     "status": lambda loop: loop.status(),
     "plan": lambda loop: loop.plan(),
     "where": lambda loop: Loop.where(loop.name),
-    "verdicts again": lambda loop: [loop.last_golden(), loop.last_stopped(), loop.last_evaluated()],
+    "golden --show": lambda loop: loop.last_golden(),
+    "stop --show": lambda loop: loop.last_stopped(),
+    "evaluate --show": lambda loop: loop.last_evaluated(),
     "explain": lambda loop: [loop.explain(key) for key in loop.workspace.scenes.some_keys(5)],
     "batch": lambda loop: [loop.batch(one.round) for one in loop.workspace.journal.batches.all()],
     "replay": lambda loop: [loop.replay(one.round) for one in loop.status().rounds],
@@ -100,14 +103,19 @@ def files(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in there}
 
 
-def look(loop: Loop, refused: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Everything that looks, each in a loop of its own, of which none may write; what it said. `refused`: those that wait."""
+WAITS: dict[str, type[SwathError]] = {"select --dry-run": WaitingError}
+UNDECIDED = {f"{step} --show": StateError for step in ("golden", "stop", "evaluate")}
+
+
+def look(loop: Loop, refused: Mapping[str, type[SwathError]] = MappingProxyType({})) -> dict[str, Any]:
+    """Everything that looks, each in a loop of its own, of which none may write; what it said. `refused`: those that have nothing
+    to say yet -> the error that says so."""
     before, there, said = stored(loop), files(loop.workspace.home), {}
     for name, command in LOOKS.items():
         fresh = Loop.open(loop.name)
         with watched() as commands:
             if name in refused:
-                with pytest.raises(WaitingError):
+                with pytest.raises(refused[name]):
                     command(fresh)
             else:
                 said[name] = command(fresh)
@@ -145,7 +153,7 @@ def test_a_loop_that_a_killed_writer_left_behind(killed: Loop) -> None:
     """The planned round stays planned, and the dead writer's lease his, however often one looks; what is there is said, with
     what finishes it. The next step that writes does."""
     lease = lease_of(killed)
-    said = look(killed, refused=("select --dry-run",))
+    said = look(killed, refused=WAITS)
     assert lease_of(killed) == lease
     assert lease["mark"] == "killed"
     assert killed.workspace.journal.batches.get("v1").state == "planned"
@@ -164,14 +172,14 @@ def test_a_loop_that_a_killed_writer_left_behind(killed: Loop) -> None:
     assert loop.repair(check=True).differences == ()
     assert {one.choice.key for one in loop.batch("v1").scenes} == {one.choice.key for one in batch.scenes}
     before = durable.everything(loop)
-    look(loop, refused=("select --dry-run",))
+    look(loop, refused=WAITS)
     assert durable.differences(before, durable.everything(loop)) == []
 
 
 def test_a_loop_that_waits_for_people(dataset_name: str) -> None:
-    """The same while labels are awaited."""
+    """The same while labels are awaited, and no verdict has come."""
     loop = quick_loop.at("sent", dataset_name)
-    said = look(loop, refused=("select --dry-run",))
+    said = look(loop, refused=WAITS | UNDECIDED)
     assert said["status"].next.step == "fetch"
 
 

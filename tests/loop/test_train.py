@@ -29,7 +29,8 @@ def loop(dataset_name: str) -> Loop:
 
 
 def shelf(loop: Loop) -> list[str]:
-    return sorted(path.name for path in (loop.workspace.home / "models").iterdir())
+    """Models and their notes; not the hidden files by which trainings keep out of each other's way, which stay."""
+    return sorted(path.name for path in (loop.workspace.home / "models").glob("[!.]*"))
 
 
 def test_the_dataset_is_free_while_a_model_is_trained(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:

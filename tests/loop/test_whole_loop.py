@@ -606,7 +606,8 @@ def test_a_reached_target_stops_the_loop(at: Callable[[str], Loop]) -> None:
 
 REFUSED = {
     "sent": {
-        "reference": "the reference is there already; it is made once",
+        "reference": "the reference is there already; it is made once; until something is compared with it, it can be taken back: "
+        "`swath round cancel reference --reason REASON --dataset NAME`",
         "select": "v0 is annotating: finish or cancel it before the next batch; see `swath next --dataset NAME`",
         **{
             step: f"v0 is annotating; this step needs it to be {state}; `swath next --dataset NAME` says what is next"
@@ -620,19 +621,19 @@ REFUSED = {
         },
     },
     "evaluated": {
-        "reference": "the reference is there already; it is made once",
+        "reference": "the reference is there already; it is made once; v0 was compared with it, and it stays",
         "select": "v0 is evaluated: finish or cancel it before the next batch; see `swath next --dataset NAME`",
         **dict.fromkeys(
             ("send", "fetch"),
             "no batch is open; choose one first: `swath select --dataset NAME`, or `swath next --dataset NAME` says what is next",
         ),
         **{
-            step: f"v0 is evaluated; this step needs it to be {state}; `swath next --dataset NAME` says what is next"
-            for step, state in (
-                ("check", "labeled"),
-                ("golden", "labeled"),
-                ("train", "checked"),
-                ("evaluate", "trained"),
+            step: f"v0 is evaluated; this step needs it to be {state}; `swath next --dataset NAME` says what is next{again}"
+            for step, state, again in (
+                ("check", "labeled", ""),
+                ("golden", "labeled", ", `swath golden --show --dataset NAME` what it said"),
+                ("train", "checked", ""),
+                ("evaluate", "trained", ", `swath evaluate --show --dataset NAME` what it said"),
             )
         },
     },

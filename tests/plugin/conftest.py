@@ -11,6 +11,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from operators import to_its_end
+
 from swath.plugin.install import install
 
 URI = "@swath/loop"
@@ -35,7 +37,8 @@ def press(plugins: Path) -> Callable[..., dict[str, Any]]:
 
     def pressed(name: str, dataset: str, **given: Any) -> dict[str, Any]:
         context = {part: given.pop(part) for part in ("selected", "current_sample") if part in given}
-        result = foo.execute_operator(f"{URI}/{name}", {"dataset": dataset, "params": given, **context})
+        request = {"dataset": dataset, "params": given, **context}
+        result = to_its_end(lambda: foo.execute_operator(f"{URI}/{name}", request))
         assert result.error is None
         return dict(result.result or {})
 
@@ -53,7 +56,7 @@ def form(plugins: Path) -> Callable[..., Any]:
     def resolved(name: str, dataset: str, **given: Any) -> dict[str, Any]:
         context = {part: given.pop(part) for part in ("selected", "current_sample") if part in given}
         request = {"dataset_name": dataset, "params": given, "target": "inputs", **context}
-        found = asyncio.run(resolve_type(OperatorRegistry(), f"{URI}/{name}", request))
+        found = to_its_end(lambda: asyncio.run(resolve_type(OperatorRegistry(), f"{URI}/{name}", request)))
         told: dict[str, Any] = found.to_json()
         assert "error" not in told, told
         return told

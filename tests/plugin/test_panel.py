@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from operators import to_its_end
 
 import quick_loop
 from support import in_the_app, remove
@@ -29,7 +30,8 @@ def event(plugins: Path) -> Event:
         method: str, dataset: str, state: dict[str, Any] | None = None, **given: Any
     ) -> dict[str, list[Any]]:
         params = {"__method__": method, "panel_id": "p", "panel_state": state or {}, **given}
-        result = foo.execute_operator("@swath/loop/swath", {"dataset": dataset, "params": params})
+        request = {"dataset": dataset, "params": params}
+        result = to_its_end(lambda: foo.execute_operator("@swath/loop/swath", request))
         done: dict[str, list[Any]] = {}
         for one in result.executor.to_json()["requests"]:
             done.setdefault(one["operator_uri"], []).append(one["params"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from some_records import a_batch, golden
 from swath.config import Golden
 from swath.policies.golden import Tally
-from swath.policies.golden_axes import COUNTED, MEASURED, in_words
+from swath.policies.golden_axes import COUNTED, MEASURED, Unit, in_words
 from swath.policies.golden_plan import plan
 from swath.policies.golden_reference import cost, expected, made, quality
 from swath.policies.golden_verdict import asked, decide
@@ -304,7 +305,7 @@ def test_scenes_that_were_seen_before_are_said() -> None:
         a_batch("v9", "labeled", golden=golden("v9", "block")),
     ]
     found = decide(others[-1], others, ("2d",), Tally(measured(scenes=12)), NOBODY, SETTINGS)
-    assert found.reasons[-1] == "the same 12 golden scenes for the 3. time: annotators may remember them"
+    assert found.reasons[-1] == "the same 12 golden scenes for the 3rd time: annotators may remember them"
     assert not any("golden scenes" in reason for reason in check(measured()).reasons)
     assert (found.round, found.scenes) == ("v9", 12)
 
@@ -464,3 +465,12 @@ def test_an_earlier_round_of_other_axes_is_no_trouble() -> None:
     given_ = asked(now, [measured()], {}, ("2d", "3d"), SETTINGS, EXACT)
     assert np.isnan(given_.values["3d up"].earlier).all()
     assert check(now, measured()).verdict == "not enough evidence"
+
+
+@pytest.mark.parametrize("unit", ["iou", "ratio", "share", "m", "degrees"])
+def test_wide_scatter_is_said(unit: Unit) -> None:
+    """What a few objects that scatter widely would show is a large number, and said in every unit."""
+    for value in (5.0, 90.0, 5000.0, 1e300):
+        assert in_words(value, unit)
+    assert in_words(5000.0, "ratio") == "over 9900 %"
+    assert in_words(math.log(2), "ratio") == "100.0 %"

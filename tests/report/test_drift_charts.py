@@ -63,5 +63,13 @@ def test_names_are_escaped_and_nothing_is_drawn_of_nothing() -> None:
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
     assert page.count("<circle") == 2
-    assert '<td class="n">38</td>' in page
+    assert '<td class="n" data-th="same objects">38</td>' in page
     assert "+0.01 m – +0.03 m" in page
+
+
+def test_what_was_measured_twice_has_a_table_of_its_own() -> None:
+    """Against the reference every measure has a row, whatever the earlier rounds were; every cell names its column, for phones."""
+    alone, twice = (drift.html([check("v0", 0.02, **more)]) for more in ({}, {"change": 0.01, "paired": 9}))
+    assert (alone.count("<table"), twice.count("<table")) == (1, 2)
+    assert "Since earlier rounds" not in alone
+    assert twice.count("<td ") == twice.count("data-th=") == 12

@@ -37,6 +37,7 @@ class Fake:
 
     modality: Modality = "2d"
     name: str = "fake"
+    notes: tuple[str, ...] = ()
     fits: list[str] = field(default_factory=list)
 
     def fit(self, data: TrainingSet, out: Path, *, seed: int, progress: Progress | None = None) -> Model:
@@ -188,7 +189,7 @@ def test_a_trainer_without_features_is_no_encoder(tmp_path: Path, trained: Train
     """It is said at once, and so is a model that is gone."""
 
     class Blind:
-        name, modality = "blind", "2d"
+        name, modality, notes = "blind", "2d", ()
         fit, predict = Fake.fit, Fake.predict
 
     with pytest.raises(SwathError, match="'blind' do not say what they see"):

@@ -82,6 +82,10 @@ assert tuple(one.name for one in MEASURED["2d"]) == deviations.BOX
 assert tuple(one.name for one in MEASURED["3d"]) == deviations.CUBOID
 
 
+LARGEST: Final = math.log(100)
+"""Of a logarithm of a ratio that is said as a number."""
+
+
 def measure_of(axis: str) -> Measure:
     """`2d iou` -> its measure."""
     modality, _, name = axis.partition(" ")
@@ -90,10 +94,12 @@ def measure_of(axis: str) -> Measure:
 
 def in_words(value: float, unit: Unit, *, sign: bool = False, short: bool = False) -> str:
     """A value with its unit: `0.872`, `+10.3 %`, `0.11 m`, `-2.1 degrees`; ratios are logarithms, and read as per cent. `short`: for
-    tables and charts, `-2.1°`."""
+    tables and charts, `-2.1°`. A ratio above a hundred is said as such."""
     plus = "+" if sign else ""
+    if unit == "ratio" and value > LARGEST:
+        return f"over {100 * math.expm1(LARGEST):.0f} %"  # a few objects that scatter widely: nothing would be seen
     digits = {"iou": 3, "m": 2}.get(unit, 1)
-    shown = {"ratio": 100 * math.expm1(value), "share": 100 * value}.get(unit, value)
+    shown = 100 * math.expm1(value) if unit == "ratio" else 100 * value if unit == "share" else value
     number = f"{round(shown, digits) + 0.0:{plus}.{digits}f}"  # + 0.0: never minus zero
     if unit == "iou":
         return number

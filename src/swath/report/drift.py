@@ -16,6 +16,9 @@ from swath.policies.golden_axes import in_words, measure_of
 from swath.records.batch import Deviation, GoldenChecked
 from swath.report.charts import Frame, ticks
 
+Told = tuple[
+    str, int, Deviation, tuple[float | None, ...]
+]  # title, objects, measure; value, its interval, limit, would see
 WIDTH, HEIGHT = 270, 120
 NAMES: Final = {
     "iou": "IoU of boxes",
@@ -121,16 +124,13 @@ def html(checks: Sequence[GoldenChecked]) -> Markup:
     if not charts:
         return Markup()
     figures = Markup("").join(_figure(one) for one in charts)
-    grid = Markup(
-        '<div style="display:grid;grid-template-columns:repeat(auto-fill,minmax(min(250px,100%),1fr));gap:12px 22px">{}</div>'
-    )
     legend = Markup(
         '<p class="small soft">Dots: mean over matched objects; bars: 95 % intervals by scene; band: what is tolerated. A red cross: '
         "the interval is beyond the band, or the same objects moved further than the margin since earlier rounds.</p>"
     )
     last = next(one for one in reversed(checks) if one.measures)
-    return Markup("<h3>How labels differ, over the rounds</h3>{}{}{}").format(
-        grid.format(figures), legend, _table(last)
+    return Markup('<h3>How labels differ, over the rounds</h3><div class="small-charts">{}</div>{}{}').format(
+        figures, legend, _table(last)
     )
 
 
@@ -139,13 +139,13 @@ def _figure(one: Chart) -> Markup:
     right = frame.width - frame.right
     told = ", ".join(f"{dot.round} {dot.told}" for dot in one.dots)
     parts = [
-        Markup('<rect x="{}" y="{}" width="{}" height="{}" fill="#e4f1e8"/>').format(
+        Markup('<rect class="band" x="{}" y="{}" width="{}" height="{}"/>').format(
             frame.left, one.band[0], right - frame.left, round(one.band[1] - one.band[0], 1)
         )
     ]
     for y, words in one.y_ticks:
         parts.append(
-            Markup('<line x1="{}" x2="{}" y1="{}" y2="{}" stroke="#e3e7ec"/>').format(frame.left, right, y, y)
+            Markup('<line class="grid" x1="{}" x2="{}" y1="{}" y2="{}"/>').format(frame.left, right, y, y)
         )
         parts.append(
             Markup('<text x="{}" y="{}" text-anchor="end">{}</text>').format(frame.left - 5, y + 4, words)
@@ -160,57 +160,85 @@ def _figure(one: Chart) -> Markup:
                 )
             )
     return Markup(
-        '<figure style="margin:0;min-width:0"><svg viewBox="0 0 {} {}" role="img" aria-label="{}: {}">{}</svg>'
-        "<figcaption>{}</figcaption></figure>"
+        '<figure><svg viewBox="0 0 {} {}" role="img" aria-label="{}: {}">{}</svg><figcaption>{}</figcaption></figure>'
     ).format(frame.width, frame.height, one.title, told, Markup("").join(parts), one.title)
 
 
 def _mark(dot: Dot) -> Markup:
-    colour = "#b3261e" if dot.beyond else "#2b62ad"
     bar = f"M{dot.x} {dot.low}V{dot.high}M{dot.x - 4} {dot.low}h8M{dot.x - 4} {dot.high}h8"
     sign = (
-        Markup('<path d="M{} {}l9 9m0 -9l-9 9" stroke="{}" stroke-width="2.6" fill="none"/>').format(
-            round(dot.x - 4.5, 1), round(dot.y - 4.5, 1), colour
+        Markup('<path class="sign" d="M{} {}l9 9m0 -9l-9 9"/>').format(
+            round(dot.x - 4.5, 1), round(dot.y - 4.5, 1)
         )
         if dot.beyond
-        else Markup('<circle cx="{}" cy="{}" r="4.2" fill="{}"/>').format(dot.x, dot.y, colour)
+        else Markup('<circle cx="{}" cy="{}" r="4.2"/>').format(dot.x, dot.y)
     )
-    return Markup(
-        '<g><path d="{}" stroke="{}" stroke-width="1.4" fill="none"/>{}<title>{}: {}</title></g>'
-    ).format(bar, colour, sign, dot.round, dot.told)
+    return Markup('<g class="{}"><path d="{}"/>{}<title>{}: {}</title></g>').format(
+        "dot above" if dot.beyond else "dot", bar, sign, dot.round, dot.told
+    )
 
 
 def _table(check: GoldenChecked) -> Markup:
-    rows = Markup("").join(_row(name, one) for name, one in check.measures.items())
+    """Two tables: against the reference; and, where the same objects were measured in earlier rounds, against those."""
+    names = {name: f"{name[:2].upper()} {NAMES[measure_of(name).name]}" for name in check.measures}
+    there = [
+        (names[name], one.objects, one, (one.mean, one.low, one.high, one.tolerance, one.detectable))
+        for name, one in check.measures.items()
+    ]
+    since = [
+        (
+            names[name],
+            one.paired,
+            one,
+            (one.change, one.change_low, one.change_high, one.margin, one.change_detectable),
+        )
+        for name, one in check.measures.items()
+        if one.change is not None
+    ]
+    tables = _rows("objects", "mean", "tolerance", there)
+    if since:
+        tables += Markup('<p class="small soft">Since earlier rounds, by the same objects:</p>{}').format(
+            _rows("same objects", "moved by", "margin", since)
+        )
     return Markup(
-        '<details><summary>How labels differ in {}, in numbers</summary><div><div class="scroll"><table><thead><tr><th>measure</th>'
-        '<th class="n">objects</th><th class="n">mean</th><th>95 % interval</th><th class="n">tolerance</th><th class="n">would see</th>'
-        '<th class="n">moved</th><th>95 % interval</th><th class="n">of objects</th><th class="n">margin</th><th class="n">would see</th>'
-        "</tr></thead><tbody>{}</tbody></table></div></div></details>"
-    ).format(check.round, rows)
+        "<details><summary>How labels differ in {}, in numbers</summary><div>{}"
+        '<p class="small soft">“Would see”: how far off the true value has to be for this check to find it in four of five cases.</p>'
+        "</div></details>"
+    ).format(check.round, tables)
 
 
-def _row(name: str, one: Deviation) -> Markup:
-    def words(value: float | None, *, sign: bool = True) -> str:
-        return "–" if value is None else in_words(value, one.unit, sign=sign, short=True)
-
-    def ends(low: float | None, high: float | None) -> str:
-        return "" if low is None or high is None else f"{words(low)} – {words(high)}"
-
-    title = f"{name[:2].upper()} {NAMES[measure_of(name).name]}"
-    cells = (
-        ("", title),
-        ("n", str(one.objects)),
-        ("n", words(one.mean)),
-        ("tight", ends(one.low, one.high)),
-        ("n", words(one.tolerance, sign=False)),
-        ("n", words(one.detectable, sign=False)),
-        ("n", words(one.change)),
-        ("tight", ends(one.change_low, one.change_high)),
-        ("n", str(one.paired) if one.paired else "–"),
-        ("n", words(one.margin, sign=False)),
-        ("n", words(one.change_detectable, sign=False)),
+def _rows(objects: str, value: str, limit: str, rows: Sequence[Told]) -> Markup:
+    """A table; on a phone the heads stand beside the cells."""
+    heads = (
+        ("", "measure"),
+        ("n", objects),
+        ("n", value),
+        ("ci", "95 % interval"),
+        ("n", limit),
+        ("n", "would see"),
     )
-    return Markup("<tr>{}</tr>").format(
-        Markup("").join(Markup('<td class="{}">{}</td>').format(kind, text) for kind, text in cells)
+    top = Markup("").join(
+        Markup('<th class="{}">{}</th>').format(kind if kind == "n" else "", head) for kind, head in heads
     )
+    body = Markup("").join(
+        Markup("<tr>{}</tr>").format(
+            Markup("").join(
+                Markup('<td class="{}" data-th="{}">{}</td>').format(kind, head, cell)
+                for (kind, head), cell in zip(heads, _cells(row), strict=True)
+            )
+        )
+        for row in rows
+    )
+    return Markup('<table class="cards"><thead><tr>{}</tr></thead><tbody>{}</tbody></table>').format(
+        top, body
+    )
+
+
+def _cells(row: Told) -> tuple[str, ...]:
+    title, objects, one, (value, low, high, limit, detectable) = row
+
+    def words(given: float | None, *, sign: bool = True) -> str:
+        return "–" if given is None else in_words(given, one.unit, sign=sign, short=True)
+
+    between = "" if low is None or high is None else f"{words(low)} – {words(high)}"
+    return title, str(objects), words(value), between, words(limit, sign=False), words(detectable, sign=False)

@@ -146,8 +146,8 @@ def demonstrated(value: DemoResult) -> None:
 def _held_up(value: DemoResult) -> None:
     """What was wrong with the labeller, what swath says of it, and the ways on."""
     if value.drift:
-        changed = ", ".join(f"{name} {one}" for name, one in value.drift.items() if name != "since")
-        line(f"the labeller changed at v{value.drift['since']} ({changed}: docs/methods/checks.md)")
+        changed = ", ".join(f"{name} {one}" for name, one in value.drift.flaws.items())
+        line(f"the labeller changed at v{value.drift.since} ({changed}: docs/methods/checks.md)")
         if value.waits is None:
             note("the golden check did not hold it up: see what it says it could have seen")
     if value.waits is not None:

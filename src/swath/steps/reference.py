@@ -91,15 +91,17 @@ def import_reference(workspace: Workspace, sources: Sequence[str], *, final: boo
 
 
 def _hold_labels(workspace: Workspace, sources: Sequence[str]) -> None:
-    """An error for a field that there is not, or that holds no lists of labels."""
+    """An error for a field that there is not, that holds no lists of labels, or that swath fills by itself (predictions, blind
+    labels): nothing could be compared with those. People's own fields are sources: an adopted loop's reference stands there."""
     schema = workspace.scenes.dataset.get_field_schema()
     fields = workspace.scenes.label_fields()
+    people = {channel.human for channel in workspace.rig.labelled}
     for source in sources:
         if source not in schema:
             raise UnknownNameError(
                 f"reference: no field {shortly(source)}{meant(source, schema)}; fields with labels: {some(fields, 20)}"
             )
-        if source not in fields:
+        if source not in fields and source not in people:
             raise ConfigError(
                 f"reference: expected a field of Detections that is not swath's own, got {shortly(source)}; fields with labels: {some(fields, 20)}"
             )
@@ -116,6 +118,7 @@ def _channels_without(
         ):
             continue
         others = [one for one in workspace.scenes.label_fields(channel.name) if one not in sources]
+        others += [channel.human] if channel.human not in sources and _stand(workspace, channel, keys) else []
         what = "boxes" if channel.modality == "2d" else "cuboids"
         text = f"no {what} of {channel.name} were found in {', '.join(sources)}: nothing can be checked or evaluated on them"
         if others:
@@ -125,6 +128,13 @@ def _channels_without(
             text += f"; other fields that hold labels there: {some(others)}; to take them as well: `{back}`, then `{again}`"
         said.append(text)
     return said
+
+
+def _stand(workspace: Workspace, channel: Channel, keys: Sequence[str]) -> bool:
+    """Whether people's labels of a channel are there already, as in a loop that was adopted."""
+    there = [key for key in keys if workspace.scenes.table.has(channel.name, key)]
+    docs = workspace.scenes.values(channel.name, there, [channel.human])
+    return any(stored.detections(doc.get(channel.human)) for doc in docs)
 
 
 def _there(workspace: Workspace, final: bool) -> Batch | None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from swath import commit, evaluations, projection
 from swath.errors import some
 from swath.labels import stored
@@ -80,8 +83,15 @@ def _info(workspace: Workspace) -> list[Difference]:
     return [
         Difference(f"info {key}", "", "value", "as journaled", "missing" if key not in info else "changed")
         for key, value in commit.info(workspace).items()
-        if info.get(key) != value
+        if _said(info.get(key)) != _said(value)
     ]
+
+
+def _said(value: Any) -> Any:
+    """A value without what is None in it: that says no more than a key that is not there, as earlier versions of swath wrote it."""
+    if isinstance(value, Mapping):
+        return {name: _said(one) for name, one in value.items() if one is not None}
+    return [_said(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _change(expected: set[str], found: set[str]) -> str:

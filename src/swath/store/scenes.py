@@ -9,6 +9,7 @@ and labels are written to its sample collection directly, each write filtered by
 
 from __future__ import annotations
 
+import io
 import re
 import zlib
 from collections import Counter
@@ -547,9 +548,7 @@ def _vector(stored: Any, headers: dict[bytes, tuple[np.dtype[Any], int]]) -> npt
     start = 10 + int.from_bytes(data[8:10], "little")  # .npy 1.0: magic, version, length of the header
     known = headers.get(data[:start])
     if known is None:
-        from fiftyone.core.utils import deserialize_numpy_array
-
-        value: npt.NDArray[Any] = deserialize_numpy_array(stored)
+        value: npt.NDArray[Any] = np.load(io.BytesIO(data))
         if data[6] == 1 and value.ndim == 1 and value.dtype != object:
             headers[data[:start]] = value.dtype, len(value)
         return value
