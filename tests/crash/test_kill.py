@@ -105,7 +105,7 @@ def test_an_overtaken_evaluation_is_whole(bench: Bench) -> None:
     """Of an evaluation that was overtaken, what FiftyOne shows is what the successor made: each run, with its results; and it is
     found when a late writer can take one off the list."""
     log = bench.unbroken("evaluate")
-    forgets = log.index("update datasets") + 1
+    forgets = log.index("update datasets", log.index("takes the dataset")) + 1
     for n in (forgets, log.index("update runs") + 1):
         assert bench.overtaken("evaluate", n, successor=["evaluate"])[0] == [], f"write {n}: {log[n - 1]}"
         runs = bench.say()["runs"]
@@ -163,7 +163,7 @@ def test_killed_while_it_trains(bench: Bench) -> None:
 
 @pytest.mark.parametrize(
     ("names", "error"),
-    [(["train", "evaluate"], "ConflictError"), (["cancel"], "ConflictError"), (["repair"], "")],
+    [(["reopen"], "ConflictError"), (["cancel"], "ConflictError"), (["repair"], "")],
 )
 def test_others_work_while_one_trains(bench: Bench, names: list[str], error: str) -> None:
     """Who trains keeps nobody waiting, and changes nothing when its round was changed meanwhile; else its model is recorded."""

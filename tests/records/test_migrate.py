@@ -116,6 +116,7 @@ BATCH_NEW = {
     *("steps.send.slots", "steps.send.reopened"),
     *("steps.train.scenes", "steps.train.models.modality"),
     *("steps.evaluate.modality", "steps.evaluate.failing", "steps.evaluate.worst.notable"),
+    "steps.evaluate.worst.unclear",
     *(f"steps.evaluate.failures.{part}" for part in ("sha256", "size", "pieces")),
 }
 """What a round's document of today has that 0.1.0's had not."""

@@ -12,7 +12,7 @@ import quick_loop
 from support import remove
 from swath.loop import Loop
 from swath.records.base import Estimate
-from swath.records.batch import Axis, Batch, BlindCounts, GoldenChecked
+from swath.records.batch import Axis, Batch, BlindCounts, Gain, GoldenChecked
 from swath.report.known import Known
 from swath.report.sections import first, golden, targeting
 
@@ -152,7 +152,8 @@ def with_golden(batch: Batch, check: GoldenChecked) -> Batch:
 def test_better_is_said_where_it_holds(
     loop: Loop, was: tuple[float, ...], now: tuple[float, ...], short: str
 ) -> None:
-    """A higher value alone is not better: the intervals have to lie apart. How many drives val has stands beside it."""
+    """A higher value alone is not better: where no paired gain is kept the intervals have to lie apart. How many drives val has
+    stands beside it."""
     known = known_of(loop)
     known.__dict__["evaluated"] = [
         scored(one, Estimate(low=low, value=value, high=high))
@@ -166,10 +167,35 @@ def test_better_is_said_where_it_holds(
     assert ("The intervals overlap." in said) == (short.startswith("Not"))
 
 
-def scored(batch: Batch, map50: Estimate) -> Batch:
+@pytest.mark.parametrize(
+    ("low", "high", "short"),
+    [
+        (0.01, 0.05, "Better than v0"),
+        (-0.05, -0.01, "Worse than v0"),
+        (-0.01, 0.05, "Not told apart from v0"),
+    ],
+)
+def test_the_paired_gain_decides(loop: Loop, low: float, high: float, short: str) -> None:
+    """Where both rounds kept what they found, the interval of their difference on the same scenes says it, though each round's own
+    is far too wide."""
+    known = known_of(loop)
+    wide = Estimate(low=0.1, value=0.3, high=0.6)
+    gain = Gain(
+        over="v0", scenes=8, drives=4, map=Estimate(value=0.02, low=low, high=high), map50=Estimate(value=0.0)
+    )
+    before, now = known.rounds
+    known.__dict__["evaluated"] = [scored(before, wide), scored(now, wide, gain)]
+    answer = first.data(known).answers[0]
+    assert answer.short == short
+    assert (
+        f"On the same 8 scenes of 4 drives, paired: mAP +0.020 ({low:+.3f} to {high:+.3f})." in answer.lines
+    )
+
+
+def scored(batch: Batch, map50: Estimate, gain: Gain | None = None) -> Batch:
     record = batch.steps.evaluate
     assert record is not None
-    figures = {**record.figures, record.modality: record.main.with_(map50=map50)}
+    figures = {**record.figures, record.modality: record.main.with_(map50=map50, gain=gain)}
     return batch.with_(steps=batch.steps.with_(evaluate=record.with_(figures=figures)))
 
 
