@@ -538,6 +538,19 @@ class Train(_Section):
             rest["center"] = {**rest.get("center", {}), **moved}
         return rest
 
+    @model_validator(mode="after")
+    def _a_command_is_there(self) -> Train:
+        """Said when it is set, not after a batch was labelled for it."""
+        for trainer, own, name in (
+            (self.trainer, self.command, "command"),
+            (self.trainer_3d, self.command_3d, "command_3d"),
+        ):
+            if trainer == "command" and not (own.fit and own.predict):
+                raise ValueError(
+                    f"the trainer command needs two commands: train: {{{name}: {{fit: ..., predict: ...}}}}"
+                )
+        return self
+
 
 class Evaluate(_Section):
     """How models are scored."""

@@ -185,9 +185,11 @@ def test_settings_that_cannot_be(settings: dict[str, str], message: str) -> None
 def test_a_trainer_without_commands_says_which_to_give() -> None:
     """Also for clouds, whose format is kitti."""
     with pytest.raises(ConfigError, match=r"train: \{command: \{fit: \.\.\., predict: \.\.\.\}\}"):
-        make(Train.model_validate({"trainer": "command"}), "2d")
+        parse({"train": {"trainer": "command"}}, "swath.yaml")
     with pytest.raises(ConfigError, match=r"train: \{command_3d:"):
-        make(Train.model_validate({"trainer_3d": "command"}), "3d")
+        parse({"train": {"trainer_3d": "command", "command": {"fit": "a {data} {model}"}}}, "swath.yaml")
+    with pytest.raises(ConfigError, match=r"train: \{command: \{fit: \.\.\., predict: \.\.\.\}\}"):
+        make(Train(), "2d", "command")  # a model of it is there, its commands are not
 
 
 def test_ultralytics_needs_its_own_python(tmp_path: Path) -> None:

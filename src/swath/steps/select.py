@@ -276,7 +276,11 @@ def _seen(
 ) -> Sequence[Predictions | Predictions3D]:
     tick = workspace.progress(f"look for failing kinds in {len(paths)} candidates")
     trainer = make(workspace.config.train, model.modality, model.trainer)
-    return trainer.predict(models.load(workspace.home, model), paths, progress=tick)
+    found = trainer.predict(models.load(workspace.home, model), paths, progress=tick)
+    if workspace.held is not None:
+        for note in trainer.notes:
+            workspace.held(note)
+    return found
 
 
 # ---------------------------------------------------------------------- the answer
