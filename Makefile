@@ -28,10 +28,10 @@ demo: $(READY)  ## a made KITTI folder, the whole loop on it, and a report
 	$(BIN)/swath demo
 
 test: $(READY)  ## the tests, slow proofs left out
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" -rs $(PARALLEL)
 
 test-full: $(READY)  ## all tests
-	$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
+	$(BIN)/python -m pytest -m "not slow" -rs $(PARALLEL)
 	$(BIN)/python -m pytest -m slow $(PARALLEL:loadfile=load)
 
 mutants: $(READY)  ## plants bugs in the decisions: do the quick tests notice? (minutes)
@@ -41,7 +41,9 @@ fuzz: $(READY)  ## hostile names, files, settings and moments, at every point of
 	$(BIN)/python tests/fuzz.py --minutes 5
 
 browser: $(READY)  ## what the tests in a browser need: Debian's chromium (as root, if none is there) and playwright
-	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { apt-get update -qq && apt-get install -y -qq chromium; }
+	@test -n "$$CHROMIUM" || command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+	  || { timeout 300 apt-get update -qq && timeout 600 apt-get install -y -qq chromium; } >.venv/chromium.log 2>&1 \
+	  || { echo "no Chromium here, and apt-get cannot install one ($$(tail -n 1 .venv/chromium.log)): install it by hand, or set CHROMIUM" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[browser]'
 
 ultralytics:  ## .venv-ultralytics: YOLO for `train: {trainer: ultralytics}` (AGPL-3.0, several GB; nothing else needs it)

@@ -16,14 +16,14 @@ from support import samples_of
 from swath import appearance, commit
 from swath.appearance.clouds import show_clouds, show_cuboids
 from swath.appearance.colours import LIGHTER, PALETTE, class_colours, color_scheme, mixed
-from swath.appearance.names import MAP, SCENE, sure
+from swath.appearance.names import MAP, SCENE
 from swath.appearance.predictions import show_predictions, shown, thresholds
 from swath.appearance.settings import needed_changes
 from swath.appearance.sidebar import HIDDEN, active_fields, descriptions, sidebar_groups
 from swath.config import Fields, LoopConfig
 from swath.errors import FencedError
 from swath.labels import stored
-from swath.labels.channels import rig_of
+from swath.labels.channels import rig_of, sure
 from swath.labels.shapes import Boxes
 from swath.loop import Loop
 from swath.projection import VIEWS

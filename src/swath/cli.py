@@ -521,12 +521,12 @@ def app_(
         show.line(text)
     import fiftyone as fo
 
-    session = fo.launch_app(place.dataset, port=at, address=opening.ADDRESS, remote=True)
+    fo.launch_app(place.dataset, port=at, address=opening.ADDRESS, remote=True)
     show.line(f"{place.url(at)} (Ctrl-C ends it)")
     if not opening.has_display() or not webbrowser.open(place.url(at)):
         show.note(opening.remotely(at))
     with suppress(KeyboardInterrupt):
-        session.wait(-1)
+        opening.wait(place.dataset.name, at)
 
 
 @on_loop(LOOK, on=rounds_app)

@@ -6,9 +6,11 @@ another dataset switches the first one's.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,13 +19,14 @@ from urllib.parse import quote, urlencode
 from swath import database
 from swath.annotators import marks
 from swath.annotators.marks import INFO, Scene
-from swath.errors import ConflictError, StateError, some
+from swath.errors import ConflictError, StateError, SwathError, some
 from swath.store.scenes import load_dataset
 from swath.suggest import command
 
 FIRST_PORT: Final = 5151
 TRIED: Final = 50  # ports from there that are looked at
 ADDRESS: Final = "127.0.0.1"
+LOOKS: Final = 2.0  # seconds between looks whether the server is there
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,17 @@ def place_of(name: str) -> Place:
     return _next(dataset)
 
 
+def work_sets(loop: str | None = None) -> list[str]:
+    """Names of the work sets there are, sorted; those of one `loop`, if it is named."""
+    wanted = {"$exists": True} if loop is None else loop
+    found = database.connected().datasets.find({f"info.{INFO}.loop": wanted}, {"name": 1})
+    return sorted(str(one["name"]) for one in found)
+
+
 def open_work_set() -> str | None:
     """Name of the one work set in which scenes wait; None where there is no work set. `StateError` where one cannot tell which is
     meant."""
-    found = database.connected().datasets.find({f"info.{INFO}": {"$exists": True}}, {"name": 1})
-    names = sorted(str(one["name"]) for one in found)
+    names = work_sets()
     if not names:
         return None
     waiting = [name for name in names if marks.waiting(load_dataset(name))] if len(names) > 1 else names
@@ -80,11 +89,12 @@ def _next(dataset: Any) -> Place:
 
 
 def _query(dataset: Any, scene: Scene) -> str:
-    """The part of the App's address that opens a scene, on the first slice that lacks labels."""
-    one = next((one for one in scene.asked if not one.drawn), scene.slices[0])
+    """The part of the App's address that opens a scene, on the first slice that lacks labels. With the group alone the App shows
+    the scene, but tells no operator which one is open: the buttons that mark it need the sample."""
+    one = scene.opens_at
     if dataset.media_type != "group":
         return urlencode({"id": one.sample_id})
-    return urlencode({"slice": one.name, "groupId": scene.group_id})
+    return urlencode({"slice": one.name, "groupId": scene.group_id, "id": one.sample_id})
 
 
 # ---------------------------------------------------------------------- the server
@@ -106,6 +116,19 @@ def free_port(asked: int | None) -> int:
             f"port {asked} is taken (another App?); leave --port out, and a free one is found"
         )
     raise ConflictError(f"ports {ports[0]} to {ports[-1]} are taken; end an App, or give a free one: --port")
+
+
+def wait(name: str, port: int) -> None:
+    """Until the App's server on `port` is gone: SwathError; `name`: of the dataset that it shows."""
+    while True:
+        time.sleep(LOOKS)
+        with socket.socket() as probe:
+            if probe.connect_ex((ADDRESS, port)) == errno.ECONNREFUSED:
+                break
+    ways = [command("app", name)]
+    raise SwathError(
+        f"the App's server on port {port} has ended; what was drawn is saved; open it again", ways
+    )
 
 
 def has_display() -> bool:

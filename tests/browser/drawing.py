@@ -15,6 +15,11 @@ def annotate(app: App, work_set: str, group: str, slice_name: str) -> None:
     """Opens a scene on a slice, in the tab Annotate."""
     app.open(work_set, f"slice={slice_name}&groupId={group}")
     app.click("annotate")
+    choose_slice(app, slice_name)
+
+
+def choose_slice(app: App, slice_name: str) -> None:
+    """In the tab Annotate: another slice of the scene."""
     app.wait_for("selector-annotation-slice")
     chosen = app.page.locator("[data-cy=selector-annotation-slice]").first
     if chosen.input_value() != slice_name:  # the tab begins with the first image, whichever slice was shown
@@ -25,10 +30,13 @@ def annotate(app: App, work_set: str, group: str, slice_name: str) -> None:
 
 def draw_box(app: App, size: tuple[int, int], box: Sequence[float], label: str) -> None:
     """Draws a box, corners in pixels of an image of `size`, and gives it a class."""
-    app.click("detection-mode")
     canvas = app.page.locator("[data-cy=lighter-sample-renderer-canvas]").first
     app.until(canvas.is_visible, "no picture to draw on")
-    time.sleep(2)
+    time.sleep(
+        2
+    )  # a tool that is chosen before the picture is there is put down again: a drag moves the picture
+    app.click("detection-mode")
+    time.sleep(1)
     place = canvas.bounding_box()
     scale = min(place["width"] / size[0], place["height"] / size[1])
     left = place["x"] + (place["width"] - size[0] * scale) / 2

@@ -1,9 +1,9 @@
-"""The pictures of the README, made anew: the report, the App with a batch, the demo's closing lines.
+"""The pictures of the README, made anew: the report, the App with a batch and with swath's panel, the demo's closing lines.
 
     python tests/browser/pictures.py [DATASET]        (make pictures)
 
 Takes them of the demo's loop, and runs the demo first where there is none; of another loop, if one is named. Writes PNGs of at most
-300 kB to docs/pictures/. A picture of the plugin's panel belongs here too: add a function to `PICTURES`.
+300 kB to docs/pictures/.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import io
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -47,21 +47,46 @@ def report(page: Any, loop: Any) -> dict[str, bytes]:
     return {"report": first, "report_failures": page.screenshot(clip=clip)}
 
 
-def batch_in_the_app(page: Any, loop: Any) -> dict[str, bytes]:
-    """The last batch, as its saved view shows it."""
+@contextlib.contextmanager
+def in_the_app(page: Any) -> Iterator[Any]:
+    """FiftyOne's App on a server of its own, with swath's plugin."""
     from app_driver import QUIET, App, served
 
-    name = loop.status().rounds[-1].round
-    with tempfile.TemporaryDirectory() as folder, served(Path(folder) / "app.log") as address:
-        page.context.add_init_script("".join(f"localStorage.setItem('{one}', 'true');" for one in QUIET))
-        page.set_viewport_size({"width": 1400, "height": 820})
-        app = App(page, address, None)
+    from swath.plugin.install import install
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FIFTYONE_PLUGINS_DIR"] = folder
+        install(Path(folder))
+        with served(Path(folder) / "app.log") as address:
+            page.context.add_init_script("".join(f"localStorage.setItem('{one}', 'true');" for one in QUIET))
+            page.set_viewport_size({"width": 1400, "height": 820})
+            yield App(page, address, None)
+
+
+def batch_in_the_app(page: Any, loop: Any) -> dict[str, bytes]:
+    """The last batch, as its saved view shows it."""
+    last = loop.status().rounds[-1]
+    with in_the_app(page) as app:
         app.open(loop.name)
-        app.show_view(f"batch_{name}")
-        app.counts(loop.status().rounds[-1].batch.size)
+        app.show_view(f"batch_{last.round}")
+        app.counts(last.batch.size)
         page.mouse.move(1390, 810)  # off whatever tells something of itself
         app.picture()  # at rest
         return {"app_batch": page.screenshot()}
+
+
+def panel(page: Any, loop: Any) -> dict[str, bytes]:
+    """swath's panel beside the grid: where the loop stands, and what is next."""
+    from plugin_driver import Panel
+
+    with in_the_app(page) as app:
+        app.open(loop.name)
+        app.counts(loop.status().scenes)
+        there = Panel(app)
+        app.until(lambda: there.at.locator(".js-plotly-plot").count() == 2, "no charts")
+        page.mouse.move(1390, 810)
+        app.picture()  # at rest
+        return {"panel": page.screenshot()}
 
 
 def closing_lines(page: Any, loop: Any) -> dict[str, bytes]:
@@ -84,7 +109,12 @@ def closing_lines(page: Any, loop: Any) -> dict[str, bytes]:
     return {"demo": page.locator("pre").screenshot()}
 
 
-PICTURES: tuple[Callable[[Any, Any], dict[str, bytes]], ...] = (report, batch_in_the_app, closing_lines)
+PICTURES: tuple[Callable[[Any, Any], dict[str, bytes]], ...] = (
+    report,
+    batch_in_the_app,
+    panel,
+    closing_lines,
+)
 
 
 def main(dataset: str) -> None:

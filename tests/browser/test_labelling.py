@@ -164,7 +164,7 @@ def test_a_page_that_is_lost(labelling: Labelling, app: App) -> None:
     app.until(lambda: [one["label"] for one in labelling.drawn(key, "left")] == ["sign"], "no box is stored")
     app.page.goto("about:blank")
     place = opening.place_of(labelling.work_set)
-    assert place.query == f"slice=pcd&groupId={labelling.scene(key)}"
+    assert place.query.startswith(f"slice=pcd&groupId={labelling.scene(key)}&id=")
     app.open(labelling.work_set, place.query)
     app.wait_for("annotate")
     app.shot("labelling-again")

@@ -7,13 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import drawing
 import pytest
 from app_driver import App
 from plugin_driver import Panel
 
 import quick_loop
+import small_scenes
 import work_sets
-from support import remove
+from support import remove, samples_of
 from swath.annotators import marks
 from swath.loop import Loop
 from swath.plugin.install import install
@@ -126,6 +128,114 @@ def test_a_round_by_mouse(loop: Loop, app: App) -> None:
     assert not Loop.open(loop.name).repair(check=True).differences
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_a_round_that_somebody_labels_by_mouse(browser: Any, dataset_name: str, app: App) -> None:
+    """A round whose labels are drawn: chosen and sent by forms, a box and a cuboid drawn and the other scenes marked in the work set
+    that the panel leads to, fetched; the golden check blocks (golden scenes were called empty) and is passed over for a reason; the
+    round is closed, and what was drawn is what arrived."""
+    loop = quick_loop.at("ready", dataset_name)
+    app.open(loop.name)
+    panel = Panel(app)
+    panel.press("Choose the next batch")
+    panel.form()
+    panel.fill("Scenes", "2")
+    app.shot("round-choose")
+    panel.send("Show me the batch")
+    panel.says("v0 would be 2 scenes")
+    panel.press("Commit it")
+    panel.form()
+    panel.send("Commit")
+    panel.says("select ended")
+    panel.press("Send the batch")
+    panel.form()
+    panel.choose("Annotator", "people, in this App")
+    app.shot("round-send")
+    panel.send("Send")
+    work_set = f"{loop.name}-work-v0"
+    panel.says("send ended", f"Label in {work_set}")
+    app.shot("round-sent")
+    try:
+        panel = panel.leads_to(f"Label in {work_set}", work_set)
+        drawn = label_by_mouse(app, panel, work_set)
+        panel = panel.leads_to(f"To {loop.name}", loop.name)
+        panel.press("Fetch labels")
+        panel.form()
+        panel.send("Fetch")
+        panel.says("fetch ended")
+        app.shot("round-fetched")
+        assert {one: arrived(loop, one) for one in drawn} == drawn
+        for step in ("check", "golden"):
+            panel.press(f"Do {step}")
+            panel.form()
+            panel.send("Go")
+            panel.says("next ended" if step == "check" else "golden check of v0 blocks")
+        app.shot("round-blocked")
+        panel.press("Go on despite the golden check")
+        panel.form()
+        panel.fill("Why you go on", "nothing was drawn on purpose")
+        panel.tick("This cannot be taken back")
+        app.shot("round-override")
+        panel.send("Go on all the same")
+        for step in ("train", "evaluate", "stop"):
+            panel.says(f"Next: {step}")
+            panel.press(f"Do {step}")
+            panel.form()
+            panel.send("Go")
+        panel.says("v0 is closed")
+        app.shot("round-closed")
+    finally:
+        remove(work_set)
+    done = Loop.open(loop.name).status().rounds[-1]
+    assert (done.round, done.state) == ("v0", "closed")
+    assert not Loop.open(loop.name).repair(check=True).differences
+
+
+def label_by_mouse(app: App, panel: Panel, name: str) -> dict[str, list[str]]:
+    """Draws a box and a cuboid in the first scene that waits, and calls the others empty; channel -> ids of what was drawn."""
+    import fiftyone as fo
+
+    work_set = fo.load_dataset(name)
+    scenes = len(marks.scenes(work_set))
+    panel.says(f"0 of {scenes} scenes")
+    first = marks.next_waiting(work_set)
+    panel.press("Next scene that waits")
+    app.until(lambda: shown_scene(app) == first, "no scene is open")
+    app.click("annotate")
+    drawing.choose_slice(app, "left")
+    drawing.draw_box(app, (small_scenes.WIDTH, small_scenes.HEIGHT), (20, 10, 50, 40), "car")
+    app.until(lambda: len(ids_of(work_set, "left")) == 1, "no box is stored")
+    drawing.choose_slice(app, "pcd")
+    drawing.place_cuboid(app, (12.5, 2.0, -0.9, 4.2, 1.7, 1.5), "car")
+    app.until(lambda: len(ids_of(work_set, "pcd")) == 1, "no cuboid is stored")
+    app.until(lambda: len(fresh(work_set)) == scenes - 1, "the scene is not answered")
+    app.shot("round-drawn")
+    for left in range(scenes - 1, 0, -1):
+        there = marks.next_waiting(work_set)
+        if shown_scene(app) is None:
+            panel.press("Next scene that waits")
+        app.until(lambda there=there: shown_scene(app) == there, "the next scene is not open")
+        Panel(app, beside=True).press("Empty")
+        app.until(lambda left=left: len(fresh(work_set)) == left - 1, "it was not marked")
+    app.page.keyboard.press("Escape")
+    panel.says("Every scene has an answer")
+    app.shot("round-labelled")
+    return {one: ids_of(work_set, one) for one in ("left", "pcd")}
+
+
+def ids_of(where: Any, channel: str) -> list[str]:
+    """Ids of the labels that a slice of a work set holds, in all scenes."""
+    found = samples_of(where).find({"group.name": channel})
+    return [str(one["_id"]) for doc in found for one in (doc.get(marks.LABELS) or {}).get("detections") or []]
+
+
+def arrived(loop: Loop, channel: str) -> list[str]:
+    """Ids of the labels of the round in the loop's own dataset."""
+    field = {"left": "human_detections", "pcd": "human_cuboids"}[channel]
+    found = samples_of(loop).find({"group.name": channel, "tags": "batch:v0"})
+    return [str(one["_id"]) for doc in found for one in (doc.get(field) or {}).get("detections") or []]
+
+
 @pytest.fixture
 def work_set(browser: Any, mongod: str) -> Iterator[Any]:
     """A work set of four scenes, as `marks` describes one."""
@@ -148,11 +258,9 @@ def test_scenes_are_marked_by_mouse(work_set: Any, app: App) -> None:
     app.wait_for("modal")
     for i, what in enumerate((marks.EMPTY, marks.SKIPPED, marks.DONE, marks.EMPTY)):
         task = marks.next_waiting(work_set)
-        app.until(lambda task=task: shown_task(app, work_set) == task, f"scene {i} is not shown")
+        app.until(lambda task=task: shown_scene(app) == task, f"scene {i} is not shown")
         app.shot(f"plugin-modal-{i}")
-        beside = app.page.locator("[data-cy=modal] [data-cy=panel-tab-swath]").first
-        beside.click()  # the panel in the tab beside the scene
-        panel.press({marks.EMPTY: "Empty", marks.SKIPPED: "Skip", marks.DONE: "Done"}[what])
+        Panel(app, beside=True).press({marks.EMPTY: "Empty", marks.SKIPPED: "Skip", marks.DONE: "Done"}[what])
         app.until(lambda i=i: len(fresh(work_set)) == 3 - i, f"{what} was not marked")
     app.page.keyboard.press("Escape")
     panel.says("4 of 4 scenes", "Every scene has an answer")
@@ -167,7 +275,7 @@ def fresh(work_set: Any) -> list[str]:
     return marks.waiting(work_set)
 
 
-def shown_task(app: App, work_set: Any) -> str | None:
-    """The group id of the scene that the address names."""
+def shown_scene(app: App) -> str | None:
+    """The group id of the scene that is open, as the address says."""
     found = app.page.url.partition("groupId=")[2].partition("&")[0]
     return found or None

@@ -15,6 +15,7 @@ from swath.errors import ConfigError, StateError
 from swath.loop import Loop
 from swath.records.batch import Batch
 from swath.records.results import AdoptResult
+from swath.steps.reference import offered
 from swath.store.scenes import load_dataset
 
 pytestmark = pytest.mark.database
@@ -140,9 +141,11 @@ def test_an_adopted_loop_goes_on(dataset_name: str) -> None:
     right(loop)
     loop.annotator = Picky()
     loop.embed()
+    assert offered(loop.workspace) == ["human_detections", "human_cuboids", "ground_truth"]
     (note,) = loop.reference("human_detections").notes
     assert "no cuboids of pcd" in note
     assert "other fields that hold labels there: ground_truth, human_cuboids" in note
+    assert offered(loop.workspace) == ["ground_truth"]
     batch = loop.select()
     assert batch.round == "v1"
     chosen = numbers([one.key for one in batch.scenes])

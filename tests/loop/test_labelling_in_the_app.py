@@ -164,12 +164,15 @@ def test_what_opens(batch: Batch) -> None:
     loop, name = batch.loop, batch.person.name
     first = min(batch.task.values())
     place = opening.place_of(name)
-    group = marks.waiting(batch.person.dataset)[0]
-    assert place.url(5151) == f"http://127.0.0.1:5151/datasets/{name}?slice=left&groupId={group}"
+    scene = marks.following(batch.person.dataset)
+    assert scene is not None
+    sample = {one.name: one.sample_id for one in scene.slices}
+    where = f"groupId={scene.group_id}&id="
+    assert place.url(5151) == f"http://127.0.0.1:5151/datasets/{name}?slice=left&{where}{sample['left']}"
     assert place.lines[0] == f"{name}: {len(batch.task)} of {len(batch.task)} scenes wait; opens at {first}"
     assert f"`swath fetch --dataset {loop.name}`" in place.lines[1]
     batch.person.draws(first, "left", HERE)
-    assert opening.place_of(name).query == f"slice=pcd&groupId={group}"
+    assert opening.place_of(name).query == f"slice=pcd&{where}{sample['pcd']}"
     assert opening.place_of(loop.name).query == ""
     for task in batch.task.values():
         batch.person.marks(task, "done")

@@ -11,7 +11,7 @@ import pytest
 from plugin_forms import properties, refusal
 
 import quick_loop
-from support import remove
+from support import remove, samples_of
 from swath.annotators.base import Answer, Fetched
 from swath.cli import INTERRUPTED
 from swath.errors import SwathError, WaitingError
@@ -169,15 +169,39 @@ def test_the_annotator_needs_what_it_needs(form: Form, mongod: str) -> None:
 
 def test_the_reference_is_never_taken_from_swath_s_own_fields(form: Form, mongod: str) -> None:
     """Fields of the user's are offered; those that swath writes are not."""
-    fields = properties(form("reference", quick_loop.base("ready")))["field"]["type"]["values"]
-    assert "ground_truth" in fields
-    assert not {
-        "human_detections",
-        "golden_detections",
-        "predictions",
-        "predictions_sure",
-        "opinions_2d",
-    } & set(fields)
+    own = {"human_detections", "golden_detections", "predictions", "predictions_sure", "opinions_2d"}
+    for point in ("ready", "closed"):
+        fields = properties(form("reference", quick_loop.base(point)))["field"]["type"]["values"]
+        assert "ground_truth" in fields
+        assert not own & set(fields)
+    assert own - {"opinions_2d"} <= set(
+        Loop.open(quick_loop.base("closed")).workspace.scenes.dataset.get_field_schema()
+    )
+
+
+def test_an_adopted_reference_is_taken_from_where_it_stands(
+    press: Press, form: Form, dataset_name: str
+) -> None:
+    """In a loop that was run by hand the form offers the fields of people's labels that hold those of val and golden, boxes and
+    cuboids; both are taken together, as `--from A --from B` does."""
+    loop = quick_loop.at("ready", dataset_name)
+    loop.cancel("reference", "it was labelled by hand")
+    stored = samples_of(loop)
+    for channel, field in (("left", "human_detections"), ("pcd", "human_cuboids")):
+        keys = {"scene_key": {"$in": loop.workspace.members("val", "golden")}, "group.name": channel}
+        stored.update_many(keys, [{"$set": {field: "$ground_truth"}}])
+    fields = properties(form("reference", dataset_name))
+    for name in ("field", "also"):
+        assert fields[name]["type"]["values"] == ["human_detections", "human_cuboids", "ground_truth"]
+    said = press("reference", dataset_name, field="human_detections", also="human_cuboids", wait=120)
+    assert said["did"] == (
+        f"swath reference --from human_detections --from human_cuboids --dataset {dataset_name}"
+    )
+    assert said["code"] == 0
+    taken = loop.workspace.journal.batches.get("reference.2").steps.fetch
+    assert taken is not None
+    assert min(taken.labels.values()) > 0
+    assert set(taken.labels) == {"2d", "3d"}
 
 
 # ---------------------------------------------------------------------- errors, and two at once

@@ -67,12 +67,18 @@ def waiting(work_set: Any) -> list[str]:
     return [scene.group_id for scene in scenes(work_set) if scene.waits]
 
 
-def next_waiting(work_set: Any, after: str | None = None) -> str | None:
+def following(work_set: Any, after: str | None = None) -> Scene | None:
     """The first scene that waits, of those that follow the scene `after` (round the end, to `after` itself last); None when
     none waits. An unknown `after` is passed over."""
     there = scenes(work_set)
     at = next((i for i, scene in enumerate(there) if after in scene.names), -1) + 1
-    return next((scene.group_id for scene in [*there[at:], *there[:at]] if scene.waits), None)
+    return next((scene for scene in [*there[at:], *there[:at]] if scene.waits), None)
+
+
+def next_waiting(work_set: Any, after: str | None = None) -> str | None:
+    """The group id of that scene."""
+    scene = following(work_set, after)
+    return scene.group_id if scene else None
 
 
 # ---------------------------------------------------------------------- what there is
@@ -125,6 +131,11 @@ class Scene:
     def asked(self) -> tuple[Slice, ...]:
         """The slices that are to be labelled."""
         return tuple(one for one in self.slices if one.draw != NOTHING)
+
+    @property
+    def opens_at(self) -> Slice:
+        """The first slice that lacks labels, of those that want some; else the first."""
+        return next((one for one in self.asked if not one.drawn), self.slices[0])
 
     @property
     def marks(self) -> frozenset[str]:

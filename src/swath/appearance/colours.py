@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from swath.appearance.names import fields_of, sure
+from swath.appearance.names import fields_of
 from swath.config import LoopConfig
-from swath.labels.channels import Rig
+from swath.labels.channels import Rig, sure
 from swath.labels.colours import PALETTE, class_colours, mixed
 from swath.records.base import Document
 

@@ -12,11 +12,6 @@ MARK: Final = "swath"  # what the map was made from, and which settings of the A
 EVALUATION: Final = r"^eval_v\d+(_3d)?(_|$)"
 
 
-def sure(field: str) -> str:
-    """Name of the field with those predictions of `field` that are at or above the operating threshold."""
-    return f"{field}_sure"
-
-
 def fields_of(rig: Rig, role: str) -> list[str]:
     """Names of the fields that labelled channels have for `role` (`human`, `predictions`, ...), each once."""
     return list(dict.fromkeys(getattr(channel, role) for channel in rig.labelled))

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from swath import life
-from swath.appearance.names import sure
 from swath.appearance.samples import chosen, declare, not_overtaken, slice_of
+from swath.labels.channels import sure
 from swath.records.base import Document
 from swath.records.batch import Batch
 from swath.store.journal.lease import Writer

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
 from swath import life
-from swath.appearance.names import EVALUATION, SCENE, fields_of, sure
+from swath.appearance.names import EVALUATION, SCENE, fields_of
 from swath.config import Fields, LoopConfig
-from swath.labels.channels import Rig
+from swath.labels.channels import Rig, sure
 from swath.records.base import Document
 from swath.records.batch import Batch
 from swath.store.scenes import FENCE, FINDINGS, KEY, SOURCE

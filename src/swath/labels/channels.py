@@ -76,6 +76,11 @@ class Rig:
         return tuple(one for one in ("2d", "3d") if one in kinds)
 
 
+def sure(field: str) -> str:
+    """Name of the field with those predictions of `field` that are at or above the operating threshold."""
+    return f"{field}_sure"
+
+
 def rig_of(config: LoopConfig, slices: Iterable[str]) -> Rig:
     """The rig of a dataset with these `slices`: the configured channels that it has."""
     there = set(slices)

@@ -25,13 +25,15 @@ def scenes_meant(ctx: Any) -> list[str]:
 
 def go_on(ctx: Any, work_set: Any, after: str | None) -> Params:
     """Opens the next scene that waits; says so when none does."""
-    following = marks.next_waiting(work_set, after)
-    if following is None:
+    scene = marks.following(work_set, after)
+    if scene is None:
         ctx.ops.notify("every scene has an answer; `fetch` takes them in", variant="success")
         return {"next": None}
-    grouped = work_set.media_type == "group"
-    ctx.ops.open_sample(**({"group_id": following} if grouped else {"id": following}))
-    return {"next": following}
+    shown = [one.sample_id for one in scene.slices if one.name == ctx.group_slice]
+    group = scene.group_id if work_set.media_type == "group" else None
+    # By its group alone the App opens a scene too, but then tells no operator which one is open.
+    ctx.ops.open_sample(id=(shown or [scene.opens_at.sample_id])[0], group_id=group)
+    return {"next": scene.group_id}
 
 
 class Mark(_forms.Operator):

@@ -149,6 +149,10 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         go_on(ctx, ctx.dataset, now.task if now else None)
 
     @in_panel
+    def open_work_set(self, ctx: Any) -> None:
+        ctx.ops.open_dataset(str(ctx.params["name"]))
+
+    @in_panel
     def open_loop(self, ctx: Any) -> None:
         ctx.ops.open_dataset(name_of(ctx))
 
@@ -215,6 +219,14 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         row.btn(
             "explain", label="Explain a scene", on_click=uri("explain_scene"), prompt=True, variant="outlined"
         )
+        for i, name in enumerate(shown.work_sets):
+            row.btn(
+                f"label_{i}",
+                label=f"Label in {name}",
+                on_click=self.open_work_set,
+                params={"name": name},
+                variant="outlined",
+            )
         if plan.people and shown.ways and running is None:
             panel.md("In a terminal:\n" + _listed(shown.ways), name="ways")
         if shown.status.held_by and running is None:
@@ -437,6 +449,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
                 f"What is drawn here is safe once it is fetched: `{how}`, or the button in the dataset of the loop.",
                 name="fetch",
             )
+        panel.view("timer", types.TimerView(interval=LATER, on_interval=self.refresh))  # what is drawn counts
 
     def _at_hand(self, panel: types.Object, now: AtHand) -> None:
         drawn = ", ".join(f"{n} on {name}" for name, n in now.labels.items())

@@ -13,6 +13,7 @@ from swath.plugin import _forms
 from swath.plugin._forms import PANEL, Params, begin, confirmed, is_sure, loop_of, notice
 from swath.plugin.contents import keys_of, stamp
 from swath.plugin.jobs import dry_run
+from swath.steps.reference import offered
 from swath.suggest import ways_on
 
 OF_STEP: Final = {
@@ -178,11 +179,19 @@ class Reference(_forms.Operator):
         inputs.enum("how", ways.values(), view=ways, default="field", label="Where they are", required=True)
         if ctx.params.get("how", "field") == "field":
             fields = types.DropdownView()
-            for name in label_fields(loop):
+            for name in offered(loop.workspace, final=bool(ctx.params.get("final"))):
                 fields.add_choice(name, label=name)
             if not fields.values():
                 raise StateError(f"{loop.name} has no field of labels besides swath's own")
             inputs.enum("field", fields.values(), view=fields, label="Field", required=True)
+            inputs.enum(
+                "also",
+                fields.values(),
+                view=fields,
+                label="And, where a scene has none there, from",
+                description="Boxes and cuboids are often in different fields",
+                required=False,
+            )
         else:
             whom(loop, inputs, ctx)
         inputs.bool("final", label="Of test, for its final evaluation", default=False)
@@ -194,18 +203,11 @@ class Reference(_forms.Operator):
             field = str(ctx.params.get("field") or "")
             if not field:
                 raise ConfigError("choose a field to take the labels from")
-            return begin(ctx, loop, "reference", "--from", field, *final)
+            fields = dict.fromkeys([field, *filter(None, [ctx.params.get("also")])])
+            return begin(
+                ctx, loop, "reference", *(part for one in fields for part in ("--from", str(one))), *final
+            )
         return begin(ctx, loop, "reference", *annotator_options(ctx), *final)
-
-
-def label_fields(loop: Loop) -> list[str]:
-    """Fields of boxes or cuboids that are not swath's own."""
-    import fiftyone as fo
-
-    fields = loop.workspace.config.fields
-    own = {name for setting, name in fields.model_dump().items() if setting != "truth"}
-    schema = loop.workspace.scenes.dataset.get_field_schema(embedded_doc_type=fo.Detections)
-    return [name for name in schema if name not in own and not name.endswith("_sure")]
 
 
 def whom(loop: Loop, inputs: types.Object, ctx: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from swath import life
+from swath import life, opening
 from swath.annotators import marks
 from swath.loop import Loop
 from swath.records.base import Estimate
@@ -47,6 +47,7 @@ class Shown:
     stamp: str
     status: Status
     ways: tuple[str, ...]
+    work_sets: tuple[str, ...]
     batch: BatchResult | None
     golden: tuple[GoldenChecked, ...]
     curve: tuple[Point, ...]
@@ -82,6 +83,7 @@ def gather(loop: Loop) -> Shown:
         stamp=now,
         status=loop.status(),
         ways=loop.ways_on(plan),
+        work_sets=tuple(opening.work_sets(loop.name)),
         batch=loop.batch(standing[-1].round) if standing else None,
         golden=tuple(one.steps.golden for one in reversed(rounds) if one.steps.golden is not None),
         curve=tuple(_point(one) for one in evaluated),

@@ -90,6 +90,17 @@ def import_reference(workspace: Workspace, sources: Sequence[str], *, final: boo
     )
 
 
+def offered(workspace: Workspace, *, final: bool = False) -> list[str]:
+    """Fields that the reference can be taken from: those of the user's own, and, until there is one, those of people's labels that
+    stand in its scenes already, as in a loop that was adopted."""
+    fields = workspace.scenes.label_fields()
+    if not workspace.is_split() or life.reference_done(workspace.journal.batches.all(), final=final):
+        return fields
+    keys = workspace.members("test") if final else workspace.members("val", "golden")
+    people = [one.human for one in workspace.rig.labelled if _stand(workspace, one, keys)]
+    return list(dict.fromkeys([*people, *fields]))
+
+
 def _hold_labels(workspace: Workspace, sources: Sequence[str]) -> None:
     """An error for a field that there is not, that holds no lists of labels, or that swath fills by itself (predictions, blind
     labels): nothing could be compared with those. People's own fields are sources: an adopted loop's reference stands there."""

@@ -25,7 +25,7 @@ from pymongo.collection import Collection
 
 from swath.config import LoopConfig
 from swath.errors import FencedError, IntegrityError, some
-from swath.labels.channels import Rig, rig_of
+from swath.labels.channels import Rig, rig_of, sure
 from swath.projection import tag_of
 from swath.records.base import Document
 from swath.records.shown import Difference, SceneState
@@ -246,6 +246,7 @@ class Scenes:
 
         fields = self.config.fields
         ours = {getattr(fields, name) for name in type(fields).model_fields} - {fields.truth} | {DONT_CARE}
+        ours |= {sure(fields.predictions), sure(fields.predictions_3d)}
         found = sorted(self.dataset.get_field_schema(embedded_doc_type=fo.Detections).keys() - ours)
         if channel is None:
             return found
