@@ -562,6 +562,10 @@ class Evaluate(_Section):
     resamples: Annotated[int, Field(ge=10, le=100_000)] = Field(
         200, description="resamples of the drives, for the 95 % intervals"
     )
+    conditions: Annotated[tuple[str, ...], Expected("a list of names of fields")] = Field(
+        ("weather", "timeofday"),
+        description="fields of the scenes that say a condition, on the primary channel: figures are told apart by them, where they are there",
+    )
 
     @model_validator(mode="before")
     @classmethod

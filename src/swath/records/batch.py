@@ -265,8 +265,8 @@ class ClassFigures(Record):
 
 
 class StratumFigures(Record):
-    """Some objects of the reference, by `by` (class, size, distance, occlusion): how many, how many of them were `found` at the
-    operating point, AP at IoU 0.5 among them; None where that is undefined."""
+    """Some objects of the reference, by `by` (class, size, distance, occlusion, points inside, or a field that says a condition of the
+    scene): how many, how many of them were `found` at the operating point, AP at IoU 0.5 among them; None where that is undefined."""
 
     by: str
     name: str
@@ -274,6 +274,17 @@ class StratumFigures(Record):
     found: int
     recall: float | None = None
     ap50: float | None = None
+
+
+class Graded(Record):
+    """One class at one of KITTI's difficulties: `objects` that count, and their AP by KITTI's rules (`kernels.kitti`), by boxes in
+    images, or footprints (`bev`) or volumes (`3d`) in clouds."""
+
+    by: Literal["2d", "bev", "3d"]
+    name: str
+    difficulty: Literal["easy", "moderate", "hard"]
+    objects: int
+    ap: float
 
 
 class Mode(Record):
@@ -302,7 +313,8 @@ class OperatingPoint(Record):
 class Figures(Record):
     """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `mending`: what
     mending each type would add to mAP50, over all scores (`kernels.typed`); `gain`: over the round before; None where there is
-    none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints."""
+    none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints; `kitti`: by KITTI's
+    rules, where the labels say how far objects are hidden or cut."""
 
     map: Estimate
     map50: Estimate
@@ -315,6 +327,7 @@ class Figures(Record):
     strata: tuple[StratumFigures, ...] = ()
     modes: tuple[Mode, ...] = ()
     volume: dict[str, Estimate] = {}
+    kitti: tuple[Graded, ...] = ()
 
 
 class Failure(Record):
