@@ -24,7 +24,7 @@ from swath.kernels.detection import Predictions
 from swath.labels.calibration import Camera, camera
 from swath.policies import graded, strata
 from swath.policies.strata import Axis
-from swath.records.batch import Graded
+from swath.records.batch import Graded, Missed
 
 if TYPE_CHECKING:
     from swath.workspace import Workspace
@@ -59,6 +59,21 @@ def axes(
         inside = strata.points(np.concatenate(_inside(workspace, truths)))
         out.append(Axis("points", strata.POINTS, inside, shared=False))  # distance says it in plainer words
     return out + _conditions(workspace, truths, table, notes)
+
+
+class Objects:
+    """All objects of a reference, sample by sample, as `policies.modes` keeps them."""
+
+    def __init__(self, truths: Sequence[Truth]) -> None:
+        self._truths = truths
+        self._starts = np.cumsum([0, *(len(one.rows) for one in truths)])
+
+    def __getitem__(self, row: int) -> Missed:
+        at = int(np.searchsorted(self._starts, row, side="right")) - 1
+        one = self._truths[at]
+        label = one.rows[row - self._starts[at]]
+        shape = tuple(round(float(value), 3) for value in one.labels.shapes[label])
+        return Missed(scene=one.key, channel=one.channel.name, name=one.labels.classes[label], shape=shape)
 
 
 def _shapes(found: Found) -> Floats:

@@ -287,18 +287,39 @@ class Graded(Record):
     ap: float
 
 
+class Missed(Record):
+    """An object that was missed: a box (4) px or a cuboid (9), as stored labels of a channel of a scene have it."""
+
+    scene: str
+    channel: str
+    name: str
+    shape: tuple[float, ...]
+
+
 class Mode(Record):
     """A way in which the model fails: objects that share the traits of `name`, and how many of them were missed at the operating
-    point. `before`: the share that was missed in the round before, where it was a mode then."""
+    point. `before`: the share that was missed in the round before, where it was a mode then. Of the missed ones: how many are in each of
+    the `scenes` with the most of them, and of each class; a few `examples`."""
 
     name: str
     objects: int
     missed: int
     before: float | None = None
+    scenes: dict[str, int] = {}
+    classes: dict[str, int] = {}
+    examples: tuple[Missed, ...] = ()
 
     @property
     def share(self) -> float:
         return self.missed / self.objects
+
+
+class Confused(Record):
+    """How many objects of a class (None: of nothing) were found as one (None: not at all)."""
+
+    of: str | None = None
+    found: str | None = None
+    count: int
 
 
 class OperatingPoint(Record):
@@ -314,7 +335,7 @@ class Figures(Record):
     """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `mending`: what
     mending each type would add to mAP50, over all scores (`kernels.typed`); `gain`: over the round before; None where there is
     none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints; `kitti`: by KITTI's
-    rules, where the labels say how far objects are hidden or cut."""
+    rules, where the labels say how far objects are hidden or cut; `confusion`: at the operating point, what objects were found as."""
 
     map: Estimate
     map50: Estimate
@@ -328,6 +349,7 @@ class Figures(Record):
     modes: tuple[Mode, ...] = ()
     volume: dict[str, Estimate] = {}
     kitti: tuple[Graded, ...] = ()
+    confusion: tuple[Confused, ...] = ()
 
 
 class Failure(Record):
@@ -428,14 +450,15 @@ class Outcome(Record):
 
 
 class Stopped(Record):
-    """The decision after a round, with every criterion's number; what is expected of the next batch, and what became of earlier
-    forecasts."""
+    """The decision after a round, with every criterion's number; what is expected of the next batch (of the mined modality, and of
+    each), and what became of earlier forecasts."""
 
     round: str
     decision: Literal["continue", "stop"]
     why: str
     criteria: dict[str, Criterion] = {}
     forecast: Forecast | None = None
+    forecasts: dict[str, Forecast] = {}
     outcomes: tuple[Outcome, ...] = ()
 
 

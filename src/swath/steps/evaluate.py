@@ -173,8 +173,14 @@ class _Scored:
             volume={name: Estimate(**asdict(getattr(self.volume, name))) for name in ("map", "map50")}
             if self.volume
             else {},
-            modes=modes(traits, self.table.found_by(threshold) < 0, before.modes if before else ()),
+            modes=modes(
+                traits,
+                self.table.found_by(threshold) < 0,
+                before.modes if before else (),
+                aspects.Objects(self.truths),
+            ),
             kitti=self.kitti,
+            confusion=policy.confusion(self.seen([CLEAR] * len(self.truths)), classes),
         )
 
 
