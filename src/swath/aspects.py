@@ -64,8 +64,8 @@ def axes(
 class Objects:
     """All objects of a reference, sample by sample, as `policies.modes` keeps them."""
 
-    def __init__(self, truths: Sequence[Truth]) -> None:
-        self._truths = truths
+    def __init__(self, workspace: Workspace, truths: Sequence[Truth]) -> None:
+        self._truths, self._table = truths, workspace.scenes.of({one.key for one in truths})
         self._starts = np.cumsum([0, *(len(one.rows) for one in truths)])
 
     def __getitem__(self, row: int) -> Missed:
@@ -73,7 +73,8 @@ class Objects:
         one = self._truths[at]
         label = one.rows[row - self._starts[at]]
         shape = tuple(round(float(value), 3) for value in one.labels.shapes[label])
-        return Missed(scene=one.key, channel=one.channel.name, name=one.labels.classes[label], shape=shape)
+        drive, name = self._table.drive(one.key), one.labels.classes[label]
+        return Missed(scene=one.key, drive=drive, channel=one.channel.name, name=name, shape=shape)
 
 
 def _shapes(found: Found) -> Floats:
@@ -109,7 +110,7 @@ def _conditions(
         axis = strata.condition(field, said, table.place, table.image)
         if axis is not None:
             out.append(axis)
-        elif any(said):
+        elif len(set(said)) > strata.MOST:
             notes.append(
                 f"{field!r} has {len(set(said) - {''})} values in val, more than {strata.MOST}: figures are not told apart by it "
                 "(evaluate: conditions)"

@@ -60,6 +60,7 @@ def test_conditions_are_of_scenes() -> None:
     assert said == ["rain", None, "clear", "clear", "clear", "rain"]
     none = np.zeros(0, np.int64)
     assert condition("weather", ["", ""], none, none) is None
+    assert condition("weather", ["rain", "rain"], none, none) is None
     assert condition("name", [str(i) for i in range(MOST + 1)], none, none) is None
     assert condition("name", [str(i) for i in range(MOST)], none, none) is not None
 

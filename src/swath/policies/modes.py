@@ -25,7 +25,7 @@ MOST: Final = 6
 LEAST: Final = 3  # missed objects that make a mode
 DEEPEST: Final = 3  # traits that one mode has
 SCENES: Final = 30  # of a mode that are kept, those with the most missed objects
-EXAMPLES: Final = 4  # of its missed objects, each of another scene
+EXAMPLES: Final = 4  # of its missed objects, each of another scene, of other drives first
 
 
 class Trait(NamedTuple):
@@ -66,15 +66,26 @@ def modes(
 
 
 def _kept(lost: Sequence[Missed]) -> dict[str, object]:
-    """What a mode keeps of its missed objects: examples are of the scenes with most of them, the first of each."""
+    """What a mode keeps of its missed objects."""
     of_scene = Counter(one.scene for one in lost)
-    scenes = sorted(of_scene.items(), key=lambda one: (-one[1], one[0]))[:SCENES]
-    first = {one.scene: one for one in reversed(lost)}
+    scenes = sorted(of_scene.items(), key=lambda one: (-one[1], one[0]))
     return {
-        "scenes": dict(scenes),
+        "scenes": dict(scenes[:SCENES]),
         "classes": dict(sorted(Counter(one.name for one in lost).items())),
-        "examples": tuple(first[scene] for scene, _ in scenes[:EXAMPLES]),
+        "examples": tuple(_examples([scene for scene, _ in scenes], lost)),
     }
+
+
+def _examples(scenes: Sequence[str], lost: Sequence[Missed]) -> list[Missed]:
+    """The first object of each of these scenes, drives in turn."""
+    first = {one.scene: one for one in reversed(lost)}
+    turn: Counter[str] = Counter()
+    placed = []
+    for nth, scene in enumerate(scenes):
+        drive = first[scene].drive
+        placed.append((turn[drive], nth, first[scene]))
+        turn[drive] += 1
+    return [one for _, _, one in sorted(placed, key=lambda one: one[:2])[:EXAMPLES]]
 
 
 def _best(traits: Sequence[Trait], missed: Flags, free: Flags, overall: float) -> tuple[str, Flags] | None:

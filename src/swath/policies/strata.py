@@ -71,9 +71,9 @@ def points(inside: Ints) -> Ints:
 
 def condition(name: str, said: Sequence[str], place: Ints, image: Ints) -> Axis | None:
     """The conditions that scenes are in: `said` of each image ("": nothing), of which objects (M,) are in `place` and predictions
-    (P,) in `image`. None where nothing is said, or too many different things."""
+    (P,) in `image`. None where the same is said of all, or too many different things."""
     values = sorted(set(said) - {""})
-    if not values or len(values) > MOST:
+    if len(set(said)) < 2 or len(values) > MOST:
         return None
     number = {value: i for i, value in enumerate(values)}
     code = np.array([number.get(one, -1) for one in said], dtype=np.int64)

@@ -288,9 +288,11 @@ class Graded(Record):
 
 
 class Missed(Record):
-    """An object that was missed: a box (4) px or a cuboid (9), as stored labels of a channel of a scene have it."""
+    """An object that was missed: a box (4) px or a cuboid (9), as stored labels of a channel of a scene have it. `drive`: of the scene,
+    or the scene."""
 
     scene: str
+    drive: str
     channel: str
     name: str
     shape: tuple[float, ...]

@@ -30,7 +30,7 @@ from swath.labels import stored
 from swath.labels.shapes import Labels, Modality
 from swath.policies import failures as policy
 from swath.policies import gain, strata
-from swath.policies.modes import modes
+from swath.policies.modes import Objects, modes
 from swath.policies.notable import notable
 from swath.policies.opinions import excused
 from swath.policies.strata import Axis
@@ -141,6 +141,7 @@ class _Scored:
     table: typed.Table
     volume: DetectionScores | None
     axes: Sequence[Axis]
+    objects: Objects
     kitti: tuple[Graded, ...]
 
     def seen(self, unclear: Sequence[Unclear]) -> list[policy.Seen]:
@@ -174,10 +175,7 @@ class _Scored:
             if self.volume
             else {},
             modes=modes(
-                traits,
-                self.table.found_by(threshold) < 0,
-                before.modes if before else (),
-                aspects.Objects(self.truths),
+                traits, self.table.found_by(threshold) < 0, before.modes if before else (), self.objects
             ),
             kitti=self.kitti,
             confusion=policy.confusion(self.seen([CLEAR] * len(self.truths)), classes),
@@ -327,6 +325,7 @@ def _score(
         every,
         volume,
         aspects.axes(workspace, truths, found, every, notes),
+        aspects.Objects(workspace, truths),
         aspects.by_kitti(workspace, truths, found, shared),
     )
 
