@@ -196,6 +196,23 @@ class Embed(_Section):
         return value
 
 
+class Modes(_Section):
+    """What failure modes get of the places of a batch that answer failures."""
+
+    share: Share = Field(
+        0.0,
+        description="share of the places for failures that the modes get, by what each missed; 0: the worst failures, of whatever mode",
+    )
+    floor: Share = Field(0.0, description="share of these places that each mode gets, at least")
+    cap: Share = Field(1.0, description="share of these places that each mode gets, at most")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Modes:
+        if self.floor > self.cap:
+            raise ValueError(f"expected floor <= cap, got {self.floor:g} and {self.cap:g}")
+        return self
+
+
 class Select(_Section):
     """Sizes of batches, and what fills them."""
 
@@ -221,6 +238,7 @@ class Select(_Section):
         "count",
         description="which failures come first: those with the most errors, or with the most against the objects that they hold",
     )
+    modes: Modes = Modes()
     neighbors: Positive = Field(100, description="candidates looked up per failure")
     class_evidence: Share = Field(
         0.5, description="weight of what the model sees of the failing kinds, against looks alone (0)"

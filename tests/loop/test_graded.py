@@ -161,3 +161,27 @@ def test_the_record_has_it_all(loop: Loop, dataset_name: str) -> None:
             assert sum(one.objects for one in figures.strata if one.by == name) == total
         assert {one.name for one in figures.strata if one.by == "weather"} == {"rain", "clear"}
     assert record.as_json()["kitti"]
+
+
+def test_modes_have_places_of_their_own_and_replay(loop: Loop, dataset_name: str) -> None:
+    """A second batch that gives half of its places for failures to modes: as its manifest says; chosen again it is the same."""
+    durable.fork(NAME, dataset_name, quick_loop.homes() / dataset_name)
+    changes = {"train": {"center": {"steps": 40}}, "select": {"modes": {"share": 0.5}, "budget": 12}}
+    done = Loop.open(dataset_name, changes=changes)
+    done.run(1)
+    journal = done.workspace.journal.batches
+    record = journal.get("v0").steps.evaluate
+    assert record is not None
+    if (
+        not record.main.modes
+    ):  # the model missed everything: which of it is worse than the rest, nobody can say
+        pytest.skip("no mode in this machine's model")
+    done.select()
+    manifest = journal.manifest(journal.get("v1"))
+    assert [one.name for one in manifest.modes] == [one.name for one in record.main.modes]
+    assert (
+        sum(one.filled for one in manifest.modes) == sum(one.mode is not None for one in manifest.scenes) > 0
+    )
+    scenes = {mode.name: set(mode.scenes) for mode in record.main.modes}
+    assert all(one.failure in scenes[one.mode] for one in manifest.scenes if one.mode is not None)
+    assert done.replay("v1").equal
