@@ -151,8 +151,15 @@ class Splits(_Section):
         le=1,
         description="cosine similarity from which two scenes without a common drive stay together; null: never",
     )
+    find_drives: float | None = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="where no drive is known at all: cosine similarity from which scenes that look alike are taken for one; null: none are",
+    )
     audit_pairs: Count = Field(
-        20, description="pairs of most similar scenes across splits that the leak audit lists; 0: no audit"
+        20,
+        description="pairs of most similar scenes across splits that the leak audit lists; 0: no audit, and no look for drives",
     )
 
     @model_validator(mode="after")
