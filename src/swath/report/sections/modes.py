@@ -34,9 +34,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Row:
-    """A mode. `trend`: (round, share that was missed) of the rounds in which it was one, oldest first; `shown`: some of its objects."""
+    """A mode, and the `share` of its objects that was missed. `trend`: (round, share that was missed) of the rounds in which it was
+    one, oldest first; `shown`: some of its objects."""
 
     mode: Mode
+    share: float
     trend: tuple[tuple[str, float], ...]
     shown: tuple[Shown, ...]
 
@@ -65,6 +67,7 @@ def _rows(known: Known, modality: str, modes: Sequence[Mode]) -> list[Row]:
     return [
         Row(
             mode,
+            mode.share,
             tuple((round_, shares[mode.name]) for round_, shares in then if mode.name in shares),
             tuple(_shown(known.workspace, mode.examples)),
         )
