@@ -1,4 +1,4 @@
-"""What does an evaluation cost? Matching, intervals, types, mending, strata and modes of 5,000 val scenes with 50,000 objects.
+"""What does an evaluation cost? Matching, intervals, types, mending, strata, modes and KITTI's rules of 5,000 val scenes with 50,000 objects.
 
 Made predictions on made objects (10 a scene, and as many predictions, some of them right, some misplaced, of another class,
 twice, or nowhere) of 500 drives, 8 classes, 200 resamples: in images, and in clouds by footprints and by volumes. It must take
@@ -19,10 +19,12 @@ from benchmarks.common import cost, options, save, say
 from swath.kernels import typed
 from swath.kernels.boxes import iou
 from swath.kernels.cuboids import bev_iou, yawed
+from swath.kernels.cuboids import iou as cuboid_iou
 from swath.kernels.detection import Predictions, References, match_images, score_matches
 from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
-from swath.kernels.kitti import Scene, score
+from swath.kernels.kitti import Scene
 from swath.kernels.mistakes import type_mistakes
+from swath.policies import graded as kitti
 from swath.policies import strata
 from swath.policies.modes import modes
 
@@ -81,7 +83,15 @@ def measured(scenes: int) -> list[dict[str, Any]]:
         return out
 
     def rest(
-        where: str, found: Any, overlap: Any, by: str, bins: Any, false: Any, threshold: float, wanted: Any
+        where: str,
+        found: Any,
+        overlap: Any,
+        by: str,
+        words: Any,
+        bins: Any,
+        false: Any,
+        threshold: float,
+        wanted: Any,
     ) -> None:
         table = part(
             where,
@@ -92,9 +102,17 @@ def measured(scenes: int) -> list[dict[str, Any]]:
         )
         part(where, "mending", lambda: typed.gains(table, len(CLASSES)))
         here, there = np.concatenate([bins(r) for r in wanted]), np.concatenate([false(p) for p in found])
-        none = np.arange(len(here)) % 3
-        part(where, "strata", lambda: strata.strata(table, CLASSES, threshold, by, here, there, none))
-        traits = strata.traits(table, CLASSES, by, here, none)
+        axes = [
+            strata.Axis("class", dict(enumerate(CLASSES)), table.wanted, table.label),
+            strata.Axis(by, words, here, there),
+            strata.Axis("occlusion", strata.OCCLUSIONS, np.arange(len(here)) % 3),
+            strata.Axis("points", strata.POINTS, np.arange(len(here)) % 4, shared=False),
+            strata.condition(
+                "weather", [("rain", "clear")[i % 2] for i in range(scenes)], table.place, table.image
+            ),
+        ]
+        part(where, "strata", lambda: strata.strata(table, len(CLASSES), threshold, axes))
+        traits = strata.traits(axes)
         part(where, "modes", lambda: modes(traits, table.found_by(threshold) < 0))
 
     found, wanted = boxes(scenes)
@@ -118,6 +136,7 @@ def measured(scenes: int) -> list[dict[str, Any]]:
         found,
         lambda p, r: iou(p.boxes, r.boxes),
         "size",
+        strata.SIZES,
         lambda r: strata.heights(r.boxes, 375),
         lambda p: strata.heights(p.boxes[typed.best(p.scores, p.labels)], 375),
         at,
@@ -143,25 +162,37 @@ def measured(scenes: int) -> list[dict[str, Any]]:
         solid,
         lambda p, r: bev_iou(yawed(p.cuboids), yawed(r.cuboids)),
         "distance",
+        strata.DISTANCES,
         lambda r: strata.distances(r.cuboids),
         lambda p: strata.distances(p.cuboids[typed.best(p.scores, p.labels)]),
         told.operating.threshold,
         truth,
     )
     flags = np.random.default_rng(2)
-    cases = [
-        Scene(p.scores, p.labels, p.boxes[:, 3] - p.boxes[:, 1], r.labels, r.boxes[:, 3] - r.boxes[:, 1], flags.choice([0, 0.2, 0.6], OBJECTS), flags.integers(0, 3, OBJECTS), iou(p.boxes, r.boxes), np.zeros(len(p.scores)))
+
+    def graded(p: Any, r: Any, overlap: Any, heights: Any, tall: Any) -> Scene:
+        n = len(r.labels)
+        cut, hidden = flags.choice([0, 0.2, 0.6], n), flags.integers(0, 3, n)
+        return Scene(
+            p.scores, p.labels, heights, r.labels, tall, cut, hidden, overlap, np.zeros(len(p.scores))
+        )
+
+    flat = [
+        graded(p, r, iou(p.boxes, r.boxes), p.boxes[:, 3] - p.boxes[:, 1], r.boxes[:, 3] - r.boxes[:, 1])
         for p, r in zip(found, wanted, strict=True)
-    ]  # fmt: skip
-    part(
-        "images",
-        "KITTI's rules, 3 classes, 3 difficulties",
-        lambda: [
-            score(cases, CLASSES, name, hard)
-            for name in ("Car", "Pedestrian", "Cyclist")
-            for hard in ("easy", "moderate", "hard")
-        ],
-    )
+    ]
+    part("images", "KITTI's rules", lambda: kitti.graded("2d", flat, CLASSES))
+    unknown = np.full(OBJECTS, np.nan)
+    for by, shared in (("bev", bev_iou), ("3d", cuboid_iou)):
+        every = part(
+            "clouds",
+            f"overlaps for KITTI's rules, {by}",
+            lambda shared=shared: [
+                graded(p, r, shared(yawed(p.cuboids), yawed(r.cuboids)), unknown, unknown)
+                for p, r in zip(solid, truth, strict=True)
+            ],
+        )
+        part("clouds", f"KITTI's rules, {by}", lambda by=by, every=every: kitti.graded(by, every, CLASSES))
     total = {name: sum(row[name] for row in rows) for name in ("CPU s", "wall s")}
     return [*rows, {"in": "all", "what": "together", **total, "peak MB": max(row["peak MB"] for row in rows)}]
 

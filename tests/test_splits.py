@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,10 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from support import remove
 from swath.config import LoopConfig, Splits
 from swath.errors import FrozenSplitError, StateError
 from swath.kernels.subsets import choose
 from swath.labels.channels import rig_of
+from swath.loop import Loop
 from swath.records.loop import Pair
 from swath.steps import splits
 from swath.steps.init import placed
@@ -359,6 +362,64 @@ def test_near_duplicates_are_joined(tmp_path: Path) -> None:
     assert [unit for unit in joined if len(unit) > 1] == [("002", "009", "020"), ("011", "012")]
     assert count == 3
     assert sorted(key for unit in joined for key in unit) == [f"{i:03d}" for i in range(30)]
+
+
+def test_look_alikes_are_drives_where_none_is_known(tmp_path: Path) -> None:
+    """Twins are taken for a drive, and it is said how many; nothing alike, more alike than val could hold, no audit or no wish for it:
+    by scene, and why."""
+    alone = [(f"{i:03d}",) for i in range(40)]
+    found, said = splits._alike(pictures(tmp_path / "a", 40, [(2, 9), (2, 20), (11, 12)]), alone)
+    assert [unit for unit in found if len(unit) > 1] == [("002", "009", "020"), ("011", "012")]
+    assert said.startswith(
+        "5 scenes that look alike (cosine similarity from 0.95; splits: find_drives) are taken for 2 drives, up to 3"
+    )
+    strangers = splits._alike(pictures(tmp_path / "b", 40, []), alone)
+    assert strangers == (
+        alone,
+        "no two scenes look alike (cosine similarity from 0.95; splits: find_drives): split by scene",
+    )
+    crowd = pictures(tmp_path / "c", 40, [(0, i) for i in range(1, 7)])
+    assert splits._alike(crowd, alone) == (
+        alone,
+        "7 scenes look alike (cosine similarity from 0.95; splits: find_drives), too many for one drive: split by scene",
+    )
+    unwanted: dict[str, Any]
+    for unwanted in ({"find_drives": None}, {"audit_pairs": 0}):
+        config = LoopConfig(splits=Splits(**unwanted))
+        assert splits._alike(replace(crowd, config=config), alone) == (alone, "split by scene")
+
+
+@pytest.mark.database
+def test_drives_by_looks_are_written_and_found_again(dataset_name: str, mongod: str, tmp_path: Path) -> None:
+    """Scenes that look alike are in one split and have one drive, by which intervals go; a split that was killed after it wrote drives
+    comes to the same when it is run again."""
+    import fiftyone as fo
+
+    remove(dataset_name)
+    twins = [(i, i + 20) for i in range(0, 20, 2)]
+    pictures(tmp_path, 40, twins)
+    dataset = fo.Dataset(dataset_name, persistent=True)
+    dataset.add_samples(
+        [fo.Sample(filepath=str(one)) for one in sorted(tmp_path.glob("*.png"))], progress=False
+    )
+    changes = {"classes": ["car"], "splits": {"audit_pairs": 5}}
+    loop, _ = Loop.init_fiftyone(dataset_name, changes=changes, home=tmp_path / "home")
+    with loop.workspace.writer("test") as writer:
+        splits._write_drives(loop.workspace, writer, [("000", "001", "002")])  # a part of another one's work
+    loop = Loop.open(dataset_name)
+    told = loop.split()
+    assert told.units == 30
+    assert any("20 scenes that look alike" in note for note in told.notes)
+    table, membership = loop.workspace.scenes.table, loop.workspace.membership()
+    assert table.drive("001") == "001"
+    for one, two in twins:
+        keys = f"{one:03d}", f"{two:03d}"
+        assert {table.drive(key) for key in keys} == {f"alike:{one:03d}"}
+        assert membership[keys[0]] == membership[keys[1]] or {membership[key] for key in keys} == {
+            "pool",
+            "golden",
+        }
+    remove(dataset_name)
 
 
 def test_units_are_joined_whole() -> None:

@@ -151,8 +151,15 @@ class Splits(_Section):
         le=1,
         description="cosine similarity from which two scenes without a common drive stay together; null: never",
     )
+    find_drives: float | None = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="where no drive is known at all: cosine similarity from which scenes that look alike are taken for one; null: none are",
+    )
     audit_pairs: Count = Field(
-        20, description="pairs of most similar scenes across splits that the leak audit lists; 0: no audit"
+        20,
+        description="pairs of most similar scenes across splits that the leak audit lists; 0: no audit, and no look for drives",
     )
 
     @model_validator(mode="after")
@@ -196,6 +203,23 @@ class Embed(_Section):
         return value
 
 
+class Modes(_Section):
+    """What failure modes get of the places of a batch that answer failures."""
+
+    share: Share = Field(
+        0.0,
+        description="share of the places for failures that the modes get, by what each missed; 0: the worst failures, of whatever mode",
+    )
+    floor: Share = Field(0.0, description="share of these places that each mode gets, at least")
+    cap: Share = Field(1.0, description="share of these places that each mode gets, at most")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Modes:
+        if self.floor > self.cap:
+            raise ValueError(f"expected floor <= cap, got {self.floor:g} and {self.cap:g}")
+        return self
+
+
 class Select(_Section):
     """Sizes of batches, and what fills them."""
 
@@ -221,6 +245,7 @@ class Select(_Section):
         "count",
         description="which failures come first: those with the most errors, or with the most against the objects that they hold",
     )
+    modes: Modes = Modes()
     neighbors: Positive = Field(100, description="candidates looked up per failure")
     class_evidence: Share = Field(
         0.5, description="weight of what the model sees of the failing kinds, against looks alone (0)"
@@ -561,6 +586,10 @@ class Evaluate(_Section):
     )
     resamples: Annotated[int, Field(ge=10, le=100_000)] = Field(
         200, description="resamples of the drives, for the 95 % intervals"
+    )
+    conditions: Annotated[tuple[str, ...], Expected("a list of names of fields")] = Field(
+        ("weather", "timeofday"),
+        description="fields of the scenes that say a condition, on the primary channel: figures are told apart by them, where they are there",
     )
 
     @model_validator(mode="before")

@@ -12,7 +12,7 @@ The failures of a round are those of its mined modality, and so is `eval_vN`; a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +43,7 @@ from swath.records.batch import Batch, Evaluated
 from swath.records.shown import Difference
 from swath.store.journal.lease import Writer
 from swath.store.runs import Runs
-from swath.store.scenes import KEY, LARGE
+from swath.store.scenes import DONT_CARE, KEY, LARGE
 from swath.trainers import make
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ Found = Predictions | Predictions3D
 @dataclass(frozen=True, eq=False)
 class Truth:
     """The reference of one channel of a scene: its labels as they are stored; the `rows` (m,) that count, which are finite and
-    of a class, and their positions (m,) in the class map."""
+    of a class, and their positions (m,) in the class map; areas of an image (k, 4) px to leave alone."""
 
     key: str
     channel: Channel
@@ -68,6 +68,12 @@ class Truth:
     labels: Labels
     rows: npt.NDArray[np.int64]
     positions: npt.NDArray[np.int64]
+    dont_care: npt.NDArray[np.float64]
+
+    @property
+    def documents(self) -> list[Mapping[str, Any]]:
+        """The stored labels that count."""
+        return [self.labels.documents[row] for row in self.rows]
 
     @property
     def digest(self) -> str:
@@ -89,11 +95,13 @@ def truths(workspace: Workspace, keys: Sequence[str], modality: str) -> list[Tru
     there: dict[tuple[str, str], Truth] = {}
     for channel in channels:
         here = [key for key in table.known(keys) if table.has(channel.name, key)]
-        for key, doc in zip(here, workspace.scenes.values(channel.name, here, [channel.human]), strict=True):
+        docs = workspace.scenes.values(channel.name, here, [channel.human, DONT_CARE])
+        for key, doc in zip(here, docs, strict=True):
             if doc.get(channel.human) is not None:
                 size = table.size(channel.name, key)
                 labels = stored.read(modality, doc[channel.human], size)
-                there[key, channel.name] = Truth(key, channel, size, labels, *known(labels, classes))
+                areas = stored.read("2d", doc.get(DONT_CARE), size).shapes
+                there[key, channel.name] = Truth(key, channel, size, labels, *known(labels, classes), areas)
     places = [(key, channel.name) for key in keys for channel in channels]
     return [there[place] for place in places if place in there]
 
@@ -148,12 +156,13 @@ def documents(rig: Rig, classes: Sequence[str], name: str, truth: Truth, found: 
     )
 
 
-def overlap(found: Found, truth: Truth) -> npt.NDArray[np.float64]:
-    """(n, m) IoU of each prediction with each object of the reference: of boxes, or of footprints."""
+def overlap(found: Found, truth: Truth, *, volumes: bool = False) -> npt.NDArray[np.float64]:
+    """(n, m) IoU of each prediction with each object of the reference: of boxes, or of footprints; or of `volumes`."""
     wanted = truth.labels.shapes[truth.rows]
     if isinstance(found, Predictions):
         return box_kernel.iou(found.boxes, wanted)
-    return cuboid_kernel.bev_iou(cuboid_kernel.yawed(found.cuboids), cuboid_kernel.yawed(wanted))
+    iou = cuboid_kernel.iou if volumes else cuboid_kernel.bev_iou
+    return iou(cuboid_kernel.yawed(found.cuboids), cuboid_kernel.yawed(wanted))
 
 
 def mistakes(found: Found, truth: Truth, threshold: float, iou: float) -> Mistakes:

@@ -26,8 +26,11 @@ from swath.records.batch import (
     Failure,
     Figures,
     Finding,
+    Gain,
     GoldenChecked,
+    Graded,
     Left,
+    Mode,
     OperatingPoint,
     Stopped,
 )
@@ -208,7 +211,7 @@ def long_golden() -> GoldenChecked:
 
 
 def long_evaluation() -> EvaluateResult:
-    """Two models, twelve classes, and failures."""
+    """Two models, twelve classes, all that can be said of them, and failures."""
     known = Estimate(value=0.5, low=0.25, high=0.75)
     one = ClassFigures(references=1234, predictions=2000, ap=known, ap50=known)
     figures = Figures(
@@ -217,6 +220,17 @@ def long_evaluation() -> EvaluateResult:
         classes={f"Class{n}": one for n in range(12)},
         operating=OperatingPoint(threshold=0.29, precision=0.5, recall=0.5, f1=0.5),
         errors={"background": 101, "location": 1100, "class": 12, "duplicate": 3, "missed": 2801},
+        gain=Gain(
+            over="v2", scenes=900, drives=120, map=Estimate(value=0.03, low=-0.01, high=0.07), map50=known
+        ),
+        mending={"location": 0.1, "missed": 0.2, "background": 0.05, "class": 0.01},
+        modes=(Mode(name="Person_sitting, 30 to 50 m, visible", objects=120, missed=80, before=0.7),) * 3,
+        volume={"map": known, "map50": known},
+        kitti=tuple(
+            Graded(by="3d", name=name, difficulty=difficulty, objects=100, ap=0.5)
+            for name in ("Car", "Pedestrian", "Cyclist")
+            for difficulty in ("easy", "moderate", "hard")
+        ),
     )
     failure = Failure(
         key="000010",
@@ -231,7 +245,7 @@ def long_evaluation() -> EvaluateResult:
         round="v3",
         on="val",
         scenes=900,
-        figures={"2d": figures, "3d": figures},
+        figures={"2d": figures.with_(volume={}), "3d": figures},
         notes=(
             "val is evaluated and mined for the 4. time: a claim about gain needs the final evaluation, on test",
         ),
@@ -304,7 +318,7 @@ def test_what_is_left_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
         "\n".join(drawn(monkeypatch, made())) for made in (long_status, long_evaluation, long_explanation)
     )
     assert "... and 7 earlier rounds: --json lists all" in status
-    assert evaluation.count("... and 9 more classes: --json lists all") == 2
+    assert evaluation.count("... and 10 more classes: --json lists all") == 2
     assert "... and 5 earlier rounds: --json lists all" in explanation
     assert "... and 35 more: --json lists all" in explanation
 
@@ -472,3 +486,13 @@ def test_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert told[1].startswith("      word")
     assert any(one.endswith(" `swath round reopen v0 --reason REASON --dataset drives`") for one in told)
     assert any(line.startswith("coverage reason") for line in told)
+
+
+def test_kittis_figures_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its three classes at moderate, of a cloud by volumes; without flags in the reference nothing is said of it."""
+    value = long_evaluation()
+    told = "\n".join(drawn(monkeypatch, value))
+    assert told.count("by KITTI's rules, moderate, volumes: Car 0.50, Pedestrian 0.50, Cyclist 0.50") == 2
+    bare = {"2d": value.record.figures["2d"].with_(kitti=())}
+    alone = value.with_(record=value.record.with_(figures=bare))
+    assert "KITTI" not in "\n".join(drawn(monkeypatch, alone))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from swath.kernels.detection import Predictions, References
 from swath.kernels.mistakes import Mistakes, type_mistakes
-from swath.policies.failures import Seen, kinds, ordered, rank, worst
+from swath.policies.failures import Seen, confusion, kinds, ordered, rank, worst
 from swath.policies.unclear import Unclear
 from swath.records.migrate import WORST
 
@@ -211,3 +211,36 @@ def test_what_people_disagree_about_is_no_evidence() -> None:
     assert [found.key for found in (one, two, last)] == ["a", "b", "c"]
     assert (one.fn, one.fp, one.unclear, one.evidence) == (2, 1, 2, 1.0)
     assert (last.fn, last.kinds, last.unclear, last.evidence) == (1, ("high_fn",), 1, 0.0)
+
+
+def test_what_is_taken_for_what() -> None:
+    """Two cars, a person, a sign. The first car is found; the person is taken for a car, twice, and counts once: as the surer one;
+    a person is seen where nothing is; the second car is seen again beside the first, and is nothing of it."""
+    boxes = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [40, 0, 50, 10], [60, 0, 70, 10]], float)
+    wanted = References(boxes, np.array([CAR, CAR, PERSON, SIGN]))
+    seen_at = boxes[[0, 0, 2, 2, 2]] + [[0] * 4, [1] * 4, [0] * 4, [1] * 4, [0, 200, 0, 200]]
+    found = Predictions(seen_at, np.array([0.9, 0.8, 0.5, 0.7, 0.6]), np.array([CAR, CAR, CAR, SIGN, PERSON]))
+    one = Seen("a", type_mistakes(found, wanted, 0.3), found.scores, found.labels, wanted.labels)
+    told = {(row.of, row.found): row.count for row in confusion([one], CLASSES)}
+    assert told == {
+        ("car", "car"): 1, ("car", None): 1, ("person", "sign"): 1, ("sign", None): 1, (None, "car"): 2, (None, "person"): 1,
+    }  # fmt: skip
+    assert confusion([], CLASSES) == ()
+
+
+@given(st.integers(0, 10**6))
+def test_everything_is_taken_for_something(seed: int) -> None:
+    """Rows add up to the objects of a class, columns to the predictions of one at the threshold."""
+    rng = np.random.default_rng(seed)
+    corner = rng.integers(0, 12, (2, 8, 2))
+    boxes = [np.hstack([one, one + 6]).astype(float) for one in corner]
+    found = Predictions(boxes[0], rng.random(8).round(1), rng.integers(0, 3, 8))
+    wanted = References(boxes[1], rng.integers(0, 3, 8))
+    one = Seen("a", type_mistakes(found, wanted, 0.4), found.scores, found.labels, wanted.labels)
+    rows, columns = np.zeros(4, int), np.zeros(4, int)
+    place = {name: i for i, name in enumerate((*CLASSES, None))}
+    for cell in confusion([one], CLASSES):
+        rows[place[cell.of]] += cell.count
+        columns[place[cell.found]] += cell.count
+    assert rows[:3].tolist() == np.bincount(wanted.labels, minlength=3).tolist()
+    assert columns[:3].tolist() == np.bincount(found.labels[found.scores >= 0.4], minlength=3).tolist()

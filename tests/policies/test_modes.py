@@ -6,8 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath.policies.modes import LEAST, MOST, Trait, modes
-from swath.records.batch import Mode
+from swath.policies.modes import EXAMPLES, LEAST, MOST, SCENES, Trait, modes
+from swath.records.batch import Missed, Mode
 
 CLASS = {0: "Car", 1: "Pedestrian"}
 SIZE = {0: "small", 1: "large"}
@@ -61,6 +61,23 @@ def test_nothing_to_say() -> None:
         assert modes(traits([0] * 10, [0] * 10), missed) == ()
     unknown = Trait("occlusion", np.full(20, -1), {0: "visible"})
     assert modes([unknown], np.arange(20) < 10) == ()
+
+
+def test_what_is_kept_of_a_mode() -> None:
+    """Scenes with the most of its missed objects first; each class; an example of each drive before a second of one. Objects of no
+    mode, and those that were found, are not in it."""
+    scenes = [f"s{i % 40:02d}" for i in range(50)] + ["zz"] * 200
+    objects = [Missed(scene=s, drive=f"d{int(s[1:]) // 16}" if s != "zz" else "z", channel="left", name="Car", shape=(i,)) for i, s in enumerate(scenes)]  # fmt: skip
+    missed = np.array([True] * 49 + [False] * 201)
+    (one,) = modes([Trait("size", np.array([0] * 50 + [1] * 200), SIZE)], missed, (), objects)
+    assert (one.missed, one.objects, one.classes) == (49, 50, {"Car": 49})
+    assert len(one.scenes) == SCENES
+    assert list(one.scenes)[:10] == [*(f"s{i:02d}" for i in range(9)), "s09"]
+    assert (one.scenes["s08"], one.scenes["s09"]) == (2, 1)
+    assert [(e.scene, e.drive, e.shape) for e in one.examples] == [
+        ("s00", "d0", (0,)), ("s16", "d1", (16,)), ("s32", "d2", (32,)), ("s01", "d0", (1,)),
+    ]  # fmt: skip
+    assert len(one.examples) == EXAMPLES
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(-1, 1), st.booleans()), max_size=60))

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from some_records import a_failure, a_row, some_figures
-from swath.config import LoopConfig, Select, canonical, digest, parse
+from swath.config import LoopConfig, Modes, Select, canonical, digest, parse
 from swath.errors import StateError
 from swath.kernels.vectors import fingerprint
 from swath.policies.selection import (
@@ -26,11 +26,15 @@ from swath.policies.selection import (
     answer,
     candidates,
     kinds,
+    of_modes,
+    places,
     size,
     wrong,
 )
 from swath.records.assignment import AnswerState
-from swath.records.manifest import Asked, Manifest, Question, Wrong
+from swath.records.base import Estimate
+from swath.records.batch import ClassFigures, Failure, Mode
+from swath.records.manifest import Asked, AskedMode, Manifest, Question, Wrong
 
 # ---------------------------------------------------------------------- who may be chosen
 
@@ -576,3 +580,90 @@ def test_progress_is_told() -> None:
     answer(question(**FIRST), known(failures=NONE), "d", lambda done, of: told.append((done, of)))
     assert told
     assert told[-1][0] <= told[-1][1]
+
+
+# ---------------------------------------------------------------------- failure modes
+
+
+MODES = (
+    AskedMode(name="person, small", objects=40, missed=30),
+    AskedMode(name="car, beyond 50 m", objects=20, missed=10),
+)
+OF_MODES = tuple(
+    Wrong(key=f"m{i}", fn=3, fp=0, kinds={"person": 1.0} if i < 3 else {"car": 1.0}, mode=MODES[i // 3].name)
+    for i in range(5)
+)
+
+
+def with_modes(budget: int = 20, **settings: Any) -> Manifest:
+    asked = question(config(modes={"share": 0.5, **settings}), failures=(*FAILURES, *OF_MODES), modes=MODES, budget=budget)  # fmt: skip
+    return chosen(asked, known(failures=vectors(7, 1)))
+
+
+@pytest.mark.parametrize(
+    ("missed", "total", "floor", "cap", "told"),
+    [
+        ((30, 10), 8, 0, 1, [6, 2]),  # by what they missed
+        ((30, 10), 8, 0.5, 1, [4, 4]),
+        ((30, 10), 8, 0, 0.5, [4, 4]),
+        ((30, 10, 5), 10, 0, 0.3, [3, 3, 3]),  # the tenth place goes to no mode
+        ((30, 10, 5), 2, 0.4, 1, [1, 1, 0]),  # floors that do not fit: the larger ones first
+        ((1, 0), 3, 0, 1, [3, 0]),
+        ((), 5, 0.2, 1, []),
+        ((30, 10), 0, 0.5, 1, [0, 0]),
+    ],
+)
+def test_places_of_modes(
+    missed: tuple[int, ...], total: int, floor: float, cap: float, told: list[int]
+) -> None:
+    """Floors first, then by highest averages of what was missed, up to the cap."""
+    assert places(missed, total, Modes(floor=floor, cap=cap)) == told
+
+
+def test_modes_have_their_share_of_the_places_for_failures() -> None:
+    """Of 20 places 6 go to coverage, of the 14 left half to the modes: 7, by what they missed (30, 15, 10, 7.5, 6, 5 of the one; 10 of the other): 6 and 1. The manifest says whose place
+    each scene has and why; the failures take turns for the rest."""
+    manifest = with_modes()
+    assert [(one.name, one.places, one.filled) for one in manifest.modes] == [
+        ("person, small", 6, 6),
+        ("car, beyond 50 m", 1, 1),
+    ]
+    targeted = [one for one in manifest.scenes if one.stream == "targeted"]
+    assert [one.mode for one in targeted] == [MODES[0].name] * 6 + [MODES[1].name] + [None] * 7
+    for one in targeted:
+        of = {wrong.key: wrong.mode for wrong in (*FAILURES, *OF_MODES)}
+        assert of[one.failure or ""] == one.mode
+    assert targeted[0].reason is not None
+    assert targeted[0].reason.startswith("place of person, small, 30 of 40 missed: like m")
+    assert len({one.key for one in manifest.scenes}) == manifest.size.size == 20
+
+
+def test_floors_and_caps_of_modes() -> None:
+    """A floor of a half gives both the same; a cap of a quarter leaves the rest to the failures."""
+    assert [one.places for one in with_modes(floor=0.5).modes] == [4, 3]
+    capped = with_modes(cap=0.25)
+    assert [one.places for one in capped.modes] == [1, 1]
+    assert sum(one.mode is None and one.stream == "targeted" for one in capped.scenes) == 12
+
+
+def test_without_a_share_modes_change_nothing() -> None:
+    """The batch is the one that it was before modes had places, and a batch without modes to answer says so."""
+    plain = question(budget=20)
+    assert chosen(plain).scenes == chosen(question(config(modes={"share": 0}), budget=20)).scenes
+    none = chosen(question(config(modes={"share": 0.5}), budget=20))
+    assert none.scenes == chosen(plain).scenes
+    assert "v0 has no failure modes: their places go to its failures" in none.notes
+
+
+def test_what_stands_for_a_mode() -> None:
+    """The scenes with the most of its missed objects, as far as they are failures that are there; weighed by what it missed of a
+    class against how many of it there are."""
+    figures = {name: ClassFigures(references=n, predictions=0, ap=Estimate(), ap50=Estimate()) for name, n in (("car", 100), ("person", 20))}  # fmt: skip
+    mode = Mode(
+        name="far", objects=9, missed=6, scenes={"a": 3, "gone": 2, "b": 1}, classes={"car": 5, "person": 1}
+    )
+    there = [Failure(key=key, kinds=("high_fn",), fn=4, fp=1, evidence=4, missed={"person": 4}, false={}) for key in "ba"]  # fmt: skip
+    told = of_modes([mode], there, figures, 5)
+    assert [(one.key, one.fn, one.mode) for one in told] == [("a", 4, "far"), ("b", 4, "far")]
+    assert told[0].kinds == {"car": 0.5, "person": 0.5}
+    assert [one.key for one in of_modes([mode], there, figures, 1)] == ["a"]

@@ -363,6 +363,7 @@ def test_one_criterion_is_enough_and_each_is_named() -> None:
         "why": "target: reached; pool: empty",
         "criteria": {name: {"stop": one.stop, "why": one.why} for name, one in found.items()},
         "forecast": None,
+        "forecasts": {},
         "outcomes": (),
     }
     on = decide("v4", {"target": Criterion(stop=False, why="x"), "plateau": Criterion(stop=None, why="y")})

@@ -6,7 +6,21 @@ import numpy as np
 import pytest
 
 from swath.kernels.typed import table
-from swath.policies.strata import distances, heights, occlusions, strata
+from swath.policies.strata import (
+    DISTANCES,
+    MOST,
+    OCCLUSIONS,
+    POINTS,
+    SIZES,
+    Axis,
+    condition,
+    distances,
+    heights,
+    occlusions,
+    points,
+    strata,
+    traits,
+)
 
 
 def test_sizes_are_shares_of_the_image() -> None:
@@ -32,15 +46,49 @@ def test_occlusion_is_what_labels_say() -> None:
     assert occlusions(said).tolist() == [0, 1, 2, -1, -1, -1, -1, -1]
 
 
+def test_points_are_counted_in_steps() -> None:
+    """0, 1, 9, 10, 49 and 50 points; a cloud that cannot be read says nothing."""
+    assert points(np.array([0, 1, 9, 10, 49, 50, -1])).tolist() == [0, 1, 1, 2, 2, 3, -1]
+
+
+def test_conditions_are_of_scenes() -> None:
+    """Objects and predictions are in the condition of their image; an image of which nothing is said is in none."""
+    axis = condition("weather", ["rain", "", "clear"], np.array([0, 1, 2, 2]), np.array([2, 0]))
+    assert axis is not None
+    assert axis.false is not None
+    said = [axis.words.get(int(one)) for one in (*axis.stratum, *axis.false)]
+    assert said == ["rain", None, "clear", "clear", "clear", "rain"]
+    none = np.zeros(0, np.int64)
+    assert condition("weather", ["", ""], none, none) is None
+    assert condition("weather", ["rain", "rain"], none, none) is None
+    assert condition("name", [str(i) for i in range(MOST + 1)], none, none) is None
+    assert condition("name", [str(i) for i in range(MOST)], none, none) is not None
+
+
 def test_every_stratum_with_objects() -> None:
     """Two classes, one of them without objects; sizes; no word of occlusion where labels have none."""
     overlap = np.array([[0.9, 0.0], [0.0, 0.0]])
     one = table([(np.array([0.9, 0.8]), np.array([0, 0]), np.array([0, 0]), overlap)])
-    none = np.array([-1, -1])
-    told = strata(one, ["car", "person"], 0.5, "size", np.array([0, 2]), np.array([0, 2]), none)
+    names = Axis("class", {0: "car", 1: "person"}, one.wanted, one.label)
+    sizes = Axis("size", SIZES, np.array([0, 2]), np.array([0, 2]))
+    hidden = Axis("occlusion", OCCLUSIONS, np.array([-1, -1]))
+    told = strata(one, 2, 0.5, [names, sizes, hidden])
     said = [(row.by, row.name, row.objects, row.found) for row in told]
     assert said == [("class", "car", 2, 1), ("size", "small", 1, 1), ("size", "large", 1, 0)]
     assert told[1].ap50 == pytest.approx(1)
     assert told[2].ap50 == 0
-    far = strata(one, ["car"], 0.5, "distance", np.array([3, 3]), np.array([3, 3]), np.array([2, 0]))
-    assert [row.name for row in far] == ["car", "beyond 50 m", "visible", "largely occluded"]
+    far = Axis("distance", DISTANCES, np.array([3, 3]), np.array([3, 3]))
+    hidden = Axis("occlusion", OCCLUSIONS, np.array([2, 0]))
+    assert [row.name for row in strata(one, 1, 0.5, [far, hidden])] == [
+        "beyond 50 m",
+        "visible",
+        "largely occluded",
+    ]
+
+
+def test_modes_are_named_by_what_is_shared() -> None:
+    """Points go with distance, and say it again."""
+    few = Axis("points", POINTS, np.zeros(2, np.int64), shared=False)
+    assert [one.name for one in traits([few, Axis("occlusion", OCCLUSIONS, np.zeros(2, np.int64))])] == [
+        "occlusion"
+    ]

@@ -6,15 +6,19 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 
 import quick_loop
 from support import remove
+from swath import aspects, evaluations
 from swath.loop import Loop
+from swath.policies import modes as policy
+from swath.policies.modes import Trait
 from swath.records.base import Estimate
 from swath.records.batch import Axis, Batch, BlindCounts, Gain, GoldenChecked
 from swath.report.known import Known
-from swath.report.sections import first, golden, targeting
+from swath.report.sections import curves, first, golden, modes, scores, strata, targeting
 
 pytestmark = pytest.mark.database
 NAME = "t-report-sections"
@@ -190,6 +194,79 @@ def test_the_paired_gain_decides(loop: Loop, low: float, high: float, short: str
     assert (
         f"On the same 8 scenes of 4 drives, paired: mAP +0.020 ({low:+.3f} to {high:+.3f})." in answer.lines
     )
+
+
+def test_curves_are_those_of_the_evaluation(loop: Loop) -> None:
+    """One chart per class that val has, whose area is its AP50; dots whose recall is that of the stratum of the class; the confusion
+    adds up to the objects."""
+    known = known_of(loop)
+    record = known.record
+    assert record is not None
+    (model,) = curves.data(known)
+    assert [one.title for one in model.charts] == list(record.main.classes)
+    found = {one.name: one for one in record.main.strata if one.by == "class"}
+    for one in model.charts:
+        frame = one.frame
+        points = np.array([point.split(",") for point in one.lines[0][1].split()], float)
+        x = (points[:, 0] - frame.left) / (frame.width - frame.left - frame.right)
+        y = (frame.height - frame.bottom - points[:, 1]) / (frame.height - frame.top - frame.bottom)
+        assert np.trapezoid(y, x) == pytest.approx(record.main.classes[one.title].ap50.value, abs=0.02)
+        if one.at is not None:
+            assert one.at[2] == pytest.approx(found[one.title].recall)
+    assert model.confusion is not None
+    total = sum(cell.count for name, cells in model.confusion.rows[:-1] for cell in cells)
+    assert total == sum(one.references for one in record.main.classes.values())
+
+
+def test_strata_and_modes_are_those_of_the_record(loop: Loop) -> None:
+    """Every stratum is shown once; every mode with its shares of the rounds that had it, and pictures of val scenes alone."""
+    known = known_of(loop)
+    record = known.record
+    assert record is not None
+    (model,) = strata.data(known).models
+    assert [one for axis in model.axes for one in axis.strata] == list(record.main.strata)
+    val = set(loop.workspace.members("val"))
+    truths = evaluations.truths(loop.workspace, sorted(val), "2d")
+    label = np.concatenate([one.positions for one in truths])
+    named = Trait("class", label, dict(enumerate(quick_loop.CLASSES)))
+    found = policy.modes([named], label == 0, (), aspects.Objects(loop.workspace, truths))
+    last = known.evaluated[-1]
+    done = record.with_(figures={"2d": record.main.with_(modes=found)})
+    known.__dict__["evaluated"] = [
+        *known.evaluated[:-1], last.with_(steps=last.steps.with_(evaluate=done))
+    ]  # fmt: skip
+    rows = [row for one in modes.data(known) for row in one.rows]
+    assert [row.mode for row in rows] == list(found) != []
+    for row in rows:
+        assert row.trend[-1] == ("v1", row.mode.share)
+        assert {one.of.scene for one in row.shown} <= val
+        assert len(row.shown) == len(row.mode.examples) > 0
+        assert sum(row.mode.scenes.values()) == row.mode.missed == sum(row.mode.classes.values())
+        for one in row.shown:
+            corners = np.array([point.split(",") for point in one.about.points.split()], float)
+            assert one.picture.uri
+            assert (corners >= -0.1).all()
+            assert (corners <= [one.picture.width + 0.1, one.picture.height + 0.1]).all()
+
+
+def test_what_is_expected_is_drawn_beside_the_curve(loop: Loop) -> None:
+    """The forecast of the last decision: so many scenes further, so much higher than the last round, in its interval."""
+    known = known_of(loop)
+    assert known.last is not None
+    stop = known.last.steps.stop
+    assert stop is not None
+    assert stop.forecasts == {"2d": stop.forecast}
+    (model,) = scores.data(known).models
+    assert model.expected == stop.forecast
+    assert model.curve.ahead is not None
+    now, then = model.curve.ahead
+    assert stop.forecast is not None
+    assert then.scenes == now.scenes + stop.forecast.scenes
+    assert then.estimate.value == pytest.approx((now.estimate.value or 0) + (stop.forecast.gain or 0))
+    if then.estimate.low is not None:
+        assert then.low is not None
+        assert then.high is not None
+        assert then.high <= then.y <= then.low
 
 
 def scored(batch: Batch, map50: Estimate, gain: Gain | None = None) -> Batch:

@@ -50,13 +50,14 @@ def allocate(
     keys: Sequence[str],
     share: str | Fraction | float = "0.30",
     exclude: Collection[str] = (),
+    groups: Sequence[tuple[Collection[int], int]] = (),
 ) -> Allocation:
     """Choose min(budget, candidates) rows, exactly `ceil(share * budget)` for coverage while both streams last.
 
     coverage_rows, coverage_scores (C,); target_rows, target_scores (F, K), row -1 where a failure has fewer than K
     neighbours; higher scores first. keys: one distinct text per row. exclude: keys that are never chosen. A row that is
     listed twice counts with its best score; a row that is in both streams is chosen once, by coverage if that comes to
-    it. ValueError on rows outside `keys`, NaN scores, keys that repeat, a share outside 0..1 and a negative budget.
+    it. groups: failures and the places that they have for themselves, before the failures of no group take turns. ValueError on rows outside `keys`, NaN scores, keys that repeat, a share outside 0..1 and a negative budget.
     """
     portion = Fraction(str(share)) if isinstance(share, float) else Fraction(share)
     if budget < 0 or not 0 <= portion <= 1:
@@ -70,8 +71,12 @@ def allocate(
     wanted = math.ceil(portion * budget)
     covered = list(zip(coverage.row[:wanted], coverage.score[:wanted], strict=True))
     taken = {row for row, _ in covered}
-    targeted = _take_turns(targets, taken, budget - len(covered))
-    taken.update(row for row, _, _ in targeted)
+    targeted: list[tuple[int, float, int]] = []
+    rest_of = set(range(len(targets.starts) - 1)).difference(*(mine for mine, _ in groups))
+    for mine, places in (*groups, (rest_of, budget)):
+        turns = _take_turns(targets, taken, min(places, budget - len(covered) - len(targeted)), mine)
+        taken.update(row for row, _, _ in turns)
+        targeted += turns
     rest = zip(coverage.row[wanted:], coverage.score[wanted:], strict=True)
     left = (pair for pair in rest if pair[0] not in taken)
     covered += islice(left, budget - len(covered) - len(targeted))
@@ -140,8 +145,11 @@ def _best_first(rows: Array, scores: Array, order: Array, barred: Array) -> _Lis
     return _Lists(row.tolist(), score.tolist(), order[row].tolist(), starts.tolist(), standing.tolist())
 
 
-def _take_turns(lists: _Lists, taken: set[int], places: int) -> list[tuple[int, float, int]]:
-    """(row, score, failure) for at most `places` rows that are not taken: fewest served first, then the best offer.
+def _take_turns(
+    lists: _Lists, taken: set[int], places: int, mine: Collection[int]
+) -> list[tuple[int, float, int]]:
+    """(row, score, failure) for at most `places` rows that are not taken, of the lists that are `mine`: fewest served first, then the
+    best offer.
 
     Failures that offer the same are told apart by the rest of their lists, so their own order changes nothing.
     """
@@ -149,7 +157,7 @@ def _take_turns(lists: _Lists, taken: set[int], places: int) -> list[tuple[int, 
     queue = [
         (0, -lists.score[start], lists.order[start], lists.standing[f], f, start)
         for f, (start, end) in enumerate(pairwise(lists.starts))
-        if start < end
+        if start < end and f in mine
     ]
     heapq.heapify(queue)
     chosen: list[tuple[int, float, int]] = []

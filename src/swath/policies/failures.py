@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from swath.kernels.mistakes import Mistakes
 from swath.policies.unclear import CLEAR, Unclear
-from swath.records.batch import Failure
+from swath.records.batch import Confused, Failure
 from swath.records.migrate import WORST
 
 
@@ -104,3 +104,24 @@ def kinds(mistakes: Iterable[Mistakes]) -> dict[str, int]:
         counted.update(kind for kind in one.kinds if kind != "right")
         counted["missed"] += one.fates.count("missed")
     return dict(sorted(counted.items()))
+
+
+def confusion(seen: Iterable[Seen], classes: Sequence[str]) -> tuple[Confused, ...]:
+    """What objects were found as, by class; an object counts once, and so does a prediction: one that is of no object, or of one
+    that a better prediction has, is of nothing."""
+    counted: Counter[tuple[int, int]] = Counter()  # len(classes) is nothing
+    nothing = len(classes)
+    for one in seen:
+        taken: dict[int, int] = {}
+        kept = zip(one.mistakes.kept.tolist(), one.mistakes.kinds, one.mistakes.partner.tolist(), strict=True)
+        for row, kind, partner in sorted(kept, key=lambda row: row[1] != "right"):  # who found it has it
+            label = int(one.predicted[row])
+            if kind in ("right", "class") and partner not in taken:
+                taken[partner] = label
+            else:
+                counted[nothing, label] += 1
+        counted.update((label, taken.get(row, nothing)) for row, label in enumerate(one.wanted.tolist()))
+    names = [*classes, None]
+    return tuple(
+        Confused(of=names[of], found=names[found], count=n) for (of, found), n in sorted(counted.items())
+    )

@@ -1,21 +1,22 @@
 """Which scenes come next, and why: from a question (records) and vectors (arrays) to the manifest of a batch.
 
 The first batch is chosen for coverage alone. Later ones give `ceil(30 %)` of the budget to coverage and the rest to scenes
-that look like the failures of the last evaluation, failure by failure in turn (`kernels.allocate`). The same question and
-vectors give the same manifest, byte by byte.
+that look like the failures of the last evaluation, failure by failure in turn (`kernels.allocate`); failure modes can have a share
+of it for themselves (`select.modes`). The same question and vectors give the same manifest, byte by byte.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from fractions import Fraction
 from math import ceil
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from swath.config import LoopConfig, Select, digest, parse
+from swath.config import LoopConfig, Modes, Select, digest, parse
 from swath.errors import StateError, some
 from swath.kernels import zcore
 from swath.kernels.allocate import Allocation, allocate
@@ -23,13 +24,14 @@ from swath.kernels.coverage import coverage_scores
 from swath.kernels.evidence import nearest_with_evidence
 from swath.kernels.vectors import cosine, fingerprint, usable
 from swath.records.assignment import Assignment
-from swath.records.batch import ClassFigures, Failure
+from swath.records.batch import ClassFigures, Failure, Mode
 from swath.records.manifest import (
     BatchSize,
     Chosen,
     Coverage,
     Fingerprints,
     Manifest,
+    ModePlaces,
     Question,
     Stream,
     Wrong,
@@ -101,13 +103,48 @@ def wrong(failures: Sequence[Failure], classes: Mapping[str, ClassFigures], most
     )
 
 
+def of_modes(
+    modes: Sequence[Mode], failures: Sequence[Failure], classes: Mapping[str, ClassFigures], most: int
+) -> tuple[Wrong, ...]:
+    """What stands for each mode in a batch: the scenes, `most` at most, in which most of its objects were missed."""
+    by_key = {one.key: one for one in failures}
+    return tuple(
+        Wrong(
+            key=key,
+            fn=by_key[key].fn,
+            fp=by_key[key].fp,
+            kinds=_weights({name: n / classes[name].references for name, n in mode.classes.items()}),
+            mode=mode.name,
+        )
+        for mode in modes
+        for key in [scene for scene in mode.scenes if scene in by_key][:most]
+    )
+
+
 def kinds(failure: Failure, classes: Mapping[str, ClassFigures]) -> dict[str, float]:
     """Weights by class, adding up to 1: what a failure missed, against how many of the class val has; without a miss, what
     it saw falsely. Three missed of 23 pedestrians say more than three of 104 cars."""
     missed = {name: n / classes[name].references for name, n in failure.missed.items() if name in classes}
-    found = missed or {name: float(n) for name, n in failure.false.items()}
+    return _weights(missed or {name: float(n) for name, n in failure.false.items()})
+
+
+def _weights(found: Mapping[str, float]) -> dict[str, float]:
     total = sum(found.values())
     return {name: round(value / total, 6) for name, value in sorted(found.items())}
+
+
+def places(missed: Sequence[int], total: int, settings: Modes) -> list[int]:
+    """How many of `total` places each mode gets: its floor, then by what it missed (highest averages), up to its cap."""
+    least = ceil(settings.floor * total - 1e-9)
+    most = max(int(settings.cap * total + 1e-9), least, 1)
+    given = [0] * len(missed)
+    for _ in range(total if missed else 0):
+        short = [i for i, n in enumerate(given) if n < least]
+        open_ = short or [i for i, n in enumerate(given) if n < most]
+        if not open_:
+            break
+        given[min(open_, key=lambda i: (-missed[i] / (given[i] + 1), i))] += 1
+    return given
 
 
 def size(settings: Select, left: int, first: bool, asked: int | None = None) -> int:
@@ -156,6 +193,8 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         )
     covered, scores, beside = _coverage(question, config, known, budget, progress)
     targets = _targets(question, config, known, dataset)
+    share = "1" if first else config.select.coverage_share
+    quotas = _quotas(question, config, targets, budget - ceil(Fraction(share) * budget))
     chosen = allocate(
         budget,
         np.arange(len(question.candidates)),
@@ -163,7 +202,8 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         targets.rows,
         targets.scores,
         keys=question.candidates,
-        share="1" if first else config.select.coverage_share,
+        share=share,
+        groups=[(mine, wanted) for _, mine, wanted in quotas],
     )
     scenes = _reasoned(question, config, chosen, known, targets)
     streams = [scene.stream for scene in scenes]
@@ -182,6 +222,10 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         second=(twice := second_opinions(question, config, [scene.key for scene in scenes])),
         slots=2 if twice else 1,
         notes=(*targets.notes, *(() if first else chosen.notes)),
+        modes=tuple(
+            ModePlaces(name=name, places=wanted, filled=sum(scene.mode == name for scene in scenes))
+            for name, _, wanted in quotas
+        ),
         question=question,
         coverage=Coverage(
             draws=covered.draws,
@@ -269,6 +313,8 @@ def _targets(question: Question, config: LoopConfig, known: Known, dataset: str)
             f"{int((~good).sum())} failures have no usable vector and are left out: {named}; "
             f"run `{command('embed', dataset)}`"
         )
+    if config.select.modes.share > 0 and not question.modes:
+        notes.append(f"{question.answers} has no failure modes: their places go to its failures")
     if not good.any():
         return nothing(*notes, f"{question.answers} has no failures to answer: all places go to coverage")
     failures = tuple(one for one, fine in zip(question.failures, good, strict=True) if fine)
@@ -289,6 +335,21 @@ def _targets(question: Question, config: LoopConfig, known: Known, dataset: str)
         known.failures[good], weights, known.vectors, evidence, share, config.select.neighbors
     )
     return _Targets(failures, known.failures[good], rows, scores, tuple(notes))
+
+
+def _quotas(
+    question: Question, config: LoopConfig, targets: _Targets, places_: int
+) -> list[tuple[str, set[int], int]]:
+    """Each mode, the positions of the failures that stand for it, and its places of the `places_` for failures."""
+    wanted = places(
+        [one.missed for one in question.modes],
+        int(config.select.modes.share * places_ + 0.5),
+        config.select.modes,
+    )
+    return [
+        (mode.name, {i for i, one in enumerate(targets.failures) if one.mode == mode.name}, n)
+        for mode, n in zip(question.modes, wanted, strict=True)
+    ]
 
 
 def second_opinions(question: Question, config: LoopConfig, chosen: Sequence[str]) -> tuple[str, ...]:
@@ -316,7 +377,7 @@ def _reasoned(
             failure = targets.failures[of]
             looks = cosine(targets.queries[of], known.vectors[row])
             reason = (
-                f"like {failure.key}, a failure of {question.answers} ({failure.fn} missed, "
+                f"{_of_mode(question, failure)}like {failure.key}, a failure of {question.answers} ({failure.fn} missed, "
                 f"{failure.fp} false): cosine similarity {looks:.4f}{_seen(question, config, failure, row)}"
             )
         else:
@@ -335,10 +396,17 @@ def _reasoned(
                 reason=reason,
                 failure=failure and failure.key,
                 similarity=looks,
+                mode=failure and failure.mode,
                 split="pool",
             )
         )
     return tuple(scenes)
+
+
+def _of_mode(question: Question, failure: Wrong) -> str:
+    """Whose place a scene has, in words; nothing where a failure stands for itself."""
+    mode = next((one for one in question.modes if one.name == failure.mode), None)
+    return f"place of {mode.name}, {mode.missed} of {mode.objects} missed: " if mode else ""
 
 
 def _stream(name: Any) -> Stream:

@@ -34,12 +34,14 @@ class Point(NamedTuple):
     map: Estimate
 
 
-def curve(batches: Iterable[Batch]) -> list[Point]:
-    """The learning curve: every round that was evaluated and not cancelled, in order."""
+def curve(batches: Iterable[Batch], modality: str | None = None) -> list[Point]:
+    """The learning curve of the mined modality, or of another one: every round that was evaluated and not cancelled, in order."""
+    rounds = [(one.steps.train, one.steps.evaluate) for one in life.evaluated(batches)]
     return [
-        Point(batch.steps.train.scenes, batch.steps.evaluate.main.map)
-        for batch in life.evaluated(batches)
-        if batch.steps.train is not None and batch.steps.evaluate is not None
+        Point(trained.scenes, figures.map)
+        for trained, done in rounds
+        if trained is not None and done is not None
+        if (figures := done.figures.get(modality or done.modality)) is not None
     ]
 
 

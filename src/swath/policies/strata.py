@@ -1,18 +1,21 @@
-"""Which objects the model finds, and which it does not: by class, size, distance, occlusion. Pure: arrays in, strata out.
+"""Which objects the model finds, and which it does not: by class, size, distance, occlusion, points, condition. Pure: arrays in,
+strata out.
 
     class       as the class map names them
     size        in images: height of the box, against 25 and 40 px of an image of KITTI's 375 rows
     distance    in clouds: of the cuboid's centre from the sensor, on the ground
     occlusion   where the labels say it (`occluded` 0, 1, 2, as KITTI does)
+    points      in clouds: how many lie in the cuboid
+    condition   of the scene, where fields of the dataset say one (`evaluate.conditions`: weather, time of day)
 
-A wrong prediction has a class, a size and a distance of its own and counts in that stratum; what occlusion it would have nobody
-knows, so that wrong predictions count in each.
+A wrong prediction has a class, a size, a distance and a scene of its own and counts in that stratum; what occlusion it would have
+nobody knows, nor how many points what it should have been: there wrong predictions count in each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +32,20 @@ SIZES: Final = {0: "small", 1: "medium", 2: "large"}
 METRES: Final = (15.0, 30.0, 50.0)
 DISTANCES: Final = {0: "up to 15 m", 1: "15 to 30 m", 2: "30 to 50 m", 3: "beyond 50 m"}
 OCCLUSIONS: Final = {0: "visible", 1: "partly occluded", 2: "largely occluded"}
+COUNTS: Final = (1, 10, 50)
+POINTS: Final = {0: "no point", 1: "1 to 9 points", 2: "10 to 49 points", 3: "50 points or more"}
+MOST: Final = 12  # values of one condition: a field with more says what a scene is, not what it is like
+
+
+class Axis(NamedTuple):
+    """What objects are told apart by: of each its `stratum` (M,), a key of `words` (others are of none); and of each prediction (P,),
+    where that is known. `shared`: failure modes are named by it as well."""
+
+    name: str
+    words: Mapping[int, str]
+    stratum: Ints
+    false: Ints | None = None
+    shared: bool = True
 
 
 def heights(boxes: Floats, rows: float) -> Ints:
@@ -47,37 +64,41 @@ def occlusions(documents: Sequence[Mapping[str, Any]]) -> Ints:
     return np.array([int(one) if one in (0, 1, 2) else -1 for one in said], dtype=np.int64).reshape(-1)
 
 
-def traits(table: typed.Table, classes: Sequence[str], by: str, bins: Ints, occluded: Ints) -> list[Trait]:
-    """What the objects of a table can share, for `policies.modes`."""
-    words = SIZES if by == "size" else DISTANCES
-    return [
-        Trait("class", table.wanted, dict(enumerate(classes))),
-        Trait(by, bins, words),
-        Trait("occlusion", occluded, OCCLUSIONS),
-    ]
+def points(inside: Ints) -> Ints:
+    """(n,) which of `POINTS` cuboids with so many points `inside` (n,) are; -1 where that is unknown (-1)."""
+    return np.where(inside < 0, -1, np.digitize(inside, COUNTS))
+
+
+def condition(name: str, said: Sequence[str], place: Ints, image: Ints) -> Axis | None:
+    """The conditions that scenes are in: `said` of each image ("": nothing), of which objects (M,) are in `place` and predictions
+    (P,) in `image`. None where the same is said of all, or too many different things."""
+    values = sorted(set(said) - {""})
+    if len(set(said)) < 2 or len(values) > MOST:
+        return None
+    number = {value: i for i, value in enumerate(values)}
+    code = np.array([number.get(one, -1) for one in said], dtype=np.int64)
+    return Axis(name, dict(enumerate(values)), code[place], code[image])
+
+
+def traits(axes: Sequence[Axis]) -> list[Trait]:
+    """What objects can share, for `policies.modes`."""
+    return [Trait(one.name, one.stratum, one.words) for one in axes if one.shared]
 
 
 def strata(
-    table: typed.Table,
-    classes: Sequence[str],
-    threshold: float,
-    by: str,
-    bins: Ints,
-    false: Ints,
-    occluded: Ints,
+    table: typed.Table, classes: int, threshold: float, axes: Sequence[Axis]
 ) -> tuple[StratumFigures, ...]:
-    """Every stratum with an object in it. `by`: size or distance, of which `bins` (M,) are the objects' and `false` (P,) the
-    predictions'; `occluded` (M,): of `OCCLUSIONS`."""
-    asked: list[tuple[str, Ints, Mapping[int, str], Ints | None]] = [
-        ("class", table.wanted, dict(enumerate(classes)), table.label),
-        (by, bins, SIZES if by == "size" else DISTANCES, false),
-        ("occlusion", occluded, OCCLUSIONS, None),
-    ]
+    """Every stratum of these axes with an object in it."""
     return tuple(
         StratumFigures(
-            by=name, name=one.name, objects=one.objects, found=one.found, recall=one.recall, ap50=one.ap50
+            by=axis.name,
+            name=one.name,
+            objects=one.objects,
+            found=one.found,
+            recall=one.recall,
+            ap50=one.ap50,
         )
-        for name, of, names, wrong in asked
-        for one in typed.strata(table, len(classes), threshold, of, names, wrong)
+        for axis in axes
+        for one in typed.strata(table, classes, threshold, axis.stratum, axis.words, axis.false)
         if one.objects
     )

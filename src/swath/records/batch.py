@@ -265,8 +265,8 @@ class ClassFigures(Record):
 
 
 class StratumFigures(Record):
-    """Some objects of the reference, by `by` (class, size, distance, occlusion): how many, how many of them were `found` at the
-    operating point, AP at IoU 0.5 among them; None where that is undefined."""
+    """Some objects of the reference, by `by` (class, size, distance, occlusion, points inside, or a field that says a condition of the
+    scene): how many, how many of them were `found` at the operating point, AP at IoU 0.5 among them; None where that is undefined."""
 
     by: str
     name: str
@@ -276,18 +276,52 @@ class StratumFigures(Record):
     ap50: float | None = None
 
 
+class Graded(Record):
+    """One class at one of KITTI's difficulties: `objects` that count, and their AP by KITTI's rules (`kernels.kitti`), by boxes in
+    images, or footprints (`bev`) or volumes (`3d`) in clouds."""
+
+    by: Literal["2d", "bev", "3d"]
+    name: str
+    difficulty: Literal["easy", "moderate", "hard"]
+    objects: int
+    ap: float
+
+
+class Missed(Record):
+    """An object that was missed: a box (4) px or a cuboid (9), as stored labels of a channel of a scene have it. `drive`: of the scene,
+    or the scene."""
+
+    scene: str
+    drive: str
+    channel: str
+    name: str
+    shape: tuple[float, ...]
+
+
 class Mode(Record):
     """A way in which the model fails: objects that share the traits of `name`, and how many of them were missed at the operating
-    point. `before`: the share that was missed in the round before, where it was a mode then."""
+    point. `before`: the share that was missed in the round before, where it was a mode then. Of the missed ones: how many are in each of
+    the `scenes` with the most of them, and of each class; a few `examples`."""
 
     name: str
     objects: int
     missed: int
     before: float | None = None
+    scenes: dict[str, int] = {}
+    classes: dict[str, int] = {}
+    examples: tuple[Missed, ...] = ()
 
     @property
     def share(self) -> float:
         return self.missed / self.objects
+
+
+class Confused(Record):
+    """How many objects of a class (None: of nothing) were found as one (None: not at all)."""
+
+    of: str | None = None
+    found: str | None = None
+    count: int
 
 
 class OperatingPoint(Record):
@@ -302,7 +336,8 @@ class OperatingPoint(Record):
 class Figures(Record):
     """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `mending`: what
     mending each type would add to mAP50, over all scores (`kernels.typed`); `gain`: over the round before; None where there is
-    none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints."""
+    none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints; `kitti`: by KITTI's
+    rules, where the labels say how far objects are hidden or cut; `confusion`: at the operating point, what objects were found as."""
 
     map: Estimate
     map50: Estimate
@@ -315,6 +350,8 @@ class Figures(Record):
     strata: tuple[StratumFigures, ...] = ()
     modes: tuple[Mode, ...] = ()
     volume: dict[str, Estimate] = {}
+    kitti: tuple[Graded, ...] = ()
+    confusion: tuple[Confused, ...] = ()
 
 
 class Failure(Record):
@@ -415,14 +452,15 @@ class Outcome(Record):
 
 
 class Stopped(Record):
-    """The decision after a round, with every criterion's number; what is expected of the next batch, and what became of earlier
-    forecasts."""
+    """The decision after a round, with every criterion's number; what is expected of the next batch (of the mined modality, and of
+    each), and what became of earlier forecasts."""
 
     round: str
     decision: Literal["continue", "stop"]
     why: str
     criteria: dict[str, Criterion] = {}
     forecast: Forecast | None = None
+    forecasts: dict[str, Forecast] = {}
     outcomes: tuple[Outcome, ...] = ()
 
 

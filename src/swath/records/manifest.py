@@ -20,7 +20,7 @@ class BatchSize(Record):
 
 class Chosen(Record):
     """One scene of a batch. `channels`: what is to be labelled in it. Of a pool scene: its stream, rank (from 1 in its stream),
-    score and reason; `failure`: the val scene that it answers, and how similar it looks."""
+    score and reason; `failure`: the val scene that it answers, and how similar it looks; `mode`: whose place it has."""
 
     key: str
     channels: tuple[str, ...]
@@ -31,6 +31,7 @@ class Chosen(Record):
     reason: str | None = None
     failure: str | None = None
     similarity: float | None = None
+    mode: str | None = None
     split: str = ""
 
 
@@ -42,19 +43,37 @@ class Asked(Record):
 
 
 class Wrong(Record):
-    """A failure as selection sees it: missed and false objects, and weights by class that add up to 1."""
+    """A failure as selection sees it: missed and false objects, and weights by class that add up to 1; `mode`: the failure mode that it
+    stands for, None where it stands for itself."""
 
     key: str
     fn: int
     fp: int
     kinds: dict[str, float]
+    mode: str | None = None
+
+
+class AskedMode(Record):
+    """A failure mode that has places of its own: how many of its objects were missed."""
+
+    name: str
+    objects: int
+    missed: int
+
+
+class ModePlaces(Record):
+    """How many places a failure mode got, and how many of them were filled."""
+
+    name: str
+    places: int
+    filled: int
 
 
 class Question(Record):
     """All that a choice depends on, besides the vectors.
 
     candidates (C,) keys, sorted; channels: what is to be labelled in each; evidence: per candidate and class what the model
-    sees, in thousandths (none without a model); failures: worst first; `answers`: the round that they are of, None for the
+    sees, in thousandths (none without a model); failures: worst first, then those that stand for one of the `modes`; `answers`: the round that they are of, None for the
     first batch; labelled: pool scenes with labels, where coverage looks at them; budget: scenes that were asked for by number,
     None where the shares say.
     """
@@ -65,6 +84,7 @@ class Question(Record):
     evidence: tuple[tuple[int, ...], ...] = ()
     excluded: tuple[tuple[str, str], ...] = ()
     failures: tuple[Wrong, ...] = ()
+    modes: tuple[AskedMode, ...] = ()
     answers: str | None = None
     labelled: tuple[str, ...] = ()
     golden: tuple[Asked, ...] = ()
@@ -114,6 +134,7 @@ class Manifest(Record):
     golden: tuple[Asked, ...] = ()
     second: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    modes: tuple[ModePlaces, ...] = ()
     question: Question | None = None
     coverage: Coverage | None = None
     fingerprints: Fingerprints = Fingerprints()

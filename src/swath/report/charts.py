@@ -123,24 +123,33 @@ class Band:
 
 @dataclass(frozen=True)
 class Curve:
+    """`ahead`: where the last series is expected to be after the next batch, and where it is now."""
+
     frame: Frame
     lines: tuple[Line, ...]
     x_ticks: Ticks
     y_ticks: Ticks
     base: Band | None
+    ahead: tuple[Mark, Mark] | None = None
 
 
 def learning_curve(
-    points: Sequence[Point], series: Sequence[tuple[str, str]], width: float, height: float
+    points: Sequence[Point],
+    series: Sequence[tuple[str, str]],
+    width: float,
+    height: float,
+    ahead: Point | None = None,
 ) -> Curve | None:
     """Each round's estimates against the scenes its model was trained on, with intervals; None without points.
 
     `series`: (key, title) of those that are drawn; from the second round on the first value of the first is the baseline.
+    `ahead`: what is expected of the last series after the next batch.
     """
     if not points:
         return None
-    most = max(point.scenes for point in points)
-    shown = [point.estimates[key] for point in points for key, _ in series]
+    expected = (*points, ahead) if ahead is not None else tuple(points)
+    most = max(point.scenes for point in expected)
+    shown = [point.estimates[key] for point in expected for key, _ in series if key in point.estimates]
     top = max([0.05, *(end for one in shown for end in (one.value, one.high) if end is not None)])
     frame = Frame(width, height, (0, most * 1.08), (0, min(1.0, top * 1.1)), 44, 14, 12, 40)
     lines = tuple(
@@ -155,13 +164,16 @@ def learning_curve(
         )
         for nth, (key, title) in enumerate(series)
     )
-    first = next(iter(lines[0].marks), None)
+    first, after = next(iter(lines[0].marks), None), None
+    if ahead is not None and lines[-1].marks:
+        after = _mark(frame, ahead, ahead.estimates[series[-1][0]], 5 * (len(series) - 1))
     return Curve(
         frame,
         lines,
         tuple((frame.at_x(value), int(value)) for value in ticks(*frame.x) if value == int(value)),
         tuple((frame.at_y(value), value) for value in ticks(*frame.y)),
         Band(first.round, first.y, first.low, first.high) if first and len(lines[0].marks) > 1 else None,
+        (lines[-1].marks[-1], after) if after is not None else None,
     )
 
 
@@ -178,6 +190,59 @@ def _mark(frame: Frame, point: Point, one: Estimate, shift: float) -> Mark | Non
         low=None if one.low is None else frame.at_y(one.low),
         high=None if one.high is None else frame.at_y(min(one.high, frame.y[1])),
     )
+
+
+# ---------------------------------------------------------------------- precision and recall
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """Precision against recall of one class. `lines`: at each overlap, the loosest first, what to call it and its points as SVG wants
+    them; `at`: (pixels, recall and precision) of the operating point, None without a prediction there."""
+
+    title: str
+    frame: Frame
+    lines: tuple[tuple[str, str], ...]
+    x_ticks: Ticks
+    y_ticks: Ticks
+    at: tuple[float, float, float, float] | None
+
+
+def tradeoff(
+    title: str,
+    curves: Sequence[tuple[str, Floats, float]],
+    recalls: Floats,
+    operating: tuple[float, float] | None,
+) -> Tradeoff:
+    """A small chart of curves (name, precision at `recalls`, highest recall), and of an operating point (recall, precision)."""
+    frame = Frame(250, 170, (0, 1), (0, 1), 30, 8, 8, 22)
+    lines = tuple((name, _falling(frame, precision, recalls, highest)) for name, precision, highest in curves)
+    at = None
+    if operating is not None:
+        recall, precision = operating
+        at = frame.at_x(recall), frame.at_y(precision), recall, precision
+    marks = ticks(0, 1, 2)
+    return Tradeoff(
+        title,
+        frame,
+        lines,
+        tuple((frame.at_x(one), one) for one in marks),
+        tuple((frame.at_y(one), one) for one in marks),
+        at,
+    )
+
+
+def _falling(frame: Frame, precision: Floats, recalls: Floats, highest: float) -> str:
+    """A curve up to the highest recall that was reached, and down from there; corners alone."""
+    here = recalls <= highest + 1e-9
+    points = list(zip(recalls[here].tolist(), precision[here].tolist(), strict=True))
+    points.append((highest, points[-1][1] if points else 0.0))
+    kept = [
+        one
+        for nth, one in enumerate(points)
+        if nth in (0, len(points) - 1) or one[1] != points[nth - 1][1] or one[1] != points[nth + 1][1]
+    ]
+    return " ".join(f"{frame.at_x(x):g},{frame.at_y(y):g}" for x, y in (*kept, (highest, 0.0)))
 
 
 # ---------------------------------------------------------------------- drift

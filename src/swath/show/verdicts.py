@@ -6,14 +6,14 @@ from typing import Final
 
 from swath.policies.golden_axes import in_words
 from swath.policies.stopping import in_words as in_words_of_outcomes
-from swath.records.batch import Axis, Deviation, Failure, Figures, GoldenChecked, Stopped, Trained
+from swath.records.batch import Axis, Deviation, Failure, Figures, Gain, GoldenChecked, Stopped, Trained
 from swath.records.results import EvaluateResult, GoldenPlan
 from swath.show.given import result
 from swath.show.lines import SOME, cell, line, marked, notes, table, verdict
 from swath.suggest import command
-from swath.words import UNKNOWN, compared, counts, drives, estimated, number, percent, ranked
+from swath.words import UNKNOWN, compared, counts, drives, estimated, number, percent, ranked, signed
 
-CLASSES: Final = 3  # of each of two models, so that both fit a screen
+CLASSES, FEWER = 2, 3  # classes, and kinds of errors, of each of two models, so that both fit a screen
 MODES: Final = 2
 SINGLE: Final = ("missed", "background", "class", "location", "duplicate", "both")
 
@@ -92,18 +92,25 @@ def evaluated(value: EvaluateResult) -> None:
         f"evaluation of {record.round} on {record.on}: {record.scenes} scenes of {drives(record.main.drives)}; 95 % intervals by "
         f"drive{alone}"
     )
+    several = len(record.figures) > 1
     for modality, figures in record.figures.items():
-        _figures(record.round, figures, modality, CLASSES if len(record.figures) > 1 else SOME)
+        _classes(figures, modality, CLASSES if several else SOME)
+        if not several:
+            _errors(figures, SOME, MODES)
+        elif modality == record.modality:
+            _errors(figures, FEWER, 1)
+        _by_kitti(figures)
+        if figures.gain is not None:
+            line(f"  {_gained(figures.gain) if several else compared(record.round, figures.gain)}")
     if record.on == "val":
         line(f"  {len(value.failures)} scenes hold an error")
-    for failure in value.failures[:3]:
+    for failure in value.failures[: 0 if several else 3]:
         line(f"    {failure.key}: {wrong(failure)}")
     notes(record.notes)
 
 
-def _figures(round_: str, figures: Figures, modality: str, most: int) -> None:
-    """One model: all classes together, then the first of them; what mending errors would bring, where it fails, and whether it is
-    better than the one before."""
+def _classes(figures: Figures, modality: str, most: int) -> None:
+    """One model: all classes together, then the first of them."""
     count = sum(one.references for one in figures.classes.values())
     rows = [("  all", str(count), estimated(figures.map), estimated(figures.map50))]
     rows += [
@@ -116,16 +123,33 @@ def _figures(round_: str, figures: Figures, modality: str, most: int) -> None:
     if figures.volume:
         volume = (estimated(figures.volume[name]) for name in ("map", "map50"))
         line("  by volume: mAP {}, mAP50 {}".format(*volume))
-    line(f"  at score {number(figures.operating.threshold, 2)}: {counts(figures.errors)}")
+
+
+def _errors(figures: Figures, kinds: int, modes: int) -> None:
+    """The first `kinds` of errors, what mending them would bring, and where it fails."""
+    most = sorted(figures.errors.items(), key=lambda one: (-one[1], one[0]))
+    left = f" and {sum(n for _, n in most[kinds:])} others" if most[kinds:] else ""
+    line(f"  at score {number(figures.operating.threshold, 2)}: {counts(dict(most[:kinds]))}{left}")
     costs = sorted(((value, kind) for kind, value in figures.mending.items() if kind in SINGLE), reverse=True)
     if costs and costs[0][0] > 0:
-        told = ", ".join(f"{kind} {value:+.3f}" for value, kind in costs if value >= 0.0005)
-        line(f"  mending one type of error would add to mAP50: {told}")
-    for one in figures.modes[:MODES]:
-        then = f", {percent(one.before, 0)} the round before" if one.before is not None else ""
+        told = ", ".join(f"{kind} {value:+.3f}" for value, kind in costs[:kinds] if value >= 0.0005)
+        line(f"  mending would add to mAP50: {told}")
+    for one in figures.modes[:modes]:
+        then = f" (before {percent(one.before, 0)})" if one.before is not None else ""
         line(f"  fails at {one.name}: {one.missed} of {one.objects} missed{then}")
-    if figures.gain is not None:
-        line(f"  {compared(round_, figures.gain)}")
+
+
+def _by_kitti(figures: Figures) -> None:
+    """KITTI's classes at moderate, in one line."""
+    by = "3d" if any(one.by == "3d" for one in figures.kitti) else "2d"
+    shown = [one for one in figures.kitti if (one.by, one.difficulty) == (by, "moderate")]
+    if shown:
+        told = ", ".join(f"{one.name} {number(one.ap, 2)}" for one in shown)
+        line(f"  by KITTI's rules, moderate{', volumes' if by == '3d' else ''}: {told}")
+
+
+def _gained(gain: Gain) -> str:
+    return f"against {gain.over}, paired: mAP {signed(gain.map)} ({drives(gain.drives)}): {gain.verdict}"
 
 
 def wrong(failure: Failure) -> str:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from swath import appearance, commit, evaluations, life, opinions
+from swath import appearance, aspects, commit, evaluations, life, opinions
 from swath.errors import FormatError, StateError, some
 from swath.evaluations import Found, Truth
 from swath.kernels import typed
@@ -27,12 +27,13 @@ from swath.kernels.detection import (
 from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
 from swath.kernels.mistakes import Mistakes
 from swath.labels import stored
-from swath.labels.shapes import Ints, Labels, Modality
+from swath.labels.shapes import Labels, Modality
 from swath.policies import failures as policy
 from swath.policies import gain, strata
-from swath.policies.modes import modes
+from swath.policies.modes import Objects, modes
 from swath.policies.notable import notable
 from swath.policies.opinions import excused
+from swath.policies.strata import Axis
 from swath.policies.unclear import CLEAR, Error, Unclear, ambiguity
 from swath.records.base import Blob, Document, Estimate
 from swath.records.batch import (
@@ -44,6 +45,7 @@ from swath.records.batch import (
     Failure,
     Figures,
     Gain,
+    Graded,
 )
 from swath.records.matches import Matches, packed
 from swath.records.results import EvaluateResult
@@ -138,6 +140,9 @@ class _Scored:
     matches: Matches
     table: typed.Table
     volume: DetectionScores | None
+    axes: Sequence[Axis]
+    objects: Objects
+    kitti: tuple[Graded, ...]
 
     def seen(self, unclear: Sequence[Unclear]) -> list[policy.Seen]:
         return [
@@ -151,9 +156,7 @@ class _Scored:
         scores = asdict(self.scores)
         for one in scores["classes"]:
             one["drives"] = one.pop("clusters")
-        threshold, by = self.scores.operating.threshold, "size" if self.modality == "2d" else "distance"
-        bins, false, occluded = self.bins()
-        traits = strata.traits(self.table, classes, by, bins, occluded)
+        threshold, traits = self.scores.operating.threshold, strata.traits(self.axes)
         return Figures(
             map=scores["map"],
             map50=scores["map50"],
@@ -167,24 +170,16 @@ class _Scored:
             drives=self.scores.clusters,
             gain=gain,
             mending={kind: round(one, 6) for kind, one in typed.gains(self.table, len(classes)).items()},
-            strata=strata.strata(self.table, classes, threshold, by, bins, false, occluded),
+            strata=strata.strata(self.table, len(classes), threshold, self.axes),
             volume={name: Estimate(**asdict(getattr(self.volume, name))) for name in ("map", "map50")}
             if self.volume
             else {},
-            modes=modes(traits, self.table.found_by(threshold) < 0, before.modes if before else ()),
+            modes=modes(
+                traits, self.table.found_by(threshold) < 0, before.modes if before else (), self.objects
+            ),
+            kitti=self.kitti,
+            confusion=policy.confusion(self.seen([CLEAR] * len(self.truths)), classes),
         )
-
-    def bins(self) -> tuple[Ints, Ints, Ints]:
-        """Of each object the size or distance, of each prediction, and of each object its occlusion (`policies.strata`)."""
-        flat, none = self.modality == "2d", np.zeros(0, dtype=np.int64)
-        of_objects, of_predictions, occluded = [none], [none], [none]
-        for truth, found in zip(self.truths, self.found, strict=True):
-            shapes = found.boxes if isinstance(found, Predictions) else found.cuboids
-            wanted, seen = truth.labels.shapes[truth.rows], shapes[typed.best(found.scores, found.labels)]
-            for out, of in ((of_objects, wanted), (of_predictions, seen)):
-                out.append(strata.heights(of, truth.size[1]) if flat else strata.distances(of))
-            occluded.append(strata.occlusions([truth.labels.documents[row] for row in truth.rows]))
-        return np.concatenate(of_objects), np.concatenate(of_predictions), np.concatenate(occluded)
 
 
 def _unclear(
@@ -315,11 +310,24 @@ def _score(
         (truth.key, truth.channel.name, drive, truth.digest)
         for truth, drive in zip(truths, drives, strict=True)
     ]
+    shared = [evaluations.overlap(one, truth) for one, truth in zip(found, truths, strict=True)]
     every = typed.table(
-        (one.scores, one.labels, truth.positions, evaluations.overlap(one, truth))
-        for one, truth in zip(found, truths, strict=True)
+        (one.scores, one.labels, truth.positions, iou)
+        for one, truth, iou in zip(found, truths, shared, strict=True)
     )
-    return _Scored(modality, truths, found, scores, mistakes, packed(matched, samples, strict), every, volume)
+    return _Scored(
+        modality,
+        truths,
+        found,
+        scores,
+        mistakes,
+        packed(matched, samples, strict),
+        every,
+        volume,
+        aspects.axes(workspace, truths, found, every, notes),
+        aspects.Objects(workspace, truths),
+        aspects.by_kitti(workspace, truths, found, shared),
+    )
 
 
 # ---------------------------------------------------------------------- the gain

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from swath import commit, life
 from swath.annotators.base import Annotator
@@ -25,6 +26,8 @@ from swath.settings import shortly
 from swath.store.journal.lease import Writer
 from swath.suggest import command, meant
 from swath.workspace import Workspace
+
+KEPT: Final = ("truncated", "occluded")  # what an evaluation asks of labels that are taken over
 
 
 def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = False) -> str:
@@ -225,6 +228,8 @@ def _channel(
         )
         identity = [key, name, channel.modality, *(() if alone else (channel.name,))]
         documents = stored.documents_of(drawn, size, identity, round=name, annotator=source)
+        for written, of in zip(documents, drawn.documents, strict=True):
+            written |= {one: of[one] for one in KEPT if of.get(one) is not None}
         values[key] = {channel.human: stored.field_of(documents)}
         taken.channels.add(channel.name)
         taken.labels[channel.modality] = taken.labels.get(channel.modality, 0) + len(drawn)

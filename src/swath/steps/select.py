@@ -21,7 +21,7 @@ from swath.policies import selection
 from swath.policies.failures import ordered
 from swath.policies.golden import rotation
 from swath.records.batch import Batch, TrainedModel
-from swath.records.manifest import Asked, Manifest, Question, Wrong
+from swath.records.manifest import Asked, AskedMode, Manifest, Question, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
 from swath.suggest import command, meant
 from swath.trainers import make
@@ -166,12 +166,13 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
     found = _candidates(workspace, exclude)
     done = last.steps.evaluate if last else None
     failures: tuple[Wrong, ...] = ()
+    modes = [one for one in done.main.modes if one.scenes] if done and config.select.modes.share > 0 else []
     if last is not None and done is not None:
         known = workspace.scenes.table.row_of
         there = [one for one in journal.batches.failures(last) if one.key in known]
-        failures = selection.wrong(
-            ordered(there, config.select.failure_by), done.main.classes, config.select.failures
-        )
+        classes, most = done.main.classes, config.select.failures
+        failures = selection.wrong(ordered(there, config.select.failure_by), classes, most)
+        failures += selection.of_modes(modes, there, classes, most)
     evidence: tuple[tuple[int, ...], ...] = ()
     if failures and config.select.class_evidence > 0 and last and last.steps.train is not None:
         evidence, lost = _evidence(workspace, last, found.keys)
@@ -184,6 +185,7 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
         evidence=evidence,
         excluded=found.excluded,
         failures=failures,
+        modes=tuple(AskedMode(name=one.name, objects=one.objects, missed=one.missed) for one in modes),
         answers=last.round if last else None,
         labelled=_labelled(workspace, config, number),
         golden=tuple(

@@ -1,7 +1,7 @@
 """Splits scenes into test, val, golden and pool, and audits them for leaks.
 
 Test, val and pool are drawn by unit: all scenes of a drive stay together (near-duplicates too, where that is asked for);
-scenes without a drive are units of their own. Golden measures annotators, not the model: it is drawn scene by scene from
+scenes without a drive are units of their own. Where no drive is known at all, scenes that look alike are taken for one. Golden measures annotators, not the model: it is drawn scene by scene from
 the drives of the pool, one frame per drive until drives run out. Test is frozen from here on.
 """
 
@@ -26,10 +26,12 @@ from swath.labels.channels import Channel
 from swath.projection import SPLITS
 from swath.records.loop import Pair, SplitDone
 from swath.records.results import SplitResult
+from swath.store.journal.lease import Writer
 from swath.suggest import command, init
 from swath.workspace import Workspace
 
 Unit = tuple[str, ...]  # keys that stay together, sorted
+ALIKE = "alike:"  # begins the names of drives that were found by their looks
 DRIVES = 10  # units that test and val should have: intervals by drive need them
 Vectors = npt.NDArray[np.float32]
 
@@ -42,15 +44,18 @@ def split(workspace: Workspace) -> SplitResult:
         if workspace.is_split():
             return _result(workspace)
         table, config = workspace.scenes.table, workspace.config.splits
-        drives = table.sequence if config.by == "sequence" else np.full(len(table), "")
-        units = units_of(table.keys.tolist(), drives.tolist())
+        named = ["" if one.startswith(ALIKE) else one for one in table.sequence.tolist()]  # a killed split's
+        units = units_of(table.keys.tolist(), named if config.by == "sequence" else [""] * len(table))
         notes: list[str] = []
-        if config.by == "sequence" and not (table.sequence != "").any():
+        if config.by == "sequence" and not any(named):
+            found, said = _alike(workspace, units)
             notes.append(
-                f"no drives are known (field {workspace.config.fields.sequence!r} is empty): split by scene; where scenes were recorded "
-                "in a row, neighbours are near-duplicates, test and val leak into the pool, and intervals are too narrow; give their "
-                "drives, or split anew with splits: {join_duplicates: 0.95}; see the closest pairs"
+                f"no drives are known (field {workspace.config.fields.sequence!r} is empty): {said}; where scenes were recorded in a "
+                "row, neighbours are near-duplicates, test and val leak into the pool, and intervals are too narrow: give their drives "
+                "where they are known; see the closest pairs"
             )
+            units = found
+            _write_drives(workspace, writer, units)
         if config.join_duplicates is not None:
             units, joined = _join(looks(workspace), units, config.join_duplicates)
             notes.append(f"{joined} scenes joined to units by near-duplicates")
@@ -78,6 +83,46 @@ def split(workspace: Workspace) -> SplitResult:
         workspace.journal.record(writer, {"split": record}, membership=frozen)
         commit.project_all(workspace, writer)
     return _result(workspace)
+
+
+def _alike(workspace: Workspace, units: Sequence[Unit]) -> tuple[list[Unit], str]:
+    """Units of scenes that look alike, and how they came about in words; the units as they are where that is not asked for, or where
+    so much looks alike that neither val nor test could hold it."""
+    config = workspace.config.splits
+    if config.find_drives is None or not config.audit_pairs:
+        return list(units), "split by scene"
+    _media_are_there(workspace)
+    found, _ = _join(looks(workspace), units, config.find_drives)
+    several = [len(unit) for unit in found if len(unit) > 1]
+    wanted = sizes(sum(map(len, units)), config)
+    said = f"look alike (cosine similarity from {config.find_drives:g}; splits: find_drives)"
+    if not several:
+        return found, f"no two scenes {said}: split by scene"
+    if max(several) > max(wanted["val"], wanted["test"]):
+        return list(units), f"{max(several)} scenes {said}, too many for one drive: split by scene"
+    return (
+        found,
+        f"{sum(several)} scenes that {said} are taken for {len(several)} drives, up to {max(several)} for one",
+    )
+
+
+def _write_drives(workspace: Workspace, writer: Writer, units: Sequence[Unit]) -> None:
+    """Gives the scenes of each unit of several a drive, named by its first scene, on all of their slices; a field that holds no text
+    is somebody's own, and left alone."""
+    import fiftyone as fo
+
+    field, table = workspace.config.fields.sequence, workspace.scenes.table
+    stale = [
+        key for key, drive in zip(table.keys.tolist(), table.sequence, strict=True) if drive.startswith(ALIKE)
+    ]
+    of: dict[str, str | None] = dict.fromkeys(stale)
+    of |= {key: f"{ALIKE}{unit[0]}" for unit in units if len(unit) > 1 for key in unit}
+    if not of or not isinstance(workspace.scenes.dataset.get_field_schema().get(field), fo.StringField):
+        return
+    for name in table.paths:
+        values = {key: {field: drive} for key, drive in of.items() if table.has(name, key)}
+        workspace.scenes.write(name, values, writer)
+    workspace.scenes.refresh()
 
 
 def _media_are_there(workspace: Workspace) -> None:

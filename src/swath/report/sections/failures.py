@@ -22,12 +22,14 @@ Sizes = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True)
 class ErrorBar:
-    """How many errors of one kind, and their share of the most frequent kind."""
+    """How many errors of one kind, their share of the most frequent kind, and what mending them would add to mAP50 (None: not
+    known)."""
 
     kind: str
     name: str
     count: int
     share: float
+    mending: float | None
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,9 @@ def _model(modality: str, figures: Figures) -> Model:
         references,
         round(figures.operating.recall * references),
         tuple(
-            ErrorBar(kind, overlays.KINDS.get(kind, kind), n, n / most if most else 0.0)
+            ErrorBar(
+                kind, overlays.KINDS.get(kind, kind), n, n / most if most else 0.0, figures.mending.get(kind)
+            )
             for kind, n in ordered
         ),
     )

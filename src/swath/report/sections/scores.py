@@ -1,4 +1,5 @@
-"""Is it getting better? The learning curve of each model, and every class, with n and interval."""
+"""Is it getting better? The learning curve of each model and what is expected of the next batch, and every class, with n and
+interval."""
 
 from __future__ import annotations
 
@@ -6,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from swath.records.base import Estimate
-from swath.records.batch import Batch, Figures
+from swath.records.batch import Batch, Figures, Forecast
 from swath.report import charts
 from swath.report.known import Known
 
@@ -32,7 +35,8 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class Model:
-    """What one modality's models scored. `classes`: every class that val has, in the order of the class map."""
+    """What one modality's models scored. `classes`: every class that val has, in the order of the class map; `expected`: what the
+    next batch is expected to add to mAP."""
 
     modality: str
     means: str
@@ -40,6 +44,7 @@ class Model:
     rounds: tuple[str, ...]
     classes: tuple[ClassRow, ...]
     ruler: charts.Ruler
+    expected: Forecast | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,8 @@ def _model(known: Known, modality: str) -> Model:
         )
         for one, of in scored
     ]
-    curve = charts.learning_curve(points, SERIES, WIDTH, HEIGHT)
+    expected = _expected(known, modality)
+    curve = charts.learning_curve(points, SERIES, WIDTH, HEIGHT, _ahead(points[-1], expected))
     assert curve is not None, "the last evaluation has figures of it"
     recent = scored[-CLASS_ROUNDS:]
     return Model(
@@ -89,7 +95,30 @@ def _model(known: Known, modality: str) -> Model:
         tuple(one.round for one, _ in recent),
         _classes([of for _, of in recent], known.workspace.config.classes),
         charts.ruler(1.0),
+        expected,
     )
+
+
+def _expected(known: Known, modality: str) -> Forecast | None:
+    """What the decision after the last round expected of the next batch; None before there is one, or where it could not say."""
+    stop = known.last.steps.stop if known.last else None
+    found = stop.forecasts.get(modality) if stop else None
+    if found is None and stop is not None and known.record is not None and modality == known.record.modality:
+        found = stop.forecast  # decided by an earlier swath
+    return found if found is not None and found.gain is not None and found.scenes else None
+
+
+def _ahead(last: charts.Point, expected: Forecast | None) -> charts.Point | None:
+    """Where the last series is expected to be."""
+    now = last.estimates[SERIES[-1][0]].value
+    if expected is None or expected.gain is None or now is None:
+        return None
+    value, low, high = (
+        None if one is None else float(np.clip(now + one, 0, 1))
+        for one in (expected.gain, expected.low, expected.high)
+    )
+    there = {SERIES[-1][0]: Estimate(value=value, low=low, high=high)}
+    return charts.Point("the next batch", last.scenes + expected.scenes, there)
 
 
 def _classes(figures: Sequence[Figures], names: Sequence[str]) -> tuple[ClassRow, ...]:
