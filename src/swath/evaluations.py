@@ -230,7 +230,7 @@ class _Run:
         self.key = f"eval_{batch.round}" + ("" if modality == done.modality else f"_{modality}")
         figures = done.figures[modality]
         self._threshold = figures.operating.threshold
-        self._mark = digest([done.round, modality, figures.document()])[:16]
+        self._mark = digest([done.round, modality, figures.model_dump(mode="json", exclude_defaults=True)])[:16]
         fields, flat = workspace.config.fields, modality == "2d"
         self._human = fields.detections if flat else fields.cuboids
         self._predictions = fields.predictions if flat else fields.predictions_3d
