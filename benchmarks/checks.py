@@ -1,7 +1,9 @@
 """What the label checks find, and how often they are wrong: on honest labels, and on labels with one flaw planted in each scene.
 
-    python -m benchmarks.checks [--short | --long]        short: 60 scenes; long: 580 (making them takes longest)
-    CHECKS_WORLD=DIR                                      keeps the made scenes there, and takes them from there
+    python -m benchmarks.checks [--short | --long] [--seed N] [--scenes N] [--only TEXT ...]
+
+short: 60 scenes; long: 640 (making them takes longest: CHECKS_WORLD=DIR keeps them there, and takes them from there). Another seed
+than that of the scenes that the rules were made with (77) has a file of its own.
 
 Made scenes (half of KITTI's size; two cameras, a cloud of 900 beams' columns): their truth is known. Honest labels are the truth as
 an honest hand draws it: edges of boxes 2 % of width or height off, cuboids 6 cm, sides 3 %, 0.03 rad (standard deviations); nothing
@@ -14,19 +16,21 @@ Beside: the rules of labels and projections alone (no clouds) on 10,000 scenes w
 
 from __future__ import annotations
 
+import argparse
+import json
 import math
 import os
 import pickle
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Array, Row, cost, options, save, say
+from benchmarks.common import RESULTS, Array, Row, cost, save, say
 from swath.formats.kitti_records import Calibration, KittiObject, to_cuboid
 from swath.labels.calibration import Camera, camera
 from swath.labels.channels import Channel
@@ -36,8 +40,12 @@ from swath.records.batch import Finding
 from swath.worlds.rig import Rig, look, sweep
 from swath.worlds.street import build_street, plan_drives
 
-SCALE, SEED, BATCH = 0.5, 77, 60
-PLANTED = 90  # scenes that flaws are planted in
+SCALE, SEED, BATCH = (
+    0.5,
+    77,
+    60,
+)  # `SEED`: what the rules were made with; figures that are kept are of another one
+PLANTED, CALIBRATED = 90, 240  # scenes that flaws, and wrong calibrations, are planted in
 CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Person_sitting", "Cyclist", "Tram", "Misc")
 ALIKE = {"Car": "Van", "Van": "Car", "Truck": "Van", "Pedestrian": "Cyclist", "Cyclist": "Pedestrian"}
 ALIKE |= {"Person_sitting": "Pedestrian", "Tram": "Truck", "Misc": "Car"}
@@ -68,26 +76,28 @@ class Truth:
     calibration: Calibration
 
 
-def world(scenes: int) -> list[Truth]:
+def world(scenes: int, seed: int) -> list[Truth]:
     """Made scenes, drive by drive."""
     kept = Path(os.environ.get("CHECKS_WORLD") or tempfile.mkdtemp(prefix="checks-"))
     kept.mkdir(parents=True, exist_ok=True)
     out: list[Truth] = []
-    for plan in plan_drives(max(scenes, 1000), SEED):
-        path = kept / f"{plan.index:04d}.pkl"
+    for plan in plan_drives(max(scenes, 1000), seed):
+        path = kept / f"{seed}-{plan.index:04d}.pkl"
         if not path.exists():
-            path.write_bytes(pickle.dumps(list(_drive(plan))))
+            scratch = path.with_suffix(".tmp")
+            scratch.write_bytes(pickle.dumps(list(_drive(plan, seed))))
+            scratch.replace(path)
         out += pickle.loads(path.read_bytes())
         if len(out) >= scenes:
             break
     return out[:scenes]
 
 
-def _drive(plan: Any) -> Iterator[Truth]:
-    street = build_street(plan, SEED)
+def _drive(plan: Any, seed: int) -> Iterator[Truth]:
+    street = build_street(plan, seed)
     rig = Rig.make(SCALE, street.tilt)
     for frame in range(plan.frames):
-        rng = np.random.default_rng([SEED, 3, plan.index, frame])
+        rng = np.random.default_rng([seed, 3, plan.index, frame])
         seen = {
             side: [one for one in look(rays, street, frame, rng, SCALE)[1] if one[1].label != "DontCare"]
             for side, rays in (("left", rig.left), ("right", rig.right))
@@ -436,7 +446,7 @@ def turned(calibration: Calibration, axis: int, degrees: float) -> Calibration:
     return replace(calibration, velo_to_cam=moved)
 
 
-def calibrations(truths: Sequence[Truth], seed: int = 0) -> list[Row]:
+def calibrations(truths: Sequence[Truth], seed: int = 0) -> Iterator[Row]:
     """A wrong calibration in whole batches, and in one drive of each: is it said, once, and what is said besides?"""
     ways: dict[str, Callable[[Truth], tuple[Calibration, bool]]] = {
         "none": lambda one: (one.calibration, False)
@@ -448,11 +458,9 @@ def calibrations(truths: Sequence[Truth], seed: int = 0) -> list[Row]:
                 False,
             )
     ways["the right camera's"] = lambda one: (one.calibration, True)
-    rows: list[Row] = []
     for name, told in ways.items():
-        rows.append(_everywhere(truths, name, told, seed, False))
-    rows.append(_everywhere(truths, "yaw 2 degrees", ways["yaw 2 degrees"], seed, True))
-    return rows
+        yield _everywhere(truths, name, told, seed, False)
+    yield _everywhere(truths, "yaw 2 degrees", ways["yaw 2 degrees"], seed, True)
 
 
 def _everywhere(
@@ -554,24 +562,41 @@ def speed(truths: Sequence[Truth], scenes: int, objects: int) -> Row:
 
 
 def main() -> None:
-    long = options(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--short", action="store_true", help="a minute or two (the default)")
+    size.add_argument("--long", action="store_true", help="what the figures in the documentation come from")
+    parser.add_argument("--seed", type=int, default=SEED, help=f"of the made scenes ({SEED})")
+    parser.add_argument("--scenes", type=int, help="how many (60, 640)")
+    parser.add_argument("--only", nargs="+", default=[""], help="tables whose title contains one of these")
+    asked = parser.parse_args()
+    long = bool(asked.long)
     say("make scenes")
-    truths = world(580 if long else 60)
+    truths = world(asked.scenes or (640 if long else 60), asked.seed)
     some = truths[: PLANTED if long else 20]
-    tables: dict[str, list[Row]] = {
-        "honest labels: every finding is wrong": [told(nothing_wrong(truths, right=True))],
-        "one flaw in each scene; boxes in the left image": [
-            told(planted(some, name, 0, right=False)) for name in FLAWS
-        ],
-        "wrong frame, in every fifth scene": [told(frame(some))],
-        "wrong calibrations, without clouds": [*map(told, calibrations([blind(one) for one in truths[:240]]))]
-        if long
-        else [],
-        "rules of labels and projections, one core": [
-            told(speed(truths, 10_000 if long else 500, 100_000 if long else 5_000))
+    parts: dict[str, Callable[[], Iterable[Row]]] = {
+        "honest labels: every finding is wrong": lambda: [nothing_wrong(truths, right=True)],
+        "wrong calibrations, without clouds": lambda: (
+            calibrations([blind(one) for one in truths[:CALIBRATED]]) if long else ()
+        ),
+        "one flaw in each scene; boxes in the left image": lambda: (
+            planted(some, name, 0, right=False) for name in FLAWS
+        ),
+        "wrong frame, in every fifth scene": lambda: [frame(some)],
+        "rules of labels and projections, one core": lambda: [
+            speed(truths, 10_000 if long else 500, 100_000 if long else 5_000)
         ],
     }
-    save("checks", long, __doc__, {title: rows for title, rows in tables.items() if rows})
+    name = "checks" if asked.seed == SEED else f"checks-{asked.seed}"
+    kept = RESULTS / f"{name}-{'long' if long else 'short'}.json"
+    whole = asked.only == [""] or not kept.exists()
+    tables: dict[str, list[Row]] = {} if whole else json.loads(kept.read_text())["tables"]
+    for title, part in parts.items():
+        if any(text in title for text in asked.only):
+            tables[title] = []
+            for row in part():
+                tables[title].append(told(row))
+                save(name, long, __doc__, {one: rows for one, rows in tables.items() if rows})
 
 
 def told(row: Row) -> Row:

@@ -34,6 +34,7 @@ TABLE: dict[str, dict[str, str]] = {
     "evaluate": {"trained": "evaluated"},
     "stop": {"evaluated": "closed"},
     "cancel": dict.fromkeys(("planned", "committed", "annotating", "labeled", "checked"), "cancelled"),
+    "adjudicate": {"closed": "closed"},
     "take back": {"closed": "cancelled"},
     "close": {"annotating": "labeled"},
     "reopen": {"labeled": "annotating", "checked": "annotating"},
@@ -84,9 +85,14 @@ def test_the_steps_follow_the_line() -> None:
 
 
 def test_what_has_ended_stays_ended() -> None:
-    """No step begins at a closed or cancelled batch, but that a reference may be taken back; every other state has a way on, and a way
+    """No step begins at a closed or cancelled batch, but that a reference may be decided and taken back; every other state has a way on, and a way
     to be cancelled until trained."""
-    begun = {state for move in MOVES.values() for state in move.before if move.step != "take back"}
+    begun = {
+        state
+        for move in MOVES.values()
+        for state in move.before
+        if move.step not in ("take back", "adjudicate")
+    }
     assert begun == set(STATES) - {"closed", "cancelled"}
     assert set(life.ENDED) == {"closed", "cancelled"}
     assert set(life.OPEN) == set(LINE[: LINE.index("labeled")])

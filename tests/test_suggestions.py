@@ -82,7 +82,7 @@ def called() -> Iterator[Suggested]:
 
 
 def ways() -> Iterator[Suggested]:
-    for step in (*STEPS, None):
+    for step in (*STEPS, suggest.ADJUDICATE, None):
         for people in (False, True):
             for last in (None, "v0"):
                 for way in suggest.ways_on(step, people, "a name", last):

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from swath.loop import Loop
     from swath.records.batch import Checked, GoldenChecked, Stopped, Trained
     from swath.records.results import (
+        AdjudicateResult,
         AdoptResult,
         BatchResult,
         EmbedResult,
@@ -256,9 +257,30 @@ def reference(
         ),
     ] = None,
     final: Annotated[bool, typer.Option("--final", help="Test, before its final evaluation.")] = False,
-) -> "ReferenceResult | FetchResult":
+    adjudicate: Annotated[
+        bool, typer.Option("--adjudicate", help="What its two labellings see differently, with pictures.")
+    ] = False,
+    ask: Annotated[bool, typer.Option("--ask", help="With --adjudicate: ask for each, one by one.")] = False,
+    decide: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY:N=CHOICE",
+            help="With --adjudicate: a, b, mean or none; '*=a' for all that are open; or a file of such lines.",
+            show_default=False,
+        ),
+    ] = None,
+) -> "ReferenceResult | FetchResult | AdjudicateResult":
     """Careful labels of val and golden, once: from a field, or by the annotator."""
-    return loop.reference(field or None, final=final)
+    if not adjudicate and (ask or decide):
+        raise typer.BadParameter("--ask and --decide need --adjudicate")
+    if adjudicate and (field or final):
+        raise typer.BadParameter("--adjudicate goes with --ask and --decide only")
+    if not adjudicate:
+        return loop.reference(field or None, final=final)
+    from swath.show import ask_each, decisions_of
+
+    found = loop.adjudicate(decisions_of(decide or ()))
+    return ask_each(found, loop.adjudicate) if ask else found
 
 
 @on_loop(STEP)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from swath import appearance, evaluations, life, projection
+from swath import adjudication, appearance, evaluations, life, projection
 from swath.records.assignment import Assignment, Said
 from swath.records.batch import Batch
 from swath.records.manifest import Manifest
@@ -104,6 +104,7 @@ def recover(workspace: Workspace, writer: Writer) -> None:
         workspace.journal.migrate(writer)
     if workspace.is_split():
         settle(workspace, writer)
+        adjudication.settle(workspace, writer)
         project_all(workspace, writer)
 
 

@@ -426,8 +426,8 @@ class Golden(_Section):
     )
     reference: Literal["single", "adjudicated", "majority"] | None = Field(
         None,
-        description="how the reference was made: one careful labelling, two whose differences were decided, or a majority of three; "
-        "null: a majority where swath had three annotators, else single",
+        description="how the reference is made: one careful labelling, two whose differences are decided (reference --adjudicate), or a "
+        "majority of three; annotators are asked for as many; null: as many as the annotator gives, an import single",
     )
     reference_errors: float = Field(
         1.0,

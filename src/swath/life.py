@@ -15,7 +15,7 @@ from swath.errors import StateError, WaitingError
 from swath.records.batch import FINAL_REFERENCE, REFERENCE, Batch, State
 from swath.records.loop import LoopRecord
 from swath.records.shown import Next
-from swath.suggest import command
+from swath.suggest import ADJUDICATE, command
 
 STEPS: Final = (
     "split",
@@ -57,6 +57,7 @@ MOVES: Final = {
         Move("evaluate", ("trained",), "evaluated"),
         Move("stop", ("evaluated",), "closed"),
         Move("cancel", ("planned", "committed", "annotating", "labeled", "checked"), "cancelled"),
+        Move("adjudicate", ("closed",), "closed"),  # a reference of two labellings
         Move("take back", ("closed",), "cancelled"),  # a reference that nothing was compared with yet
         Move("close", ("annotating",), "labeled", "closed"),
         Move("reopen", ("labeled", "checked"), "annotating"),
@@ -222,7 +223,16 @@ def plan(loop: LoopRecord, batches: Sequence[Batch], at: Situation, dataset: str
         how = "" if at.annotator else f"; import it with `{take}`, or give an annotator"
         return Next("reference", f"val and golden have no reference labels yet{how}", not at.annotator)
     there = standing(batches)
+    if not there and any(_undecided(batch) for batch in references(batches)):
+        why = "the two labellings of the reference differ, or may: decide what counts where they do"
+        return Next(ADJUDICATE, why, True)
     return _after(there[-1]) if there else Next("select", "nothing is chosen yet: v0, for coverage")
+
+
+def _undecided(batch: Batch) -> bool:
+    """Whether a reference was to be decided where its two labellings differ, and is not yet."""
+    made = batch.steps.fetch.made if batch.steps.fetch else None
+    return batch.state == "closed" and batch.slots == 2 and made == "adjudicated" and not batch.decided
 
 
 def shortly(reasons: Sequence[str]) -> str:

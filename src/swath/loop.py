@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from swath.annotators.base import Annotator
     from swath.records.batch import Checked, GoldenChecked, Stopped, Trained
     from swath.records.results import (
+        AdjudicateResult,
         AdoptResult,
         BatchResult,
         EmbedResult,
@@ -297,6 +298,15 @@ class Loop:
         plan_reference(self.workspace, self.annotator, final=final)
         self.send()
         return self.fetch()
+
+    def adjudicate(self, choices: Mapping[str, str] | None = None) -> AdjudicateResult:
+        """What the two labellings of the reference see differently, drawn on a page; `choices`: `KEY:N` (`*`: all that are open) ->
+        `a`, `b`, `mean` or `none`."""
+        from swath.report.differences import write_page
+        from swath.steps.adjudicate import adjudicate
+
+        result = self._done(adjudicate(self.workspace, choices or {}))
+        return result.with_(page=str(write_page(self.workspace, result))) if result.differences else result
 
     def select(
         self,

@@ -18,6 +18,7 @@ from swath.policies import opinions as policy
 from swath.records.agreement import Agreement
 from swath.records.assignment import Assignment
 from swath.records.base import Document
+from swath.records.batch import Batch
 from swath.workspace import Workspace
 
 Place = tuple[str, str]
@@ -92,8 +93,15 @@ def merged(by_slot: Mapping[int, Opinion], role: str, quorum: int) -> Labels:
     return consensus([one for one in drawn if isinstance(one, Cuboids)], needed).labels
 
 
-def kept(field: str, name: str, documents: Sequence[Mapping[str, Any]]) -> Document:
-    """A pipeline expression: the field with the labels of batch `name` replaced, those of other batches kept."""
+def identity(workspace: Workspace, batch: Batch, channel: Channel, key: str, role: object) -> list[object]:
+    """What the ids of labels are a function of. A second channel of a modality has its name in it."""
+    first = next(one for one in workspace.rig.labelled if one.modality == channel.modality)
+    return [key, batch.round, role, channel.modality, *(() if channel == first else (channel.name,))]
+
+
+def kept(field: str, name: str, documents: Document) -> Document:
+    """A pipeline expression: the field with the labels of batch `name` replaced by those of the expression `documents`, those of
+    other batches kept."""
     others = {
         "$filter": {
             "input": {"$ifNull": [f"${field}.detections", []]},
@@ -101,4 +109,4 @@ def kept(field: str, name: str, documents: Sequence[Mapping[str, Any]]) -> Docum
             "cond": {"$ne": ["$$one.round", name]},
         }
     }
-    return {"_cls": "Detections", "detections": {"$concatArrays": [others, {"$literal": list(documents)}]}}
+    return {"_cls": "Detections", "detections": {"$concatArrays": [others, documents]}}

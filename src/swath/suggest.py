@@ -14,6 +14,7 @@ from typing import Final
 
 LOOKED_AT: Final = 20_000  # names that are compared: a slip is found at once or not at all
 
+ADJUDICATE: Final = "reference --adjudicate"
 BEGIN: Final = ("swath demo", "swath init NAME --kitti DIR", "swath init NAME --fiftyone NAME")
 
 
@@ -38,6 +39,8 @@ def ways_on(
     if people and step == "reference":
         people_label = ("--annotator", "files", "--folder", "DIR")
         return command(step, dataset, "--from", "FIELD"), command(step, dataset, *people_label)
+    if step == ADJUDICATE:
+        return command(step, dataset), command(step, dataset, "--ask")
     if people and step == "golden" and last is not None:
         because = (last, "--reason", "REASON")
         return (

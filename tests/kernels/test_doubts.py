@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from swath.kernels.detection import Predictions, References
-from swath.kernels.doubts import doubts, heard
+from swath.kernels.detection3d import Predictions3D, References3D, type_mistakes_3d
+from swath.kernels.doubts import doubts, heard, opposed, turned
 from swath.kernels.mistakes import type_mistakes
 
 CLASSES = ("car", "person")
@@ -81,3 +82,32 @@ def test_the_order_of_swaps_is_fiftyones() -> None:
     theirs = [mistakenness._compute_mistakenness_class_conf(score, 0.0) for score in scores]
     np.testing.assert_allclose(theirs, (1 + scores) / 2)
     assert np.array_equal(np.argsort(theirs), np.argsort(scores))
+
+
+def test_who_faces_the_other_way() -> None:
+    """Of predictions in the right place those that are turned by more than a quarter, at either end of the circle; one that is not sure,
+    or found nothing, says nothing."""
+    labelled = np.array(
+        [[10.0 * (1 + i), 0, 0, 4, 2, 1.6, 0, 0, yaw] for i, yaw in enumerate((0.0, 3.1, 1.0, 0.5))]
+    )
+    predicted = labelled[[0, 1, 2, 3]].copy()
+    predicted[:, 8] += [
+        np.pi,
+        -2 * 3.1,
+        np.pi,
+        0.0,
+    ]  # flipped; 3.1 and -3.1 are 5 degrees apart; flipped; right
+    predicted[3, 0] += 30.0  # found nothing
+    scores = np.array([0.9, 0.95, 0.4, 0.99])
+    labels = np.zeros(4, np.int64)
+    wrong = type_mistakes_3d(Predictions3D(predicted, scores, labels), References3D(labelled, labels), 0.05)
+    rows, partner, other = opposed(wrong, predicted, labelled)
+    assert dict(zip(rows.tolist(), zip(partner.tolist(), other.tolist(), strict=True), strict=True)) == {
+        0: (0, True),
+        1: (1, False),
+        2: (2, True),
+    }
+    said = turned(wrong, scores, predicted, labelled, ["car"] * 4, "m", 0.5)
+    assert [(one.rule, one.severity, one.modality, one.object, one.score) for one in said] == [
+        ("turned", "warning", "3d", 0, 0.9)
+    ]

@@ -16,6 +16,7 @@ from support import samples_of, watched
 from swath import evaluations
 from swath.evaluations import Truth
 from swath.kernels.detection import Predictions
+from swath.kernels.detection3d import Predictions3D
 from swath.kernels.doubts import heard
 from swath.labels import stored
 from swath.loop import Loop
@@ -200,6 +201,42 @@ def test_what_a_model_contradicts(dataset_name: str, mongod: str, monkeypatch: p
     assert any("contradicts 2 labels" in note and "about 0 of as many" in note for note in result.notes)
 
 
+def test_a_cuboid_that_faces_the_other_way(
+    dataset_name: str, mongod: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A 3D model that knows fronts from backs (its predictions are given: the truth) names the one cuboid that was turned round, and tags
+    it; nothing else can see that."""
+
+    def sees(workspace: Any, batch: Any, listed: list[Truth], *_: Any) -> list[Predictions3D]:
+        out = []
+        for one in listed:
+            (doc,) = workspace.scenes.values(one.channel.name, [one.key], ["ground_truth"])
+            there = stored.read("3d", doc["ground_truth"], one.size)
+            labels = np.array([CLASSES.index(name) for name in there.classes], np.int64)
+            out.append(Predictions3D(there.shapes, np.full(len(there), 0.99), labels))
+        return out
+
+    loop = quick_loop.at("closed", dataset_name)
+    loop.annotator = quick_loop.Picky()
+    loop.run(2, until="fetch")
+    monkeypatch.setattr(evaluations, "predict", sees)
+    monkeypatch.setattr(check, "heard", partial(heard, fewest=10))
+    for key in loop.workspace.members("val"):
+        (doc,) = loop.workspace.scenes.values("pcd", [key], ["ground_truth"])
+        put(loop, key, doc["ground_truth"]["detections"], "pcd", "human_cuboids")
+    taught = loop.workspace.journal.batches.get("v0")
+    notes: list[str] = []
+    key = next(key for key in keys_of(loop, "v1") if labels_of(loop, key, "pcd", "human_cuboids"))
+    asked = check._asked(loop.workspace, "v1", notes)
+    assert check._asked_model(loop.workspace, taught, "3d", [one.key for one in asked], notes) == []
+    labels = labels_of(loop, key, "pcd", "human_cuboids")
+    rx, ry, rz = labels[0]["rotation"]
+    put(loop, key, [{**labels[0], "rotation": [rx, ry, rz + np.pi]}, *labels[1:]], "pcd", "human_cuboids")
+    (found,) = check._asked_model(loop.workspace, taught, "3d", [one.key for one in asked], notes)
+    assert (found.scene, found.rule, found.object, found.score) == (key, "turned", 0, 0.99)
+    assert any("face the other way" in note and "about 0 of as many" in note for note in notes)
+
+
 def test_a_labeller_that_drifts(dataset_name: str, mongod: str) -> None:
     """Cuboids that are 1.5 m too far away from v1 on: v0's like are accepted, v1 is held up; `next` says why and lists the ways on,
     and an override with its reason goes on."""
@@ -216,5 +253,16 @@ def test_a_labeller_that_drifts(dataset_name: str, mongod: str) -> None:
     assert code == 3
     for way in ("report", "round reopen v1", "round cancel v1", "golden --override REASON"):
         assert f"swath {way}" in errors
+    held = loop.workspace.journal.batches.get("v1").steps.golden
+    assert held is not None
+    assert any(
+        one.startswith("3d shift: ") and " drawn too far off (95 % interval" in one for one in held.reasons
+    )
+    assert held.measures["3d distance"].mean == pytest.approx(
+        1.5, abs=0.5
+    )  # cut at 2 m, beside the own jitter
     assert loop.golden("we know").override == "we know"
+    kept = loop.workspace.journal.batches.get("v1").steps.golden
+    assert kept is not None
+    assert (kept.verdict, kept.override, kept.holds) == ("block", "we know", False)
     assert loop.plan().step == "train"

@@ -21,13 +21,15 @@ from PIL import Image
 from support import QUICK, remove
 from swath.errors import ConfigError, FrozenSplitError, UnknownNameError
 from swath.kernels.checks import RULES
+from swath.labels import stored
 from swath.loop import Loop
 from swath.records.base import Estimate, Record
 from swath.records.batch import Batch, Evaluated, Failure
 from swath.records.manifest import Chosen
-from swath.report import above, changes, charts, pictures, write_report
+from swath.report import above, beside, changes, charts, pictures, write_report
 from swath.report import sections as parts
-from swath.report.sections import batches, failures, findings, golden, scores
+from swath.report.known import Known
+from swath.report.sections import batches, failures, golden, scores
 from swath.store.journal.batches import Batches
 from swath.store.scenes import Scenes
 from swath.words import brief
@@ -134,9 +136,10 @@ def test_failures_have_pictures_with_the_boxes_that_were_counted(loop: Loop, pag
     """Of each shown failure the thick reference boxes number its `fn`, and the wrong predictions its `fp`; each of them has a
     sign besides its dash; the view from above has the cuboids of the reference."""
     listed = failures.first(failed(loop))
+    section = page.partition('<section id="failures"')[2].partition("</section>")[0]
     shown = dict(
         re.findall(
-            r'<figure>\s*<svg class="camera"[^>]*aria-label="(.*?):(.*?)</figure>', page, flags=re.DOTALL
+            r'<figure>\s*<svg class="camera"[^>]*aria-label="(.*?):(.*?)</figure>', section, flags=re.DOTALL
         )
     )
     assert list(shown)[: len(listed)] == [failure.key for failure in listed]
@@ -150,6 +153,67 @@ def test_failures_have_pictures_with_the_boxes_that_were_counted(loop: Loop, pag
             assert all('class="sign"' in one for one in wrong)
         assert above.count('<g class="ref">') == len(doc["human_cuboids"]["detections"])
         assert uris(loop, [failure.key])[1] in camera
+
+
+def test_the_worst_blind_labels_lie_beside_their_reference(loop: Loop, page: str) -> None:
+    """In the left and right image and from above; what the reference has and what was drawn blindly are in one picture, at the places
+    that the labels say; what is counted in the matrices are the errors of the check."""
+    done = loop.workspace.journal.batches.get("v0").steps.golden
+    assert done is not None
+    known = Known(loop.workspace, loop.status(), TODAY)
+    found = golden.data(known)
+    assert found.worst
+    for one in found.worst:
+        assert [view.name for view in one.views] in (["left", "right", "pcd"], ["left", "pcd"])
+        assert all(view.picture.uri for view in one.views)
+        about = next(view for view in one.views if view.name == one.channel)
+        assert sum(outline.wrong for outline in (*about.first, *about.second)) in (1, 2)
+        assert one.words in page.replace("&#39;", "'")
+    for modality in ("2d", "3d"):
+        mine = [one for one in done.confusion if one.modality == modality]
+        for axis, there in {
+            "miss": [one for one in mine if one.said is None],
+            "extra": [one for one in mine if one.truth is None],
+            "swap": [one for one in mine if None not in (one.truth, one.said) and one.truth != one.said],
+        }.items():
+            assert sum(one.objects for one in there) == done.axes[f"{modality} {axis}"].errors
+        rows = [one for one in found.classes if one.modality == modality]
+        assert sum(one.objects for one in rows) == done.axes[f"{modality} miss"].trials
+        assert sum(one.errors["miss"] for one in rows) == done.axes[f"{modality} miss"].errors
+    assert found.annotators == ()
+
+
+def test_two_labels_are_drawn_where_they_are(loop: Loop) -> None:
+    """A box and the same 3 px further right: both in one window of the image, at that distance; the box is found in the cloud, whose
+    picture is around the cuboid that projects onto it; in the right image it lies where the cuboid does."""
+    workspace, channel = loop.workspace, loop.workspace.rig["left"]
+    key = workspace.members("golden")[0]
+    table, calibration = workspace.scenes.of([key]), workspace.scenes.calibrations([key])[key]
+    size = table.size("left", key)
+    (flat,) = workspace.scenes.values("left", [key], [channel.human])
+    (deep,) = workspace.scenes.values("pcd", [key], [workspace.rig["pcd"].human])
+    careful = stored.read("2d", flat[channel.human], size)
+    solid = stored.read("3d", deep[workspace.rig["pcd"].human], (0, 0))
+    row = int(np.argmax(careful.shapes[:, 3] - careful.shapes[:, 1]))
+    moved = type(careful)(careful.shapes + np.array([3.0, 0, 3, 0]), careful.classes)
+    scene = beside.Shown(key, table, calibration, {"left": (careful, moved), "pcd": (solid, solid)})
+    left, right, cloud = beside.views(workspace, scene, channel, (row, row))
+    assert (left.name, right.name, cloud.name, cloud.above) == ("left", "right", "pcd", True)
+    box = careful.shapes[row]
+    part = beside.window(np.array([box[0], box[1], box[2] + 3, box[3]]), size)
+    assert part is not None
+    scale = beside.WIDTH / (part[2] - part[0])
+    for view, off in ((left.first, 0.0), (left.second, 3.0)):
+        (thick,) = [one for one in view if one.wrong]
+        points = np.array([pair.split(",") for pair in thick.points.split()], float)
+        assert points[:, 0].min() == pytest.approx((box[0] + off - part[0]) * scale, abs=0.1)
+        assert points[:, 1].max() - points[:, 1].min() == pytest.approx(
+            (box[3] - box[1]) * left.picture.height / (part[3] - part[1]), abs=0.2
+        )
+    assert right.first == right.second == ()  # no labels of it were given
+    middle = np.array([cloud.picture.width, cloud.picture.height]) / 2
+    centres = [np.array(one.front[:2]) for one in cloud.first if one.front]
+    assert min(float(np.hypot(*(one - middle))) for one in centres) < 1
 
 
 def test_no_image_of_a_test_scene_is_embedded(loop: Loop, page: str) -> None:
@@ -429,7 +493,7 @@ def test_cuboids_lie_where_they_are_seen_from_above(x: float, y: float, yaw: flo
 def test_a_finding_is_cut_from_within_its_image(box: tuple[float, float, float, float]) -> None:
     """The part of an image that shows a box lies in the image, and holds what of the box is in it, up to the image's size."""
     x, y, w, h = box
-    x1, y1, x2, y2 = findings.window(np.array([x, y, x + w, y + h]), (320, 120)) or (0, 0, 0, 0)
+    x1, y1, x2, y2 = beside.window(np.array([x, y, x + w, y + h]), (320, 120)) or (0, 0, 0, 0)
     assert 0 <= x1 < x2 <= 320
     assert 0 <= y1 < y2 <= 120
     middle = np.clip([x + w / 2, y + h / 2], 0, [320, 120])

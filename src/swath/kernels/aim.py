@@ -28,7 +28,11 @@ FEWEST: Final = 15  # objects that must agree
 SCENES: Final = 3  # scenes that they are spread over
 MANY: Final = 40  # objects from which more than one common shift is fitted
 MOST: Final = 4000  # candidates that vote
-TERMS: Final = 7  # of a correction, of each of u and v; a turned camera needs the squares
+PRIOR: Final = (0.02, 0.02, 0.3, 0.3, 0.3, 0.3, 0.5, 0.5, 0.3)
+"""Standard deviations of what may be wrong, before any box is seen: the image's middle (shares of its width), turns to the side, up
+and about the axis (rad), the focal length (share), the camera's place (m). Objects that are far away say little about the near, and a
+narrow strip of the image little about what bends there: without this a fit to one goes astray in the other."""
+NOISE: Final = 1e-3  # of the image's width: boxes are not drawn more exactly than that
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +49,13 @@ class Shot:
 
 @dataclass(frozen=True, eq=False)
 class Aim:
-    """How far boxes lie beside their cuboids. `warp` (2, 7): px of u and v to add to a projection, times (1, u, v, 1 / depth,
-    u u, u v, v v) as `Shot.place` has them; `shift` (2,): the median of that over the objects, px right and down; `left`: the median distance
-    that remains, px; `objects`, `scenes`: that agree."""
+    """How far boxes lie beside their cuboids. `warp` (9,): what is wrong with the camera, in the order and units of `PRIOR`; `size`,
+    `focal`: of the image and the camera, px; `shift` (2,): the median of what follows over the objects, px right and down; `left`: the
+    median distance that remains, px; `objects`, `scenes`: that agree."""
 
     warp: Array
     size: tuple[float, float]
+    focal: float
     shift: Array
     left: float
     objects: int
@@ -62,7 +67,8 @@ class Aim:
         def onto(points: Array) -> tuple[Array, Array]:
             pixels, depth = project(points)
             with np.errstate(divide="ignore", invalid="ignore"):
-                return pixels + _terms(_place(pixels, depth, *self.size)) @ self.warp.T, depth
+                terms = _terms(_place(pixels, depth, *self.size), self.focal / self.size[0])
+                return pixels + terms @ self.warp * self.size[0], depth
 
         return onto
 
@@ -101,11 +107,11 @@ def shot(
     return Shot(column, _place(middle, seen.depth[column], width, height), off, len(columns))
 
 
-def aim(shots: Sequence[Shot], width: float, height: float) -> Aim | None:
-    """What the shots of one camera have in common; None where that is nothing, or too little is known.
+def aim(shots: Sequence[Shot], width: float, height: float, focal: float) -> Aim | None:
+    """What the shots of one camera (focal length in px) have in common; None where that is nothing, or too little is known.
 
-    Candidates vote for a common shift; each cuboid then keeps the candidate that is nearest to it. With 40 objects and more the
-    shift may depend on the place in the image and on the depth (another focal length, a roll, another camera's place). It
+    Candidates vote for a common shift; each cuboid then keeps the candidate that is nearest to it. With 40 objects and more it is a
+    camera that is turned, elsewhere, or has another focal length, to first order (`_terms`). It
     counts from 0.25 % of the image's width and one and a half times what it leaves unexplained, where 15 objects of 3 scenes, and
     half of those that are whole, agree.
     """
@@ -116,25 +122,26 @@ def aim(shots: Sequence[Shot], width: float, height: float) -> Aim | None:
     off = np.concatenate([one.off for one in shots])
     owner = of * (1 + max(int(one.cuboid.max(initial=0)) for one in shots))
     owner = owner + np.concatenate([one.cuboid for one in shots])
-    terms = _terms(place)
-    warp = np.zeros((2, TERMS))
-    warp[:, 0] = _vote(off, owner)
+    terms = _terms(place, focal / width)
+    warp = np.zeros(len(PRIOR))
+    warp[:2] = _vote(off, owner)
     chosen = np.zeros(0, np.int64)
     for gate in (1.5 * GATE, GATE, GATE, 0.5 * GATE, 0.5 * GATE):
-        chosen = _nearest(off - terms @ warp.T, owner, gate)
+        chosen = _nearest(off - terms @ warp, owner, gate)
         if len(chosen) < FEWEST:
             return None
         warp = _fit(terms[chosen], off[chosen])
-    after = np.hypot(*(off[chosen] - terms[chosen] @ warp.T).T)
-    common = terms[chosen] @ warp.T
+    after = np.hypot(*(off[chosen] - terms[chosen] @ warp).T)
+    common = terms[chosen] @ warp
     enough = len(chosen) >= max(FEWEST, 0.5 * sum(one.cuboids for one in shots))
     spread = len(np.unique(of[chosen])) >= SCENES
     least = max(LEAST, ALIKE_OFF * float(np.median(after)))
     if not enough or not spread or np.median(np.hypot(*common.T)) < least:
         return None
     return Aim(
-        warp=warp * width,
+        warp=warp,
         size=(width, height),
+        focal=focal,
         shift=np.median(common, axis=0) * width,
         left=float(np.median(after) * width),
         objects=len(chosen),
@@ -149,9 +156,14 @@ def _place(pixels: Array, depth: Array, width: float, height: float) -> Array:
         )
 
 
-def _terms(place: Array) -> Array:
-    u, v, _ = place.T
-    return np.column_stack([np.ones(len(place)), place, u * u, u * v, v * v])
+def _terms(place: Array, focal: float) -> Array:
+    """(k, 2, 9) how u and v move (shares of the image's width) per unit of what may be wrong with a camera: the derivatives of a
+    projection by its shift, turns, focal length (a share of the width) and place."""
+    u, v, near = place.T
+    one, none = np.ones(len(place)), np.zeros(len(place))
+    right = [one, none, focal + u * u / focal, u * v / focal, -v, u, focal * near, none, u * near]
+    down = [none, one, u * v / focal, focal + v * v / focal, u, v, none, focal * near, v * near]
+    return np.stack([np.column_stack(right), np.column_stack(down)], axis=1)
 
 
 def _vote(off: Array, owner: NDArray[np.int64]) -> Array:
@@ -177,14 +189,15 @@ def _nearest(left: Array, owner: NDArray[np.int64], gate: float) -> NDArray[np.i
 
 
 def _fit(terms: Array, off: Array) -> Array:
-    """(2, 7) coefficients, by least squares without those that stray."""
-    used = terms.copy()
-    if len(used) < MANY:
-        used[:, 1:] = 0
+    """(9,) what is wrong, by least squares without those that stray; what little is said of is drawn towards nothing (`PRIOR`)."""
+    used = terms if len(terms) >= MANY else terms * (np.arange(len(PRIOR)) < 2)
     kept = np.ones(len(used), bool)
-    warp = np.zeros((2, TERMS))
+    warp, noise = np.zeros(len(PRIOR)), NOISE
     for _ in range(4):
-        warp = np.linalg.lstsq(used[kept], off[kept], rcond=None)[0].T
-        away = np.hypot(*(off - used @ warp.T).T)
-        kept = away <= 3 * max(float(np.median(away)), 1e-6)
+        rows, values = used[kept].reshape(-1, len(PRIOR)), off[kept].ravel()
+        known = np.vstack([rows, np.diag(noise / np.array(PRIOR))])
+        warp = np.linalg.lstsq(known, np.concatenate([values, np.zeros(len(PRIOR))]), rcond=None)[0]
+        away = np.hypot(*(off - used @ warp).T)
+        middle = max(float(np.median(away)), 1e-6)
+        kept, noise = away <= 3 * middle, max(NOISE, middle)
     return np.asarray(warp)

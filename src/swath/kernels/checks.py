@@ -54,6 +54,7 @@ RULES = {
     "overlooked": "a confident model sees an object that has no label",
     "swapped": "a confident model sees an object of another class there",
     "badly_placed": "a confident model sees the same object elsewhere, or turned",
+    "turned": "a model that knows fronts from backs sees the object face the other way",
 }
 
 DUPLICATE_IOU = 0.9

@@ -67,19 +67,26 @@ def score(trials: int, accepted: float, icc: float) -> Ints:
     return _score(int(trials), _inside(accepted), float(icc))
 
 
-@lru_cache(maxsize=16384)
 def _score(n: int, accepted: float, icc: float) -> Ints:
-    k = np.arange(n, dtype=np.float64)  # errors before the next one
+    found: Ints = _scores(1 << n.bit_length(), accepted, icc)[n, : n + 1]
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _scores(most: int, accepted: float, icc: float) -> Ints:
+    """(most + 1, most + 1) the score of k errors in n trials, at [n, k]; where there are none such it says nothing."""
+    n, k = np.arange(most + 1, dtype=np.float64)[:, None], np.arange(most, dtype=np.float64)
+    left = np.maximum(n - k - 1, 0)  # trials without error, after the next one with
     worse = ODDS * accepted / (1 + (ODDS - 1) * accepted)
     if icc <= 0:
-        gains = np.full(n, np.log(worse / accepted) - np.log((1 - worse) / (1 - accepted)))
+        gains = np.full(left.shape, np.log(worse / accepted) - np.log((1 - worse) / (1 - accepted)))
     else:
         size = (1 - icc) / icc
         more = np.log((k + worse * size) / (k + accepted * size))
-        fewer = np.log((n - k - 1 + (1 - accepted) * size) / (n - k - 1 + (1 - worse) * size))
+        fewer = np.log((left + (1 - accepted) * size) / (left + (1 - worse) * size))
         gains = more + fewer
-    total = np.concatenate([[0.0], np.cumsum(gains)])
-    whole = np.rint(STEPS * total / (gains[0] if n else 1.0)).astype(np.int64)
+    total = np.concatenate([np.zeros_like(n), np.cumsum(gains, axis=1)], axis=1)
+    whole: Ints = np.rint(STEPS * total / gains[:, :1]).astype(np.int64)
     whole.setflags(write=False)
     return whole
 
@@ -133,15 +140,6 @@ def total_score(errors: ArrayLike, trials: ArrayLike, accepted: float, icc: floa
     e, n = checked(errors, trials)
     most = int(n.max()) if len(n) else 0
     return int(_scores(1 << most.bit_length(), _inside(accepted), float(icc))[n, e].sum())
-
-
-@lru_cache(maxsize=512)
-def _scores(most: int, accepted: float, icc: float) -> Ints:
-    """(most + 1, most + 1) the score of k errors in n trials, at [n, k]; 0 where there are none such."""
-    out = np.zeros((most + 1, most + 1), dtype=np.int64)
-    for n in range(most + 1):
-        out[n, : n + 1] = _score(n, accepted, icc)
-    return out
 
 
 def checked(errors: ArrayLike, trials: ArrayLike) -> tuple[Ints, Ints]:
@@ -233,7 +231,12 @@ def estimated_icc(
 @lru_cache(maxsize=4096)
 def _log_chances(n: int, rate: float) -> Array:
     """(len(GRID), n + 1) log P(X = k) of a scene at each ICC of the grid."""
-    return np.log(np.maximum([_pmf(n, _inside(rate), icc) for icc in GRID], 1e-300))
+    from scipy.special import betaln, gammaln
+
+    k, size = np.arange(n + 1, dtype=np.float64), (1 / np.array(GRID) - 1)[:, None]
+    a, b = _inside(rate) * size, (1 - _inside(rate)) * size
+    choose = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+    return _frozen(choose + betaln(k + a, n - k + b) - betaln(a, b))
 
 
 GRID: Final = (0.005, 0.01, 0.02, 0.03, 0.045, 0.06, 0.08, 0.1, 0.125, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4)

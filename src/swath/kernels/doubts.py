@@ -1,4 +1,4 @@
-"""Labels that a confident model contradicts: overlooked, swapped, badly placed, the surest first.
+"""Labels that a confident model contradicts: overlooked, swapped, badly placed, turned round, the surest first.
 
 The model must not have learned from these labels. How it errs where the labels are careful (on val) says from which score it is
 to be heard, and how many of its doubts are its own mistakes. Predictions are typed by `mistakes`, with the labels as references.
@@ -18,8 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from swath.kernels.checks import Finding
+from swath.kernels.cuboids import wrap, yawed
 from swath.kernels.mistakes import Mistakes
 
+Rows = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 RIGHT: Final = (
     0.9  # share of the predictions that must be right on val, from the score at which a model is heard
 )
@@ -80,4 +83,34 @@ def doubts(
             said += ", without a label"
         rule = RULE[kind]
         out.append(Finding(rule, "warning", modality, partner if partner >= 0 else None, said, score))
+    return tuple(out)
+
+
+def opposed(found: Mistakes, predicted: ArrayLike, labelled: ArrayLike) -> tuple[Rows, Rows, Flags]:
+    """Of the predictions that are right in class and place: rows (k,) of the predictions (n, 9), rows (k,) of the labels (m, 9) that they
+    found, and whether both face opposite ways, more than 90 degrees apart. Box, points and ground are the same either way: a model
+    that knows fronts from backs is the only witness."""
+    at = np.array([row for row, kind in enumerate(found.kinds) if kind == "right"], dtype=np.int64)
+    rows, partner = found.kept[at], found.partner[at]
+    one, two = yawed(predicted)[rows, 6], yawed(labelled)[partner, 6]
+    return rows, partner, np.abs(wrap(one - two)) > np.pi / 2
+
+
+def turned(
+    found: Mistakes,
+    scores: NDArray[np.float64],
+    predicted: ArrayLike,
+    labelled: ArrayLike,
+    labels: Sequence[str],
+    model: str,
+    least: float,
+) -> tuple[Finding, ...]:
+    """Findings on cuboids (m, 9) of classes `labels` (m) that face the other way than predictions (n, 9) of the same object; `least`: the
+    score from which `model` knows fronts from backs."""
+    out = []
+    for row, partner, other in zip(*opposed(found, predicted, labelled), strict=True):
+        score = float(scores[row])
+        if other and score >= least:
+            said = f"{model} sees the {labels[partner]} face the other way (score {score:.2f})"
+            out.append(Finding("turned", "warning", "3d", int(partner), said, score))
     return tuple(out)

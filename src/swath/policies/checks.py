@@ -77,6 +77,7 @@ def together(scenes: Sequence[Scene]) -> Together:
     out = Together()
     cameras: dict[str, dict[str, Shot]] = {}
     sizes: dict[str, tuple[int, int]] = {}
+    focals: dict[str, float] = {}
     calibrations: dict[tuple[str, bytes], list[str]] = {}
     for scene in scenes:
         for channel in scene.compared:
@@ -85,6 +86,7 @@ def together(scenes: Sequence[Scene]) -> Together:
             seen = see(cuboids.shapes, camera.project, *size)
             out.sights[scene.key, channel.name] = seen
             sizes.setdefault(channel.name, size)
+            focals.setdefault(channel.name, float(camera.projection[0, 0]))
             if size == sizes[channel.name]:
                 taken = shot(boxes.shapes, boxes.classes, seen, cuboids.classes, *size)
                 cameras.setdefault(channel.name, {})[scene.key] = taken
@@ -92,18 +94,23 @@ def together(scenes: Sequence[Scene]) -> Together:
                 calibrations.setdefault((channel.name, mark), []).append(scene.key)
     for name, shots in cameras.items():
         groups = [group for (channel, _), group in calibrations.items() if channel == name]
-        if not _aimed(out, name, list(shots), shots, sizes[name]) and len(groups) > 1:
+        if not _aimed(out, name, list(shots), shots, sizes[name], focals[name]) and len(groups) > 1:
             for group in groups:
                 if len(group) >= TOGETHER:
-                    _aimed(out, name, group, shots, sizes[name])
+                    _aimed(out, name, group, shots, sizes[name], focals[name])
     return out
 
 
 def _aimed(
-    out: Together, name: str, keys: Sequence[str], shots: Mapping[str, Shot], size: tuple[int, int]
+    out: Together,
+    name: str,
+    keys: Sequence[str],
+    shots: Mapping[str, Shot],
+    size: tuple[int, int],
+    focal: float,
 ) -> bool:
     """Whether these images of a camera are off together; if they are, that is noted."""
-    found = aim([shots[key] for key in keys], *size)
+    found = aim([shots[key] for key in keys], *size, focal)
     if found is None:
         return False
     for key in keys:

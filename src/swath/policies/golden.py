@@ -21,7 +21,7 @@ from swath.kernels import deviations
 from swath.kernels.match import match
 from swath.labels.shapes import Boxes, Labels
 from swath.records.assignment import Assignment
-from swath.records.batch import Batch, BlindCounts, Example
+from swath.records.batch import Batch, BlindCounts, Confused, Example
 from swath.records.measured import Measured, Objects
 
 EXAMPLES: Final = 50  # that a check names
@@ -50,16 +50,19 @@ class Seen(NamedTuple):
 
 class Compared(NamedTuple):
     """One channel of one scene, blind against careful: all axes; how far apart the matched pairs are, by measure (`2d iou`; `3d
-    centre m`, `3d yaw rad`); the reference objects; classes of the labels that have none."""
+    centre m`, `3d yaw rad`); the reference objects; classes of the labels that have none; `named`: (class of the reference, class of the label) of every
+    object, None where there is none."""
 
     axes: tuple[Wrong, ...]
     distances: dict[str, tuple[float, ...]]
     objects: tuple[Seen, ...] = ()
     extra: tuple[str, ...] = ()
+    named: tuple[tuple[str | None, str | None], ...] = ()
 
 
-class _Pairs(NamedTuple):
-    """Rows of both sides that belong together, and what was measured of each pair: values, axes that are wrong, distances."""
+class Pairs(NamedTuple):
+    """Rows (blind, reference) that belong together, those that have no partner, and what was measured of each pair: values, axes that
+    are wrong (but for its class), distances."""
 
     rows: npt.NDArray[np.int64]
     free_blind: npt.NDArray[np.int64]
@@ -72,9 +75,7 @@ class _Pairs(NamedTuple):
 
 def errors(blind: Labels, careful: Labels, settings: Golden) -> Compared:
     """Compares two labellings of one channel of a scene, both boxes or both cuboids."""
-    found = (
-        _boxes(blind, careful, settings) if isinstance(blind, Boxes) else _cuboids(blind, careful, settings)
-    )
+    found = paired(blind, careful, settings)
     names = [(blind.classes[a], careful.classes[b]) for a, b in found.rows.tolist()]
     swapped = np.array([said != truth for said, truth in names], dtype=bool)
     flags = {"swap": swapped, **found.flags}
@@ -94,7 +95,17 @@ def errors(blind: Labels, careful: Labels, settings: Golden) -> Compared:
             for axis, of in flags.items()
         ),
     )
-    return Compared(axes, found.distances, _objects(careful, found, flags), extra)
+    named = [(truth, said) for said, truth in names]
+    named += [(careful.classes[row], None) for row in found.free_careful.tolist()]
+    named += [(None, name) for name in extra]
+    return Compared(axes, found.distances, _objects(careful, found, flags), extra, tuple(named))
+
+
+def paired(blind: Labels, careful: Labels, settings: Golden) -> Pairs:
+    """Which label is of which reference object, of one channel of a scene."""
+    return (
+        _boxes(blind, careful, settings) if isinstance(blind, Boxes) else _cuboids(blind, careful, settings)
+    )
 
 
 def _named(names: Sequence[tuple[str, str]], flags: npt.NDArray[np.bool_] | None, how: str) -> str:
@@ -102,7 +113,7 @@ def _named(names: Sequence[tuple[str, str]], flags: npt.NDArray[np.bool_] | None
     return ", ".join(f"{names[row][1]} {how}" for row in there)
 
 
-def _objects(careful: Labels, found: _Pairs, flags: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[Seen, ...]:
+def _objects(careful: Labels, found: Pairs, flags: Mapping[str, npt.NDArray[np.bool_]]) -> tuple[Seen, ...]:
     """The reference objects in their order."""
     keys = [_key(careful, row) for row in range(len(careful))]
     out = {row: Seen(keys[row], careful.classes[row], ("miss",)) for row in found.free_careful.tolist()}
@@ -121,19 +132,19 @@ def _key(labels: Labels, row: int) -> str:
     return str(stored) if stored is not None else f"#{row}"
 
 
-def _boxes(blind: Labels, careful: Labels, settings: Golden) -> _Pairs:
+def _boxes(blind: Labels, careful: Labels, settings: Golden) -> Pairs:
     overlap = box_kernel.iou(blind.shapes, careful.shapes)
     pairs = match(overlap, settings.iou)
     i, j = pairs.pairs.T
     near = overlap[i, j]
     values = deviations.of_boxes(blind.shapes[i], careful.shapes[j])
     flags = {"shift": near < settings.shift_iou}
-    return _Pairs(
+    return Pairs(
         pairs.pairs, pairs.unmatched_a, pairs.unmatched_b, values, flags, {}, {"2d iou": tuple(near.tolist())}
     )
 
 
-def _cuboids(blind: Labels, careful: Labels, settings: Golden) -> _Pairs:
+def _cuboids(blind: Labels, careful: Labels, settings: Golden) -> Pairs:
     one, two = blind.shapes, careful.shapes
     apart = np.linalg.norm(one[:, None, :2] - two[None, :, :2], axis=2)
     pairs = match(-apart, -settings.center)
@@ -141,7 +152,7 @@ def _cuboids(blind: Labels, careful: Labels, settings: Golden) -> _Pairs:
     off = np.linalg.norm(one[i, :3] - two[j, :3], axis=1)
     turn = _turn(one[i, 8] - two[j, 8])
     found = deviations.of_cuboids(one[i], two[j])
-    return _Pairs(
+    return Pairs(
         pairs.pairs,
         pairs.unmatched_a,
         pairs.unmatched_b,
@@ -162,11 +173,13 @@ def _turn(yaw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Tally:
-    """All comparisons of a round: what was measured by scene and object, mean distances, examples."""
+    """All comparisons of a round: what was measured by scene and object, mean distances, examples, and which class of the reference
+    is called what."""
 
     measured: Measured
     means: Mapping[str, float | None] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
+    confusion: tuple[Confused, ...] = ()
 
     @property
     def scenes(self) -> int:
@@ -194,12 +207,14 @@ def tally(compared: Iterable[tuple[str, str, Compared] | tuple[str, str, Compare
     distances: dict[str, list[float]] = {}
     examples: list[Example] = []
     channel: Counter[tuple[str, str]] = Counter()
+    named: Counter[tuple[str, str | None, str | None]] = Counter()
     for key, modality, found, annotator in every:
         at, nth = place[key], channel[key, modality]
         channel[key, modality] += 1
         who[modality][at].add(annotator)
         objects[modality] += [(at, one._replace(key=f"{key} {nth} {one.key}")) for one in found.objects]
         extra[modality] += found.extra
+        named.update((modality, truth, said) for truth, said in found.named)
         for axis, errors_, of, what in found.axes:
             name = f"{modality} {axis}"
             wrong[name][at] += errors_
@@ -220,7 +235,15 @@ def tally(compared: Iterable[tuple[str, str, Compared] | tuple[str, str, Compare
         objects={modality: _columns(of) for modality, of in objects.items()},
         extra={modality: tuple(of) for modality, of in extra.items()},
     )
-    return Tally(measured, means, tuple(examples))
+    return Tally(measured, means, tuple(examples), tuple(_confused(named)))
+
+
+def _confused(named: Mapping[tuple[str, str | None, str | None], int]) -> Iterable[Confused]:
+    """By modality, class of the reference and class of the label; those without one last."""
+    for (modality, truth, said), times in sorted(
+        named.items(), key=lambda one: (one[0][0], *((name is None, name or "") for name in one[0][1:]))
+    ):
+        yield Confused(modality=modality, truth=truth, said=said, objects=times)
 
 
 def _columns(objects: Sequence[tuple[int, Seen]]) -> Objects:

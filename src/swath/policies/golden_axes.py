@@ -9,6 +9,7 @@ from typing import Final, Literal, NamedTuple
 
 from swath.config import Golden
 from swath.kernels import deviations
+from swath.records.batch import Confused
 
 Unit = Literal["iou", "ratio", "share", "m", "degrees"]
 
@@ -80,6 +81,13 @@ MEASURED: Final[Mapping[str, tuple[Measure, ...]]] = {
 }  # fmt: skip
 assert tuple(one.name for one in MEASURED["2d"]) == deviations.BOX
 assert tuple(one.name for one in MEASURED["3d"]) == deviations.CUBOID
+
+
+def mistaken(one: Confused) -> str:
+    """`car called van`, `car missed`, `car that is none`."""
+    if one.said is None:
+        return f"{one.truth} missed"
+    return f"{one.said} that is none" if one.truth is None else f"{one.truth} called {one.said}"
 
 
 LARGEST: Final = math.log(100)

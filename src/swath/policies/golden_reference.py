@@ -21,9 +21,12 @@ WORTH: Final = 50.0  # objects that the settings' rates are worth beside those t
 
 
 def made(batches: Iterable[Batch], settings: Golden) -> Made:
-    """As the settings say, else as they said when the reference was made; else a majority where three were asked."""
+    """As the settings say, else as they said when the reference was made; else a majority where three were asked. Of two labellings it
+    is adjudicated once all that they see differently is decided, and single before."""
     there = [one for one in life.references(list(batches), final=False) if not one.cancelled]
     last = there[-1] if there else None
+    if last is not None and last.slots == 2 and settings.reference in (None, "adjudicated"):
+        return "adjudicated" if last.decided else "single"
     if settings.reference is not None:
         return settings.reference
     if last is not None and last.steps.fetch is not None and last.steps.fetch.made is not None:

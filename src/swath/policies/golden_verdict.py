@@ -201,6 +201,7 @@ def decide(
         icc_rounds=len(earlier[-PAIRED:]),
         reference=of,
         suspects=suspects,
+        confusion=found.confusion,
     )
 
 
@@ -256,6 +257,8 @@ def _measures(given: Asked, judged: drift.Judged, settings: Golden) -> dict[str,
         low, high = clustered.interval(mean)
         move_low, move_high = clustered.interval(move)
         falls = measure.unit == "iou"
+        if falls and sees is not None and sees > 1:
+            sees = None  # an IoU is never below 0
         out[name] = Deviation(
             unit=measure.unit,
             objects=mean.objects,

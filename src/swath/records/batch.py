@@ -45,6 +45,24 @@ class Fetched(Record):
     made: Literal["single", "adjudicated", "majority"] | None = None
 
 
+class Decision(Record):
+    """What was decided of one difference between two labellings. `id`: of these two labels in this place; `choice`: as the first has
+    it, as the second has it, halfway between both, or no object."""
+
+    scene: str
+    channel: str
+    id: str
+    choice: Literal["a", "b", "mean", "none"]
+
+
+class Adjudicated(Record):
+    """`differences` between the two labellings of a reference, what was decided of them, and how many are `open`."""
+
+    differences: int
+    open: int
+    decisions: tuple[Decision, ...] = ()
+
+
 class Finding(Record):
     """One thing that a rule noticed. `scene`: empty for the batch as a whole; `object`: the place of the label in its channel,
     None for the scene; `score`: how sure a model is of it, 0 to 1, of what a model says."""
@@ -147,6 +165,15 @@ class Example(Record):
     what: str
 
 
+class Confused(Record):
+    """So many objects of class `truth` in the reference (None: not there) that were called `said` (None: missed)."""
+
+    modality: Literal["2d", "3d"]
+    truth: str | None = None
+    said: str | None = None
+    objects: int
+
+
 class BlindCounts(Record):
     """The guide's figures, counted on the blind labels."""
 
@@ -158,7 +185,7 @@ class BlindCounts(Record):
 class GoldenChecked(Record):
     """`axes`: axis (`2d miss`, ...) -> its test; `measures`: axis (`2d iou`, ...) -> what was measured; `scenes`: golden scenes that
     were compared; `icc`: how much errors clump by scene, `icc_rounds`: earlier rounds that it was estimated from; `measured`: all
-    of it by scene and object, kept apart; `override`: why it went on."""
+    of it by scene and object, kept apart; `confusion`: which class is called what; `override`: why it went on."""
 
     round: str
     verdict: Literal["pass", "warn", "block", "not enough evidence"]
@@ -174,6 +201,7 @@ class GoldenChecked(Record):
     icc_rounds: int = 0
     reference: ReferenceQuality | None = None
     suspects: tuple[Suspect, ...] = ()
+    confusion: tuple[Confused, ...] = ()
     measured: Blob | None = None
 
     def as_json(self) -> Document:
@@ -504,6 +532,7 @@ class Steps(Record):
 
     send: tuple[Sent, ...] = ()
     fetch: Fetched | None = None
+    adjudicate: Adjudicated | None = None
     check: Checked | None = None
     golden: GoldenChecked | None = None
     train: Trained | None = None
@@ -538,6 +567,11 @@ class Batch(Record):
     @property
     def cancelled(self) -> bool:
         return self.state == "cancelled"
+
+    @property
+    def decided(self) -> bool:
+        """Of a reference of two labellings: whether everything that they see differently was decided."""
+        return self.steps.adjudicate is not None and not self.steps.adjudicate.open
 
     @property
     def unsent(self) -> bool:

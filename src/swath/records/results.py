@@ -75,6 +75,31 @@ class ReferenceResult(Record):
     notes: tuple[str, ...] = ()
 
 
+class Differs(Record):
+    """One thing that two labellings of the reference see differently. `name`: `KEY:N`; `what`: in words, the labellings as A and B;
+    `choices`: what may be decided; `choice`: what was."""
+
+    name: str
+    scene: str
+    channel: str
+    what: str
+    choices: tuple[str, ...]
+    choice: str | None = None
+
+
+class AdjudicateResult(Record):
+    """`scenes` with both labellings; `open`: differences that nobody decided; `way`: how one is decided; `page`: where they are drawn."""
+
+    dataset: str
+    batch: str
+    scenes: int
+    open: int
+    differences: tuple[Differs, ...]
+    way: str
+    page: str | None = None
+    notes: tuple[str, ...] = ()
+
+
 # ---------------------------------------------------------------------- batches
 
 

@@ -7,6 +7,7 @@ changes     whether two evaluations can be told apart
 pictures    images of pool and val scenes as small JPEGs, never those of test scenes
 above       clouds of such scenes from above
 overlays    labels and predictions as outlines to draw over both
+beside      two labellings of one object, in all sensors; differences: the page of what two labellings see differently
 charts      coordinates of curves, bars and their axes
 drift       how labels of the golden scenes differ, over the rounds
 
@@ -30,6 +31,8 @@ from swath.words import brief, interval, number, percent, ranked
 from swath.workspace import Workspace
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from swath.report.known import Known
 
 __all__ = ["Look", "look", "write_report"]
@@ -89,24 +92,33 @@ def look(workspace: Workspace, status: Status, names: Sequence[str], height: int
     return Look(page(Known(workspace, status, day), names or there), height)
 
 
-def page(known: Known, only: Sequence[str] | None = None) -> str:
-    """The page; with `only` some sections of it, without a way from one to the other."""
+def templates() -> Environment:
+    """All that is put into a page is escaped, but for its style sheet."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    from swath.report import sections
-
-    templates = Environment(
+    made = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=lambda name: name != "style.css",
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    templates.filters |= FILTERS
+    made.filters |= FILTERS
+    return made
+
+
+def page(known: Known, only: Sequence[str] | None = None) -> str:
+    """The page; with `only` some sections of it, without a way from one to the other."""
+    from swath.report import sections
+
     shown = [one for one in sections.SECTIONS if only is None or one.name in only]
-    return templates.get_template("page.html").render(
-        dataset=known.workspace.name,
-        sections=shown,
-        data={one.name: one.data(known) for one in shown},
-        whole=only is None,
+    return (
+        templates()
+        .get_template("page.html")
+        .render(
+            dataset=known.workspace.name,
+            sections=shown,
+            data={one.name: one.data(known) for one in shown},
+            whole=only is None,
+        )
     )

@@ -9,6 +9,7 @@ The last line has one function per record; `result` finds it by the record's typ
 
 from swath.show import batches, beginning, looking, verdicts  # noqa: F401 (they register with `result`)
 from swath.show.bars import Bars, progress
+from swath.show.beginning import ask_each, decisions_of
 from swath.show.given import Did, Finished, Gated, MadeWorld, Ran, Reported, Selected, result
 from swath.show.lines import kept, line, note
 from swath.show.looking import step, told
@@ -22,6 +23,8 @@ __all__ = [
     "Ran",
     "Reported",
     "Selected",
+    "ask_each",
+    "decisions_of",
     "kept",
     "line",
     "note",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 from swath.demo import DemoResult
-from swath.errors import some
+from swath.errors import ConfigError, some
 from swath.records.results import (
+    AdjudicateResult,
     AdoptResult,
     EmbedResult,
     InitResult,
@@ -107,6 +111,68 @@ def reference(value: ReferenceResult) -> None:
         note(f"nothing was found for {len(value.without)}: {some(value.without)}")
     notes(value.notes)
     quarantine(value.rejected)
+
+
+@result.register
+def differing(value: AdjudicateResult) -> None:
+    there = len(value.differences)
+    line(
+        f"{value.batch}: {there} things that two labellings of {value.scenes} scenes see differently, {there - value.open} decided"
+    )
+    waiting = [
+        f"{one.name}  {one.channel}: {one.what}  ({', '.join(one.choices)})"
+        for one in value.differences
+        if not one.choice
+    ]
+    first(waiting, MANY, rest="--json and the page list all")
+    if value.page:
+        line(f"  drawn in {value.page}")
+    if value.open:
+        line(
+            f"  to decide: `{value.way}`; `--ask` asks for each; `--decide '*=a'` takes the first for all that are open"
+        )
+    notes(value.notes)
+
+
+def decisions_of(given: Iterable[str]) -> dict[str, str]:
+    """`KEY:N=CHOICE`, or files of such lines (`#` begins a comment) -> name -> choice; ConfigError for anything else."""
+    out: dict[str, str] = {}
+    for one in given:
+        path = Path(one)
+        if "=" not in one or path.is_file():
+            try:
+                lines = path.read_text().splitlines()
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError(
+                    f"--decide: expected KEY:N=CHOICE or a file of such lines, got {one!r}: {error}"
+                ) from None
+            out |= decisions_of(text for line_ in lines if (text := line_.partition("#")[0].strip()) or False)
+            continue
+        name, _, choice = one.rpartition("=")
+        out[name.strip()] = choice.strip()
+    return out
+
+
+def ask_each(
+    value: AdjudicateResult, decide: Callable[[Mapping[str, str]], AdjudicateResult]
+) -> AdjudicateResult:
+    """Asks for each difference that is open, and records each answer at once. Nothing typed: later; `q`, or the end of input: enough."""
+    if value.page:
+        line(f"they are drawn in {value.page}")
+    for one in [one for one in value.differences if not one.choice]:
+        line(f"{one.name}  {one.channel}: {one.what}")
+        while (said := _answer(one.choices)) not in (*one.choices, "", "q"):
+            line(f"  expected {', '.join(one.choices)}, q to stop, or nothing for later, got {said!r}")
+        if said == "q":
+            break
+        if said:
+            value = decide({one.name: said})
+    return value
+
+
+def _answer(choices: Iterable[str]) -> str:
+    print(f"  {'/'.join(choices)}? ", end="", file=sys.stderr, flush=True)
+    return (sys.stdin.readline() or "q").strip()
 
 
 @result.register

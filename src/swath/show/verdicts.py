@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from swath.policies.golden_axes import in_words
+from swath.policies.golden_axes import in_words, mistaken
 from swath.policies.stopping import in_words as in_words_of_outcomes
 from swath.records.batch import Axis, Deviation, Failure, Figures, Gain, GoldenChecked, Stopped, Trained
 from swath.records.results import EvaluateResult, GoldenPlan
 from swath.show.given import result
-from swath.show.lines import SOME, cell, line, marked, notes, table, verdict
+from swath.show.lines import FEW, SOME, cell, line, marked, notes, table, verdict
 from swath.suggest import command
 from swath.words import UNKNOWN, compared, counts, drives, estimated, number, percent, ranked, signed
 
@@ -29,6 +29,14 @@ def golden(value: GoldenChecked) -> None:
         table({"  measured": "left", **words}, [_measured(name, one) for name, one in value.measures.items()])
     for reason in value.reasons:
         line(f"  {reason}")
+    if mixed := _mixed(value):
+        line(f"  most often: {mixed}")
+
+
+def _mixed(value: GoldenChecked) -> str:
+    """What was taken for what, the most frequent first."""
+    wrong = sorted((one for one in value.confusion if one.truth != one.said), key=lambda one: -one.objects)
+    return ", ".join(f"{one.modality} {mistaken(one)} {one.objects}" for one in wrong[:FEW])
 
 
 def _axis_row(name: str, axis: Axis) -> tuple[str, ...]:

@@ -17,7 +17,9 @@ from typing import Any, Literal
 from swath import commit, life, opinions, prelabels
 from swath.annotators.app import App
 from swath.annotators.base import Annotator, Answer, Fetched, Task, Work
+from swath.annotators.marks import MARKS
 from swath.annotators.simulated import Known, Truth
+from swath.annotators.work_set import SUGGESTION
 from swath.errors import ConfigError, IntegrityError, StateError, some
 from swath.labels import stored
 from swath.labels.channels import Channel
@@ -29,6 +31,7 @@ from swath.records.batch import Batch, Left, Sent
 from swath.records.batch import Fetched as FetchedRecord
 from swath.records.results import FetchResult, SendResult
 from swath.store.journal.lease import Writer
+from swath.store.label_tags import with_tags
 from swath.suggest import command
 from swath.workspace import Workspace
 
@@ -417,28 +420,30 @@ def _write(
         documents = stored.documents_of(
             one.labels(channel.modality),
             table.size(channel.name, key),
-            _identity(workspace, batch, channel, key, role),
+            opinions.identity(workspace, batch, channel, key, role),
             ids=_ids(one),
+            tags=_tags(one),
             round=batch.round,
             annotator=one.answer.annotator,
         )
+        field = channel.golden if role == "golden" else channel.human
+        labels = with_tags(field, documents, drawn=bool(_ids(one)) and all(_ids(one)))
         if role == "golden":
-            values[key] = {channel.golden: opinions.kept(channel.golden, batch.round, documents)}
+            values[key] = {field: opinions.kept(field, batch.round, labels)}
         else:
-            values[key] = {channel.human: {"$literal": stored.field_of(documents)}}
+            values[key] = {field: {**stored.field_of(()), "detections": labels}}
     for place in {one.place for one in seen} & merged.keys():
         one_of = merged[place]
         values[place[0]] = {
-            channel.opinions: opinions.kept(channel.opinions, batch.round, one_of.documents),
-            channel.human: {"$literal": stored.field_of(one_of.labels)},
+            channel.opinions: opinions.kept(
+                channel.opinions, batch.round, with_tags(channel.opinions, one_of.documents, drawn=False)
+            ),
+            channel.human: {
+                **stored.field_of(()),
+                "detections": with_tags(channel.human, one_of.labels, drawn=False),
+            },
         }
     workspace.scenes.write(channel.name, values, writer, by_pipeline=True)
-
-
-def _identity(workspace: Workspace, batch: Batch, channel: Channel, key: str, role: object) -> list[object]:
-    """What the ids of labels are a function of. A second channel of a modality has its name in it."""
-    first = next(one for one in workspace.rig.labelled if one.modality == channel.modality)
-    return [key, batch.round, role, channel.modality, *(() if channel == first else (channel.name,))]
 
 
 @dataclass(frozen=True)
@@ -470,7 +475,7 @@ def _merge(
         for key, by_slot in new.items():
             first = asked[key, channel.name][0]
             size = table.size(channel.name, key)
-            named = _identity(workspace, batch, channel, key, first.role)
+            named = opinions.identity(workspace, batch, channel, key, first.role)
             all_of_it = dict(before.get(key, {}))
             for slot, one in by_slot.items():
                 drawn = one.labels(channel.modality)
@@ -479,6 +484,7 @@ def _merge(
                     size,
                     [*named[:2], *named[3:], slot],
                     ids=_ids(one),
+                    tags=_tags(one),
                     round=batch.round,
                     annotator=one.answer.annotator,
                     slot=slot,
@@ -504,6 +510,14 @@ def _ids(one: _Heard) -> list[object]:
     """The ids that labels have where they were drawn, if they have any there."""
     labels = one.answer.labels
     return [] if labels is None else [document.get("_id") for document in labels.documents]
+
+
+def _tags(one: _Heard) -> list[list[str]]:
+    """The tags that people gave to labels where they drew them; not what swath writes there, nor what is said of a scene."""
+    documents = () if one.answer.labels is None else one.answer.labels.documents
+    given = [[str(tag) for tag in document.get("tags") or ()] for document in documents]
+    own = [[tag for tag in tags if tag != SUGGESTION and tag.strip().lower() not in MARKS] for tags in given]
+    return own or [[] for _ in one.labels("2d").classes]
 
 
 def _remade(one: _Heard, merged: Mapping[Place, _Merged]) -> bool:

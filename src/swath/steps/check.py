@@ -20,7 +20,8 @@ from swath.errors import FormatError
 from swath.evaluations import Found, Truth
 from swath.formats.pcd import read_pcd
 from swath.kernels.detection import Predictions
-from swath.kernels.doubts import LEAST, Heard, doubts, heard
+from swath.kernels.detection3d import Predictions3D
+from swath.kernels.doubts import LEAST, Heard, doubts, heard, opposed, turned
 from swath.kernels.mistakes import Mistakes
 from swath.kernels.sizes import Usual
 from swath.labels import stored
@@ -32,13 +33,13 @@ from swath.policies import checks as policy
 from swath.records.base import Document
 from swath.records.batch import Batch, Checked, Finding
 from swath.store.journal.lease import Writer
-from swath.store.label_tags import retagged
+from swath.store.label_tags import CHECK, retagged
 from swath.store.scenes import FINDINGS
 from swath.store.table import SceneTable
 from swath.workspace import Workspace
 
 LISTED: Final = 500  # findings that the journal and the report keep in full
-TAG: Final = "check:"
+Matched = list[tuple[Truth, Found, Mistakes]]
 EARLIER: Final = 2000  # scenes of earlier rounds from which the usual sizes are learned
 
 
@@ -184,14 +185,32 @@ def _asked_model(
     careful = _compared(workspace, batch, modality, workspace.members("val"), notes)
     scores = [float(found.scores[row]) for _, found, wrong in careful for row in wrong.kept]
     trusted = heard(scores, [kind for _, _, wrong in careful for kind in wrong.kinds])
+    fronts = heard(*_headings(careful)) if modality == "3d" else None
     if trusted is None:
         notes.append(
             f"{who} was not asked: there is no score from which 9 of 10 of its predictions on val are right"
         )
+    if fronts is None and modality == "3d":
+        notes.append(
+            f"{who} was not asked which way things face: there is no score from which 9 of 10 of its headings on val are right"
+        )
+    if trusted is None and fronts is None:
         return []
+    mine = _compared(workspace, batch, modality, keys, notes)
+    said: list[Finding] = []
+    if trusted is not None:
+        said += _contradicted(workspace, mine, who, trusted, notes)
+    if fronts is not None:
+        said += _turned(mine, who, fronts, notes)
+    return sorted(said, key=lambda one: -(one.score or 0))
+
+
+def _contradicted(
+    workspace: Workspace, mine: Matched, who: str, trusted: Heard, notes: list[str]
+) -> list[Finding]:
     said: list[Finding] = []
     sure = 0
-    for truth, found, wrong in _compared(workspace, batch, modality, keys, notes):
+    for truth, found, wrong in mine:
         sure += int(np.count_nonzero(found.scores >= trusted.score))
         said += _doubts(workspace, truth, found, wrong, who, trusted)
     expected = trusted.wrong * sure
@@ -199,12 +218,46 @@ def _asked_model(
         f"{who} contradicts {len(said)} labels (score {trusted.score:.2f} and more, {sure} predictions); on val, whose labels are "
         f"careful, it would contradict about {expected:.0f} of as many: so many of these may be its own mistakes"
     )
-    return sorted(said, key=lambda one: -(one.score or 0))
+    return said
+
+
+def _headings(careful: Matched) -> tuple[list[float], list[str]]:
+    """Scores of the predictions that found an object of val, and whether they face as it does, as `heard` wants them."""
+    scores: list[float] = []
+    kinds: list[str] = []
+    for truth, found, wrong in careful:
+        if isinstance(found, Predictions3D):
+            rows, _, other = opposed(wrong, found.cuboids, truth.labels.shapes[truth.rows])
+            scores += found.scores[rows].tolist()
+            kinds += ["location" if one else "right" for one in other]
+    return scores, kinds
+
+
+def _turned(mine: Matched, who: str, trusted: Heard, notes: list[str]) -> list[Finding]:
+    """Cuboids that the model sees face the other way."""
+    said: list[Finding] = []
+    sure = 0
+    for truth, found, wrong in mine:
+        if isinstance(found, Predictions3D):
+            labels, shapes = (
+                [truth.labels.classes[row] for row in truth.rows],
+                truth.labels.shapes[truth.rows],
+            )
+            rows, _, _ = opposed(wrong, found.cuboids, shapes)
+            sure += int(np.count_nonzero(found.scores[rows] >= trusted.score))
+            about = turned(wrong, found.scores, found.cuboids, shapes, labels, who, trusted.score)
+            for one in policy.recorded(truth.key, truth.channel, about):
+                said.append(one.with_(object=None if one.object is None else int(truth.rows[one.object])))
+    notes.append(
+        f"{who} sees {len(said)} cuboids face the other way (score {trusted.score:.2f} and more, {sure} headings); by its mistakes on "
+        f"val about {trusted.wrong * sure:.0f} of as many would be its own"
+    )
+    return said
 
 
 def _compared(
     workspace: Workspace, batch: Batch, modality: Modality, keys: Sequence[str], notes: list[str]
-) -> list[tuple[Truth, Found, Mistakes]]:
+) -> Matched:
     """Predictions of a round's model beside the labels of these scenes, each typed."""
     listed = evaluations.truths(workspace, keys, modality)
     found = evaluations.predict(workspace, batch, listed, modality, notes)
@@ -257,7 +310,7 @@ def _show(
             labels = scene.labels.get(channel)
             tags = None if labels is None else _tags(labels, channel, found[scene.key])
             if tags is not None:
-                values[scene.key][channel.human] = retagged(channel.human, tags, TAG)
+                values[scene.key][channel.human] = retagged(channel.human, tags, CHECK)
         workspace.scenes.write(channel.name, values, writer, by_pipeline=True)
 
 
@@ -268,9 +321,9 @@ def _tags(labels: Labels, channel: Channel, found: Iterable[Finding]) -> dict[An
         if one.channel == channel.name and one.modality == channel.modality:
             whole = one.object is None and one.rule == "wrong_frame"
             for row in range(len(rules)) if whole else () if one.object is None else (one.object,):
-                rules[row].add(f"{TAG}{one.rule}")
+                rules[row].add(f"{CHECK}{one.rule}")
     now = [
-        {str(tag) for tag in doc.get("tags") or () if str(tag).startswith(TAG)} for doc in labels.documents
+        {str(tag) for tag in doc.get("tags") or () if str(tag).startswith(CHECK)} for doc in labels.documents
     ]
     if now == rules:
         return None

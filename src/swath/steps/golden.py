@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from swath import commit, life
 from swath.errors import IntegrityError, StateError, WaitingError, some
@@ -25,6 +25,9 @@ from swath.records.measured import Measured
 from swath.records.results import GoldenPlan
 from swath.suggest import command, ways_on
 from swath.workspace import Workspace
+
+HEARD: Final = 500
+"""Scenes of the reference whose opinions tell how often one labelling errs."""
 
 
 def golden(workspace: Workspace, *, override: str | None = None) -> GoldenChecked:
@@ -110,7 +113,7 @@ def _compare(
         settings,
         override,
         earlier=[one for one in before if one is not None],
-        reference=_quality(workspace, batches, tally.measured.scenes),
+        reference=_quality(workspace, batches),
     )
     lost = len({(row.key, one) for row in rows if row.labelled for one in row.rejected})
     told = f"{lost} blind labels are in quarantine, and count as missed: `{command('explain', workspace.name, 'SCENE')}`"
@@ -152,14 +155,15 @@ def _both(
 # ---------------------------------------------------------------------- the reference
 
 
-def _quality(workspace: Workspace, batches: Sequence[Batch], keys: Sequence[str]) -> ReferenceQuality:
-    """How good the reference is: from the opinions that it was made of, where there are several, else from the settings."""
+def _quality(workspace: Workspace, batches: Sequence[Batch]) -> ReferenceQuality:
+    """How good the reference is: from the opinions that it was made of (val's too), where there are several, else from the settings."""
     settings = workspace.config.golden
     made = golden_reference.made(batches, settings)
     there = [one for one in life.references(list(batches), final=False) if not one.cancelled]
     if made == "single" or not there or there[-1].slots < 2:
         return golden_reference.quality(made, settings)
-    rows = workspace.journal.assignments.find(round=there[-1].round, keys=list(keys))
+    keys = [*workspace.members("golden"), *workspace.members("val")][:HEARD]
+    rows = workspace.journal.assignments.find(round=there[-1].round, keys=keys)
     errors: Counter[str] = Counter()
     trials: Counter[str] = Counter()
     for channel in workspace.rig.labelled:

@@ -28,6 +28,8 @@ from swath.suggest import command, meant
 from swath.workspace import Workspace
 
 KEPT: Final = ("truncated", "occluded")  # what an evaluation asks of labels that are taken over
+LABELLINGS: Final = {"single": 1, "adjudicated": 2, "majority": 3}
+"""Of each scene, by how the reference is made."""
 
 
 def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = False) -> str:
@@ -39,12 +41,25 @@ def plan_reference(workspace: Workspace, annotator: Annotator, *, final: bool = 
         )
     if there is None:
         with workspace.writer("reference") as writer:
-            manifest = _manifest(workspace, final, slots=annotator.opinions)
+            manifest = _manifest(workspace, final, slots=_slots(workspace, annotator))
             there = commit.plan(workspace, writer, manifest)
     open_ = life.open_batch(workspace.journal.batches.all(), workspace.name).round
     if open_ != there.round:
         raise StateError(f"{open_} is open; fetch it before the {there.round} batch")
     return there.round
+
+
+def _slots(workspace: Workspace, annotator: Annotator) -> int:
+    """How many labellings of each scene: as the settings say, else as many as the annotator can give."""
+    made = workspace.config.golden.reference
+    slots = LABELLINGS[made] if made else annotator.opinions
+    if slots > annotator.opinions and workspace.held is not None:
+        workspace.held(
+            f"a reference that is {made} takes {slots} labellings of each scene, and {annotator.name!r} gives {annotator.opinions}: it waits "
+            f"until another annotator has it as well (`{command('send', workspace.name, '--annotator', 'NAME')}`); the App asks as many "
+            "people as are named (annotate: {people: [...]})"
+        )
+    return slots
 
 
 def _to_change(workspace: Workspace, batch: Batch, final: bool) -> str:

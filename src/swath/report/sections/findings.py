@@ -12,9 +12,9 @@ import numpy as np
 from swath.kernels.checks import RULES
 from swath.labels import stored
 from swath.labels.channels import Channel
-from swath.labels.shapes import Floats, Labels
+from swath.labels.shapes import Labels
 from swath.records.batch import Checked, Finding
-from swath.report import above, overlays, pictures
+from swath.report import above, beside, overlays, pictures
 from swath.report.known import Known
 from swath.report.overlays import Outline
 from swath.report.pictures import Picture
@@ -23,7 +23,6 @@ from swath.workspace import Workspace
 
 LISTED: Final = 20
 MEDIUM: Final = 330  # width of a picture, pixels
-AROUND, SHAPE = 3.0, 1.8  # a picture, against the box in it; its width, against its height
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ def _example(
         canvas = on = above.ground(labels.shapes[row : row + 1])
         image = above.picture(path, on)
     else:
-        part = window(labels.shapes[row], size)
+        part = beside.window(labels.shapes[row], size)
         image = pictures.picture(path, MEDIUM, size, part)
         at = (part[2] - part[0], part[3] - part[1]) if part else (image.width, image.height)
         canvas = overlays.Photo(image.width, image.height, at, part[:2] if part else (0, 0))
@@ -120,20 +119,6 @@ def _example(
         tuple(one for nth, one in drawn.items() if nth != row),
         channel.kind == "cloud",
     )
-
-
-def window(box: Floats, size: tuple[int, int]) -> tuple[int, int, int, int] | None:
-    """The part (x1, y1, x2, y2) of an image of `size` that shows a box (4,) large, with some of what is around it; None where the
-    size is unknown. Pixels."""
-    width, height = size
-    if min(size) <= 0:
-        return None
-    x1, y1, x2, y2 = box.tolist()
-    wide = min(max(AROUND * (x2 - x1), AROUND * SHAPE * (y2 - y1), width / 5), width)
-    high = min(wide / SHAPE, height)
-    left = min(max((x1 + x2 - wide) / 2, 0), width - wide)
-    top = min(max((y1 + y2 - high) / 2, 0), height - high)
-    return int(left), int(top), max(int(left + wide), int(left) + 1), max(int(top + high), int(top) + 1)
 
 
 def _outlines(canvas: overlays.Canvas, labels: Labels) -> dict[int, Outline]:

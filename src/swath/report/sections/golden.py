@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from markupsafe import Markup
 
 from swath.records.batch import GoldenChecked
-from swath.report import charts, drift
+from swath.report import blind, charts, drift
 from swath.report.known import Known
 
 LISTED: Final = 20  # examples
@@ -60,16 +60,33 @@ class Check:
 
 @dataclass(frozen=True)
 class Golden:
-    """The last check first. `drift`: one small chart per kind of error, from two checks on; `measured`: charts of what is measured."""
+    """The last check first. `drift`: one small chart per kind of error, from two checks on; `measured`: charts of what is measured.
+    Of the last check: what is called what (`confusion`), and the `worst` labels; of all: errors by class and by annotator."""
 
     checks: tuple[Check, ...]
     drift: tuple[charts.Drift, ...]
     measured: Markup
+    confusion: tuple[blind.Matrix, ...] = ()
+    worst: tuple[blind.Worst, ...] = ()
+    classes: tuple[blind.Row, ...] = ()
+    annotators: tuple[blind.Row, ...] = ()
+    kinds: Mapping[str, str] = field(default_factory=lambda: blind.ERRORS)
 
 
 def data(known: Known) -> Golden:
-    done = [one.steps.golden for one in known.rounds if one.steps.golden is not None]
-    return Golden(tuple(_check(one) for one in reversed(done)), _drift(done), drift.html(done))
+    batches = [one for one in known.rounds if one.steps.golden is not None]
+    done = [one.steps.golden for one in batches if one.steps.golden is not None]
+    standing = [one for one in batches if not one.cancelled]
+    measured = [one for one in map(known.workspace.journal.batches.measured, standing) if one is not None]
+    return Golden(
+        tuple(_check(one) for one in reversed(done)),
+        _drift(done),
+        drift.html(done),
+        blind.matrices(done[-1]) if done else (),
+        blind.worst(known, batches[-1]) if batches else (),
+        blind.by_class(measured, blind.agreed(known.standing)),
+        blind.by_annotator(measured),
+    )
 
 
 def title(axis: str) -> str:
