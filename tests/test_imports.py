@@ -27,6 +27,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "store annotators encoders exports models sources trainers",
         "workspace commit evaluations adjudication aspects appearance opinions prelabels",
         "steps report opening",
+        "backtest",
         "loop",
         "show measure demo",
         "commands plugin",
@@ -250,7 +251,7 @@ def test_records_are_not_read_by_string(path: Path) -> None:
 
 def all_records() -> set[type[Record]]:
     """Every kind of record there is."""
-    for name in ("assignment", "batch", "loop", "manifest", "results", "shown"):
+    for name in ("assignment", "backtest", "batch", "loop", "manifest", "results", "shown"):
         import_module(f"swath.records.{name}")
     found, new = set[type[Record]](), {Record}
     while new:

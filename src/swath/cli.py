@@ -45,6 +45,7 @@ from swath.errors import ConfigError, SwathError
 if TYPE_CHECKING:
     from swath.demo import DemoResult
     from swath.loop import Loop
+    from swath.records.backtest import BacktestResult
     from swath.records.batch import Checked, GoldenChecked, Stopped, Trained
     from swath.records.results import (
         AdjudicateResult,
@@ -72,7 +73,13 @@ if TYPE_CHECKING:
 
 INTERRUPTED: Final = 130
 PATHS: Final = {"--home", "--folder", "--config", "--to", "--kitti", "--rig"}  # options
-TRAINING: Final = {"train", "next", "run", "demo"}  # commands that may be in the middle of a training
+TRAINING: Final = {
+    "train",
+    "next",
+    "run",
+    "demo",
+    "backtest",
+}  # commands that may be in the middle of a training
 
 
 class Rig(str, Enum):
@@ -493,6 +500,43 @@ def report(
     from swath.show import Reported
 
     return Reported(report=str(loop.report(to)))
+
+
+@on_loop(LOOK, looks=True)
+def backtest(
+    loop: "Loop",
+    field: Annotated[
+        list[str],
+        typer.Option(
+            "--from", metavar="FIELD", help="Labels that are there; may be given again (boxes, cuboids)."
+        ),
+    ],
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="coverage, targeted, hybrid, guide, least, entropy, flips, oracle or module:function; may be given again.",
+            show_default="coverage, targeted, hybrid",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Repeats, each with its own held-out drives.")] = 3,
+    rounds: Annotated[int, typer.Option(min=1, help="Batches that each arm labels.")] = 4,
+    budget: Annotated[
+        int | None, typer.Option(min=1, help="So many scenes per batch.", show_default="the loop's sizes")
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    pilot: Annotated[
+        bool, typer.Option("--pilot", help="Only say how small a difference would be seen.")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option(help="Folder of its cells.", show_default="backtest in the dataset's folder"),
+    ] = None,
+) -> "BacktestResult":
+    """Does the loop beat chance? Hides labels that are there, and lets arms choose against random."""
+    from swath.backtest import ARMS, Ask
+
+    ask = Ask(tuple(arm or ARMS), seeds, rounds, budget, jobs, pilot)
+    return loop.backtest(field, ask, to=to)
 
 
 @on_loop(LOOK, looks=True)

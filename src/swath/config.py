@@ -620,6 +620,14 @@ class Stop(_Section):
     )
 
 
+class Cost(_Section):
+    """What labelling costs in a backtest, in seconds of somebody's time: a scene, and each object in it."""
+
+    scene: float = Field(10.0, ge=0, le=10**6, description="to open a scene and look it through, in seconds")
+    box: float = Field(7.0, ge=0, le=10**6, description="to draw one 2D box, in seconds")
+    cuboid: float = Field(40.0, ge=0, le=10**6, description="to place one cuboid, in seconds")
+
+
 class LoopConfig(_Section):
     """The configuration of one loop. `classes` is the frozen class map; its order is the model's."""
 
@@ -652,6 +660,7 @@ class LoopConfig(_Section):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     stop: Stop = Stop()
+    cost: Cost = Cost()
 
     @field_validator("classes")
     @classmethod

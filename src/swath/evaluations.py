@@ -165,9 +165,8 @@ def overlap(found: Found, truth: Truth, *, volumes: bool = False) -> npt.NDArray
     return iou(cuboid_kernel.yawed(found.cuboids), cuboid_kernel.yawed(wanted))
 
 
-def mistakes(found: Found, truth: Truth, threshold: float, iou: float) -> Mistakes:
+def mistakes(found: Found, wanted: References | References3D, threshold: float, iou: float) -> Mistakes:
     """What is wrong with predictions at or above a score."""
-    wanted = truth.references
     if isinstance(found, Predictions) and isinstance(wanted, References):
         return type_mistakes(found, wanted, threshold, found_at=iou)
     if isinstance(found, Predictions3D) and isinstance(wanted, References3D):
@@ -230,7 +229,9 @@ class _Run:
         self.key = f"eval_{batch.round}" + ("" if modality == done.modality else f"_{modality}")
         figures = done.figures[modality]
         self._threshold = figures.operating.threshold
-        self._mark = digest([done.round, modality, figures.model_dump(mode="json", exclude_defaults=True)])[:16]
+        self._mark = digest([done.round, modality, figures.model_dump(mode="json", exclude_defaults=True)])[
+            :16
+        ]
         fields, flat = workspace.config.fields, modality == "2d"
         self._human = fields.detections if flat else fields.cuboids
         self._predictions = fields.predictions if flat else fields.predictions_3d
@@ -370,7 +371,7 @@ class _Run:
         """Matches one sample's predictions, as FiftyOne would: class by class, best first."""
         rows, _ = known(labels, self._workspace.config.classes)
         scores, shared = found.scores, overlap(found, truth)
-        wrong = mistakes(found, truth, self._threshold, iou)
+        wrong = mistakes(found, truth.references, self._threshold, iou)
         out = _Compared(self.key)
         taken: dict[int, int] = {}
         for row, kind, partner in zip(wrong.kept, wrong.kinds, wrong.partner, strict=True):

@@ -25,6 +25,8 @@ from swath.workspace import Progress, Workspace, checked_name, default_home, sil
 
 if TYPE_CHECKING:
     from swath.annotators.base import Annotator
+    from swath.backtest import Ask
+    from swath.records.backtest import BacktestResult
     from swath.records.batch import Checked, GoldenChecked, Stopped, Trained
     from swath.records.results import (
         AdjudicateResult,
@@ -577,6 +579,16 @@ class Loop:
         table = self.workspace.scenes.of(keys)
         primary = self.workspace.rig.primary
         return {key: table.path(primary, key) if key in table.row_of else "" for key in keys}
+
+    def backtest(
+        self, field: str | Sequence[str], ask: Ask | None = None, *, to: Path | None = None
+    ) -> BacktestResult:
+        """Runs arms against random on scenes that have labels in `field` (several: the first that a channel has), from nothing; into
+        the folder `to`. Writes nothing to the dataset."""
+        from swath.backtest import Ask, backtest
+
+        fields = [field] if isinstance(field, str) else list(dict.fromkeys(field))
+        return backtest(self.workspace, fields, ask or Ask(), to)
 
     def report(self, to: Path | None = None) -> Path:
         """Writes the HTML report; returns its path."""

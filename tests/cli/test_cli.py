@@ -564,6 +564,7 @@ def test_help_is_light_and_lists_all_commands() -> None:
         "next",
         "run",
         "status",
+        "backtest",
         "batch",
         "explain",
         "report",

@@ -182,7 +182,11 @@ def test_rounds_are_listed_as_a_span(mongod: str, dataset_name: str) -> None:
 # ---------------------------------------------------------------------- every command
 
 NEEDS = {"explain": ["x"], "batch": ["v0"], "replay": ["v0"], "cancel": ["v0", "--reason", "x"]}
-NEEDS |= {"reopen": ["v0", "--reason", "x"], "close": ["v0", "--return-missing"]}
+NEEDS |= {
+    "backtest": ["--from", "ground_truth"],
+    "reopen": ["v0", "--reason", "x"],
+    "close": ["v0", "--return-missing"],
+}
 
 
 def commands() -> dict[str, Any]:

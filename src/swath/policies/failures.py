@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from swath.kernels.mistakes import Mistakes
 from swath.policies.unclear import CLEAR, Unclear
-from swath.records.batch import Confused, Failure
+from swath.records.batch import Failure, FoundAs
 from swath.records.migrate import WORST
 
 
@@ -106,7 +106,7 @@ def kinds(mistakes: Iterable[Mistakes]) -> dict[str, int]:
     return dict(sorted(counted.items()))
 
 
-def confusion(seen: Iterable[Seen], classes: Sequence[str]) -> tuple[Confused, ...]:
+def confusion(seen: Iterable[Seen], classes: Sequence[str]) -> tuple[FoundAs, ...]:
     """What objects were found as, by class; an object counts once, and so does a prediction: one that is of no object, or of one
     that a better prediction has, is of nothing."""
     counted: Counter[tuple[int, int]] = Counter()  # len(classes) is nothing
@@ -123,5 +123,5 @@ def confusion(seen: Iterable[Seen], classes: Sequence[str]) -> tuple[Confused, .
         counted.update((label, taken.get(row, nothing)) for row, label in enumerate(one.wanted.tolist()))
     names = [*classes, None]
     return tuple(
-        Confused(of=names[of], found=names[found], count=n) for (of, found), n in sorted(counted.items())
+        FoundAs(of=names[of], found=names[found], count=n) for (of, found), n in sorted(counted.items())
     )

@@ -21,10 +21,10 @@ from swath.errors import StateError, some
 from swath.kernels import zcore
 from swath.kernels.allocate import Allocation, allocate
 from swath.kernels.coverage import coverage_scores
-from swath.kernels.evidence import nearest_with_evidence
+from swath.kernels.evidence import class_evidence, nearest_with_evidence
 from swath.kernels.vectors import cosine, fingerprint, usable
 from swath.records.assignment import Assignment
-from swath.records.batch import ClassFigures, Failure, Mode
+from swath.records.batch import Failure, Mode
 from swath.records.manifest import (
     BatchSize,
     Chosen,
@@ -96,15 +96,15 @@ def candidates(
     )
 
 
-def wrong(failures: Sequence[Failure], classes: Mapping[str, ClassFigures], most: int) -> tuple[Wrong, ...]:
-    """The failures that a batch answers: the worst `most`, as selection sees them."""
+def wrong(failures: Sequence[Failure], references: Mapping[str, int], most: int) -> tuple[Wrong, ...]:
+    """The failures that a batch answers: the worst `most`, as selection sees them; `references`: how many val has of each class."""
     return tuple(
-        Wrong(key=one.key, fn=one.fn, fp=one.fp, kinds=kinds(one, classes)) for one in failures[:most]
+        Wrong(key=one.key, fn=one.fn, fp=one.fp, kinds=kinds(one, references)) for one in failures[:most]
     )
 
 
 def of_modes(
-    modes: Sequence[Mode], failures: Sequence[Failure], classes: Mapping[str, ClassFigures], most: int
+    modes: Sequence[Mode], failures: Sequence[Failure], references: Mapping[str, int], most: int
 ) -> tuple[Wrong, ...]:
     """What stands for each mode in a batch: the scenes, `most` at most, in which most of its objects were missed."""
     by_key = {one.key: one for one in failures}
@@ -113,7 +113,7 @@ def of_modes(
             key=key,
             fn=by_key[key].fn,
             fp=by_key[key].fp,
-            kinds=_weights({name: n / classes[name].references for name, n in mode.classes.items()}),
+            kinds=_weights({name: n / references[name] for name, n in mode.classes.items()}),
             mode=mode.name,
         )
         for mode in modes
@@ -121,10 +121,10 @@ def of_modes(
     )
 
 
-def kinds(failure: Failure, classes: Mapping[str, ClassFigures]) -> dict[str, float]:
+def kinds(failure: Failure, references: Mapping[str, int]) -> dict[str, float]:
     """Weights by class, adding up to 1: what a failure missed, against how many of the class val has; without a miss, what
     it saw falsely. Three missed of 23 pedestrians say more than three of 104 cars."""
-    missed = {name: n / classes[name].references for name, n in failure.missed.items() if name in classes}
+    missed = {name: n / references[name] for name, n in failure.missed.items() if references.get(name)}
     return _weights(missed or {name: float(n) for name, n in failure.false.items()})
 
 
@@ -145,6 +145,12 @@ def places(missed: Sequence[int], total: int, settings: Modes) -> list[int]:
             break
         given[min(open_, key=lambda i: (-missed[i] / (given[i] + 1), i))] += 1
     return given
+
+
+def thousandths(best: npt.NDArray[np.float64]) -> tuple[tuple[int, ...], ...]:
+    """What a model sees in each candidate, as a question holds it, from its highest score (C, K) of each class in each."""
+    rows = np.rint(1000 * class_evidence(best))
+    return tuple(tuple(int(value) for value in row) for row in rows)
 
 
 def size(settings: Select, left: int, first: bool, asked: int | None = None) -> int:

@@ -344,7 +344,7 @@ class Mode(Record):
         return self.missed / self.objects
 
 
-class Confused(Record):
+class FoundAs(Record):
     """How many objects of a class (None: of nothing) were found as one (None: not at all)."""
 
     of: str | None = None
@@ -379,7 +379,7 @@ class Figures(Record):
     modes: tuple[Mode, ...] = ()
     volume: dict[str, Estimate] = {}
     kitti: tuple[Graded, ...] = ()
-    confusion: tuple[Confused, ...] = ()
+    confusion: tuple[FoundAs, ...] = ()
 
 
 class Failure(Record):

@@ -263,7 +263,7 @@ def _compared(
     found = evaluations.predict(workspace, batch, listed, modality, notes)
     iou = workspace.config.evaluate.iou
     return [
-        (truth, one, evaluations.mistakes(one, truth, LEAST, iou))
+        (truth, one, evaluations.mistakes(one, truth.references, LEAST, iou))
         for truth, one in zip(listed, found, strict=True)
     ]
 

@@ -303,7 +303,7 @@ def _score(
     )
     threshold = scores.operating.threshold
     mistakes = [
-        evaluations.mistakes(one, truth, threshold, config.evaluate.iou)
+        evaluations.mistakes(one, truth.references, threshold, config.evaluate.iou)
         for one, truth in zip(found, truths, strict=True)
     ]
     samples = [

@@ -73,7 +73,7 @@ def _to_change(workspace: Workspace, batch: Batch, final: bool) -> str:
 def import_reference(workspace: Workspace, sources: Sequence[str], *, final: bool = False) -> ReferenceResult:
     """Takes the reference over from the first of the fields `sources` that a scene has labels in, for each labelled channel. One
     that waits for annotators who have not answered anything yet is cancelled first."""
-    _hold_labels(workspace, sources)
+    hold_labels(workspace, sources, "reference")
     journal = workspace.journal
     with workspace.writer("reference") as writer:
         there = _there(workspace, final)
@@ -119,7 +119,7 @@ def offered(workspace: Workspace, *, final: bool = False) -> list[str]:
     return list(dict.fromkeys([*people, *fields]))
 
 
-def _hold_labels(workspace: Workspace, sources: Sequence[str]) -> None:
+def hold_labels(workspace: Workspace, sources: Sequence[str], said: str) -> None:
     """An error for a field that there is not, that holds no lists of labels, or that swath fills by itself (predictions, blind
     labels): nothing could be compared with those. People's own fields are sources: an adopted loop's reference stands there."""
     schema = workspace.scenes.dataset.get_field_schema()
@@ -128,11 +128,11 @@ def _hold_labels(workspace: Workspace, sources: Sequence[str]) -> None:
     for source in sources:
         if source not in schema:
             raise UnknownNameError(
-                f"reference: no field {shortly(source)}{meant(source, schema)}; fields with labels: {some(fields, 20)}"
+                f"{said}: no field {shortly(source)}{meant(source, schema)}; fields with labels: {some(fields, 20)}"
             )
         if source not in fields and source not in people:
             raise ConfigError(
-                f"reference: expected a field of Detections that is not swath's own, got {shortly(source)}; fields with labels: {some(fields, 20)}"
+                f"{said}: expected a field of Detections that is not swath's own, got {shortly(source)}; fields with labels: {some(fields, 20)}"
             )
 
 

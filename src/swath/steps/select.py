@@ -15,7 +15,6 @@ from swath import __version__, commit, life, models
 from swath.config import LoopConfig, canonical, parse
 from swath.errors import FormatError, StateError, SwathError, UnknownNameError, some
 from swath.formats.readable import broken
-from swath.kernels.evidence import class_evidence
 from swath.kernels.vectors import usable
 from swath.policies import selection
 from swath.policies.failures import ordered
@@ -170,9 +169,10 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
     if last is not None and done is not None:
         known = workspace.scenes.table.row_of
         there = [one for one in journal.batches.failures(last) if one.key in known]
-        classes, most = done.main.classes, config.select.failures
-        failures = selection.wrong(ordered(there, config.select.failure_by), classes, most)
-        failures += selection.of_modes(modes, there, classes, most)
+        references = {name: one.references for name, one in done.main.classes.items()}
+        most = config.select.failures
+        failures = selection.wrong(ordered(there, config.select.failure_by), references, most)
+        failures += selection.of_modes(modes, there, references, most)
     evidence: tuple[tuple[int, ...], ...] = ()
     if failures and config.select.class_evidence > 0 and last and last.steps.train is not None:
         evidence, lost = _evidence(workspace, last, found.keys)
@@ -269,8 +269,7 @@ def _evidence(
             found = _seen(workspace, model, list(paths.values()))
         for row, one in zip(paths, found, strict=True):
             np.maximum.at(best[row], one.labels, one.scores)
-    rows = np.rint(1000 * class_evidence(best[[key not in lost for key in keys]]))
-    return tuple(tuple(int(value) for value in row) for row in rows), lost
+    return selection.thousandths(best[[key not in lost for key in keys]]), lost
 
 
 def _seen(
