@@ -40,8 +40,6 @@ from swath.worlds import make_world
 
 METRICS: tuple[Metric, ...] = ("bev", "3d")
 ENOUGH = 50  # objects to learn from, for a class to count in the mean
-FULL = {"center": {"width": 624}, "pillars": {}}
-"""What else is set where a training is given much time."""
 
 
 def main() -> None:
@@ -55,21 +53,18 @@ def main() -> None:
             make_world(folder / rig, scenes=scenes, seed=51, scale=0.5, rig=rig)
             for kind in kinds:
                 train, test = halves(made(folder / rig, rig, kind), 51)
-                for count, settings in plan(kind, pools, budgets if rig == "kitti" else (), long):
+                for count, settings in plan(pools, budgets if rig == "kitti" else (), long):
                     measure(f"{rig} {kind}", part(train, range(count)), test, settings, folder, tables)
                     save("detector", long, __doc__, tables)
     tables["Scoring 5,000 scenes"] = [scoring(metric) for metric in METRICS]
     save("detector", long, __doc__, tables)
 
 
-def plan(
-    kind: str, pools: Sequence[int], budgets: Sequence[float], long: bool
-) -> list[tuple[int, Mapping[str, Any]]]:
+def plan(pools: Sequence[int], budgets: Sequence[float], long: bool) -> list[tuple[int, Mapping[str, Any]]]:
     """How many scenes train, and what is set, for each training."""
-    trainer = "center" if kind == "images" else "pillars"
-    short = {} if long else {"epochs": 12.0}
-    rows: list[tuple[int, Mapping[str, Any]]] = [(count, short) for count in pools]
-    return rows + [(pools[-1], {"epochs": 1e6, "seconds": budget, **FULL[trainer]}) for budget in budgets]
+    usual: Mapping[str, Any] = {} if long else {"epochs": 12.0}
+    rows = [(count, usual) for count in pools]
+    return rows + [(pools[-1], {"epochs": 1e6, "seconds": budget}) for budget in budgets]
 
 
 def made(folder: Path, rig: str, kind: str) -> TrainingSet:

@@ -60,7 +60,8 @@ class FirstNet(nn.Module):
 
     def found(self, images: Tensor, most: int) -> Iterator[tuple[NDArray[np.float64], ...]]:
         """Per image: boxes (K, 4), scores (K,), labels (K,) of the `most` highest peaks, best first."""
-        yield from zip(*decode(*self(images), most), strict=True)
+        heat, sides = self(images)
+        yield from zip(*decode(heat, sides, most), strict=True)
 
 
 def decode(heat: Tensor, sides: Tensor, most: int) -> tuple[NDArray[np.float64], ...]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,8 @@ class CenterNet(nn.Module):
     def found(self, images: Tensor, most: int) -> Iterator[tuple[Boxes, Boxes, Labels]]:
         """Per image at most `most` boxes (K, 4), scores (K,) and labels (K,), best first. See `decode`."""
         height, width = images.shape[2:]
-        yield from decode(*self(images), height, width, most)
+        classes, sides = self(images)
+        yield from decode(classes, sides, height, width, most)
 
     def _seen(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         at8 = self.at8(self.at4(images))
@@ -128,8 +130,8 @@ def targets(boxes: list[Boxes], labels: list[Labels], height: int, width: int) -
     centre outside the input or without area are left out.
     """
     middles, _ = cells(height, width)
-    found: list[tuple[NDArray[np.float64], ...]] = []
-    for image, (there, named) in enumerate(zip(boxes, labels, strict=True)):
+    found: list[tuple[NDArray[Any], ...]] = []
+    for row, (there, named) in enumerate(zip(boxes, labels, strict=True)):
         order = np.argsort(-(there[:, 2:] - there[:, :2]).prod(axis=1), kind="stable")
         told = _told(there[order], height, width)
         cell = np.flatnonzero(told.any(axis=0))
@@ -137,10 +139,10 @@ def targets(boxes: list[Boxes], labels: list[Labels], height: int, width: int) -
         box = there[order][owner]
         sides = np.hstack([middles[cell] - box[:, :2], box[:, 2:] - middles[cell]])
         weight = 1.0 / np.bincount(owner, minlength=1)[owner] if len(owner) else np.zeros(0)
-        found.append((np.full(len(cell), image), cell, named[order][owner], sides, weight))
-    image, cell, label, sides, weight = (np.concatenate(column) for column in zip(*found, strict=True))
-    whole = [torch.from_numpy(one.astype(np.int64)) for one in (image, cell, label)]
-    return Wanted(*whole, *(torch.from_numpy(one.astype(np.float32)) for one in (sides, weight)))
+        found.append((np.full(len(cell), row), cell, named[order][owner], sides, weight))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    whole = [torch.from_numpy(one.astype(np.int64)) for one in columns[:3]]
+    return Wanted(*whole, *(torch.from_numpy(one.astype(np.float32)) for one in columns[3:]))
 
 
 def _told(boxes: Boxes, height: int, width: int) -> NDArray[np.bool_]:
@@ -150,7 +152,9 @@ def _told(boxes: Boxes, height: int, width: int) -> NDArray[np.bool_]:
     there = (size > 0).all(axis=1) & (centre >= 0).all(axis=1) & (centre < (width, height)).all(axis=1)
     extent = np.sqrt(np.maximum(size, 0.0).prod(axis=1))
     away = np.abs(middles[None] - centre[:, None]).max(axis=2)
-    inside = ((middles[None] > boxes[:, None, :2]) & (middles[None] < boxes[:, None, 2:])).all(axis=2)
+    inside: NDArray[np.bool_] = (
+        (middles[None] > boxes[:, None, :2]) & (middles[None] < boxes[:, None, 2:])
+    ).all(axis=2)
     told = np.zeros(away.shape, dtype=bool)
     for level, (stride, (least, most)) in enumerate(zip(STRIDES, SIZES, strict=True)):
         here = levels == level

@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS: Final = (1, 2)  # of the model file; 1: another network, no fitted scores
-SECONDS: Final = (
-    0.4  # of processor time that a megapixel of the input costs each time it trains (Intel Xeon, one thread)
-)
+SECONDS: Final = 0.4
+"""Of processor time that a megapixel of the input costs each time it trains (Intel Xeon, one thread)."""
 
 Found = Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]]
 
@@ -65,11 +64,11 @@ class CenterTrainer:
     min_score, most: predictions below the score or beyond the count (per image) are not reported
     """
 
-    width: int = 384
-    epochs: float = 50.0
+    width: int = 624
+    epochs: float = 24.0
     seconds: float = 600.0
     steps: int = 0
-    batch: int = 4
+    batch: int = 2
     lr: float = 3e-3
     threads: int = 1
     holdout: float = 0.15

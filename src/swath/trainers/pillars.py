@@ -49,7 +49,9 @@ Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 FORMATS: Final = (1, 2)  # of the model file; 1: no fitted scores
-SECONDS: Final = 0.8  # of processor time that a million pillars of a window cost each time they train (Intel Xeon, one thread)
+SECONDS: Final = 0.8
+"""Of processor time that a million pillars of a window cost each time they train (Intel Xeon, one thread)."""
+
 _LOOKED_AT = 12  # scans whose points say how bright bright is, and without objects how far to look
 
 
