@@ -422,10 +422,10 @@ class Center(_Section):
     """The built-in image detector."""
 
     width: int = Field(
-        624, ge=32, le=8192, multiple_of=16, description="width of the network's input, in pixels"
+        384, ge=32, le=8192, multiple_of=16, description="width of the network's input, in pixels"
     )
     epochs: Annotated[float, Field(gt=0, le=10**6)] = Field(
-        24, description="how often a training sees each image"
+        64, description="how often a training sees each image"
     )
     seconds: Annotated[float, Field(gt=0, le=10**9)] = Field(
         600,
@@ -434,7 +434,7 @@ class Center(_Section):
     steps: Count = Field(
         0, description="optimiser steps of one training in place of epochs and seconds, if not 0"
     )
-    batch: Annotated[int, Field(ge=1, le=4096)] = Field(2, description="images per step")
+    batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="images per step")
     lr: Annotated[float, Field(gt=0, le=100)] = Field(3e-3, description="highest learning rate")
 
 

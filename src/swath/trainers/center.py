@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FORMATS: Final = (1, 2)  # of the model file; 1: another network, no fitted scores
-SECONDS: Final = 0.4
+SECONDS: Final = 0.5
 """Of processor time that a megapixel of the input costs each time it trains (Intel Xeon, one thread)."""
 
 Found = Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]]
@@ -64,11 +64,11 @@ class CenterTrainer:
     min_score, most: predictions below the score or beyond the count (per image) are not reported
     """
 
-    width: int = 624
-    epochs: float = 24.0
+    width: int = 384
+    epochs: float = 64.0
     seconds: float = 600.0
     steps: int = 0
-    batch: int = 2
+    batch: int = 4
     lr: float = 3e-3
     threads: int = 1
     holdout: float = 0.15
