@@ -449,15 +449,33 @@ class Center(_Section):
     width: int = Field(
         384, ge=32, le=8192, multiple_of=16, description="width of the network's input, in pixels"
     )
-    steps: Positive = Field(600, description="optimiser steps of one training")
+    epochs: Annotated[float, Field(gt=0, le=10**6)] = Field(
+        64, description="how often a training sees each image"
+    )
+    seconds: Annotated[float, Field(gt=0, le=10**9)] = Field(
+        600,
+        description="fewer epochs, where they would take longer: processor time by the image's size, never by a clock",
+    )
+    steps: Count = Field(
+        0, description="optimiser steps of one training in place of epochs and seconds, if not 0"
+    )
     batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="images per step")
-    lr: Annotated[float, Field(gt=0, le=100)] = Field(2e-3, description="highest learning rate")
+    lr: Annotated[float, Field(gt=0, le=100)] = Field(3e-3, description="highest learning rate")
 
 
 class Pillars(_Section):
     """The built-in point cloud detector."""
 
-    steps: Positive = Field(400, description="optimiser steps of one training")
+    epochs: Annotated[float, Field(gt=0, le=10**6)] = Field(
+        36, description="how often a training sees each cloud"
+    )
+    seconds: Annotated[float, Field(gt=0, le=10**9)] = Field(
+        600,
+        description="fewer epochs, where they would take longer: processor time by the grid's size, never by a clock",
+    )
+    steps: Count = Field(
+        0, description="optimiser steps of one training in place of epochs and seconds, if not 0"
+    )
     batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="clouds per step")
     lr: Annotated[float, Field(gt=0, le=100)] = Field(6e-3, description="highest learning rate")
 

@@ -9,10 +9,12 @@ from PIL import Image
 
 from swath.errors import ConfigError, IntegrityError, SwathError
 from swath.kernels.detection import References, score_detections
-from swath.trainers._center_images import Samples
+from swath.trainers._center_first import FirstNet
+from swath.trainers._center_images import Samples, as_input, read_image
 from swath.trainers.base import FeatureTrainer, Model, Trainer, TrainingSet
 from swath.trainers.center import CenterTrainer
-from swath.trainers.fitting import hold_out
+from swath.trainers.fitting import hold_out, weights
+from swath.trainers.model_file import write_model
 
 torch = pytest.importorskip("torch", reason="the center trainer needs torch: pip install 'swath[train]'")
 
@@ -225,7 +227,7 @@ def test_nothing_and_unreadable(tmp_path: Path) -> None:
     model = QUICK.fit(data, tmp_path / "model.npz", seed=0, progress=lambda *at: seen.append(at))
     assert seen == [(1, 3), (2, 3), (3, 3)]
     assert QUICK.predict(model, []) == []
-    assert QUICK.features(model, []).shape == (0, 192)
+    assert QUICK.features(model, []).shape == (0, 320)
     (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
     with pytest.raises(SwathError, match=r"1\.png: expected an image"):
         QUICK.predict(model, data.media)
@@ -233,12 +235,35 @@ def test_nothing_and_unreadable(tmp_path: Path) -> None:
         QUICK.fit(data, tmp_path / "other.npz", seed=0)
 
 
+def test_a_model_of_the_first_format_is_still_read(tmp_path: Path) -> None:
+    """A file of format 1, which holds another network and no fitted scores, predicts and says what it sees, in pixels of the
+    image; one of a format that is not known is refused, and says what to do.
+    """
+    data = _painted(tmp_path, [(96, 64)], [2])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = FirstNet(len(CLASSES))
+    header = {"format": 1, "classes": list(CLASSES), "width": 64, "height": 48}
+    digest = write_model(tmp_path / "old.npz", header, weights(net))
+    model = Model(str(tmp_path / "old.npz"), digest, CLASSES, "center")
+    (found,) = replace(QUICK, min_score=0.0).predict(model, data.media)
+    assert 40 < len(found.scores) <= QUICK.most
+    assert found.boxes[:, 0].max() > 64  # not in pixels of the input
+    with torch.no_grad():
+        heat = net.eval()(as_input(read_image(data.media[0], 64, 48).pixels[None]))[0].sigmoid()
+    assert found.scores[0] == pytest.approx(float(heat.max()), abs=1e-6)
+    assert QUICK.features(model, data.media).shape == (1, 192)
+    later = write_model(tmp_path / "later.npz", {**header, "format": 3}, weights(net))
+    with pytest.raises(SwathError, match=r"format 1 or 2, got 3: another version of swath wrote it"):
+        QUICK.predict(Model(str(tmp_path / "later.npz"), later, CLASSES, "center"), data.media)
+
+
 def test_features_tell_images_apart_and_not_batches(tmp_path: Path) -> None:
     """Features are finite, differ between images, and are the same whatever images stand beside them."""
     data = _painted(tmp_path, [(64, 32), (64, 32), (90, 40)], [2, 0, 3])
     model = QUICK.fit(data, tmp_path / "model.npz", seed=0)
     rows = QUICK.features(model, data.media)
-    assert rows.shape == (3, 192)
+    assert rows.shape == (3, 320)
     assert rows.dtype == np.float32
     assert np.isfinite(rows).all()
     assert not np.allclose(rows[0], rows[1])
@@ -250,8 +275,8 @@ def test_protocol_and_settings() -> None:
     """The trainer fits both protocols; settings that cannot be are refused."""
     assert isinstance(QUICK, Trainer)
     assert isinstance(QUICK, FeatureTrainer)
-    for wrong in ({"width": 100}, {"steps": 0}, {"holdout": 1.0}, {"lr": 0.0}):
-        with pytest.raises(ConfigError, match="center trainer: expected"):
+    for wrong in ({"width": 100}, {"steps": -1}, {"epochs": 0.0}, {"holdout": 1.0}, {"lr": 0.0}):
+        with pytest.raises(ConfigError, match="expected"):
             replace(QUICK, **wrong)  # type: ignore[arg-type]
 
 

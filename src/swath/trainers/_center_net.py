@@ -1,13 +1,19 @@
 """The network of the center detector: what it sees, what it is told, how its answer is read. Pure torch.
 
-An object is a peak of its class's heatmap at the box centre, and four distances from there to the sides
-(Zhou et al. 2019, "Objects as Points"). All of a box's middle is told its distances, weighted by the
-heatmap's bell, which learns from few images much faster than the one centre cell (Liu et al. 2020,
-"Training-Time-Friendly Network"). Coordinates in here are pixels of the network's input; cells are STRIDE
-pixels wide.
+Three levels with cells of 8, 16 and 32 pixels share one head (Lin et al. 2017, "Feature Pyramid Networks"). A
+cell says for each class how well a box of it lies there, and the distances from the cell's middle to the sides
+of that box. The cells around an object's centre are told of it, on the level that suits its size (Tian et al.
+2019, "FCOS"). What a cell should say of the class is the IoU of the box that it says with the true one, so
+that well placed boxes come first (Li et al. 2020, "Generalized Focal Loss"). Coordinates in here are pixels of
+the network's input.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +21,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from swath.trainers.fitting import begin_at
+from swath.kernels.boxes import iou
+from swath.trainers.fitting import begin_at, unrivalled
 
-STRIDE = 4
-DEEPEST = 16  # the input's width and height are multiples of it
+Boxes = NDArray[np.float64]
+Labels = NDArray[np.int64]
+
+STRIDES = (8, 16, 32)
+SIZES = ((0.0, 40.0), (28.0, 96.0), (72.0, np.inf))
+"""Per level the sizes (square root of the area, px) of its objects; where two overlap, both levels learn."""
+RADIUS = 1.5  # cells this near to the centre are told of an object
+CANDIDATES = 300  # the best, of which those that overlap a better one go
 
 
 def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
@@ -30,108 +43,163 @@ def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Seq
 
 
 class CenterNet(nn.Module):
-    """(B, 3, H, W) in about [-1, 1] -> heat (B, C, H/4, W/4) as logits, sides (B, 4, H/4, W/4) in pixels >
-    0.
+    """(B, 3, H, W) in about [-1, 1] -> for all N cells, those of 8 px first, row by row: classes (B, C, N) as
+    logits, and sides (B, 4, N), the distances left, up, right and down in pixels > 0.
     """
 
-    def __init__(self, classes: int) -> None:
+    features = 320
+
+    def __init__(self, classes: int, width: int = 64) -> None:
         super().__init__()
         self.at4 = nn.Sequential(_conv(3, 16, 2), _conv(16, 32, 2), _conv(32, 32))
         self.at8 = nn.Sequential(_conv(32, 64, 2), _conv(64, 64))
         self.at16 = nn.Sequential(_conv(64, 128, 2), _conv(128, 128))
-        self.from16 = _conv(128, 64, kernel=1)
-        self.mix8 = _conv(64, 64)
-        self.from8 = _conv(64, 32, kernel=1)
-        self.mix4 = _conv(32, 48)
-        self.heat = nn.Conv2d(48, classes, 1)
-        self.sides = nn.Conv2d(48, 4, 1)
-        begin_at(self.heat, -4.0)  # objects are rare: begin by expecting none
-        begin_at(self.sides, np.log(16.0))
+        self.at32 = nn.Sequential(_conv(128, 128, 2), _conv(128, 128))
+        self.narrow = nn.ModuleList(_conv(channels, width, kernel=1) for channels in (64, 128, 128))
+        self.mix = nn.ModuleList(_conv(width, width) for _ in STRIDES)
+        self.tower = _conv(width, width)
+        self.classes = nn.Conv2d(width, classes, 1)
+        self.sides = nn.Conv2d(width, 4, 1)
+        self.scale = nn.Parameter(torch.zeros(len(STRIDES)))
+        begin_at(self.classes, -4.0)  # objects are rare: begin by expecting none
+        begin_at(self.sides, np.log(2.0))
         nn.init.normal_(self.sides.weight, std=0.01)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, 192) what the backbone sees, averaged over the image at strides 8 and 16."""
-        at8 = self.at8(self.at4(images))
-        return torch.cat([at8.mean(dim=(2, 3)), self.at16(at8).mean(dim=(2, 3))], dim=1)
+        """(B, 320) what the backbone sees, averaged over the image at strides 8, 16 and 32."""
+        return torch.cat([one.mean(dim=(2, 3)) for one in self._seen(images)], dim=1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        at4 = self.at4(images)
-        at8 = self.at8(at4)
-        up = self.from16(self.at16(at8))
-        at8 = self.mix8(at8 + F.interpolate(up, scale_factor=2.0))
-        at4 = self.mix4(at4 + F.interpolate(self.from8(at8), scale_factor=2.0))
-        return self.heat(at4), self.sides(at4).clamp(-4.0, 8.0).exp()
+        levels: list[Tensor] = [
+            narrow(seen) for narrow, seen in zip(self.narrow, self._seen(images), strict=True)
+        ]
+        for fine in (1, 0):
+            up = F.interpolate(levels[fine + 1], size=levels[fine].shape[2:])
+            levels[fine] = levels[fine] + up
+        classes, sides = [], []
+        for level, mix, scale, stride in zip(levels, self.mix, self.scale, STRIDES, strict=True):
+            said = self.tower(mix(level))
+            classes.append(self.classes(said).flatten(2))
+            sides.append(stride * (self.sides(said) + scale).clamp(-4.0, 4.0).exp().flatten(2))
+        return torch.cat(classes, dim=2), torch.cat(sides, dim=2)
+
+    def found(self, images: Tensor, most: int) -> Iterator[tuple[Boxes, Boxes, Labels]]:
+        """Per image at most `most` boxes (K, 4), scores (K,) and labels (K,), best first. See `decode`."""
+        height, width = images.shape[2:]
+        classes, sides = self(images)
+        yield from decode(classes, sides, height, width, most)
+
+    def _seen(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        at8 = self.at8(self.at4(images))
+        at16 = self.at16(at8)
+        return at8, at16, self.at32(at16)
 
 
-def targets(
-    boxes: list[NDArray[np.float64]], labels: list[NDArray[np.int64]], classes: int, height: int, width: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What the network should have said for a batch of images, boxes in input pixels.
+@cache
+def cells(height: int, width: int) -> tuple[Boxes, Labels]:
+    """(N, 2) the middles of all cells, and (N,) their level, in the order in which the network speaks of them."""
+    middles, levels = [], []
+    for level, stride in enumerate(STRIDES):
+        rows, columns = -(-height // stride), -(-width // stride)
+        y, x = np.mgrid[:rows, :columns]
+        middles.append(stride * (np.column_stack([x.ravel(), y.ravel()]) + 0.5))
+        levels.append(np.full(rows * columns, level))
+    return np.concatenate(middles), np.concatenate(levels)
 
-    heat (B, C, h, w): 1 at centres, a bell around them; sides (B, 4, h, w): distances left, top, right,
-    bottom; weight (B, h, w): how much a cell's distances count, adding up to about 1 per box. Where boxes
-    compete for a cell the smaller has it. Boxes with a centre outside the input or without area are left
-    out.
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What the network should have said for a batch: one row for each cell that is told of an object.
+
+    image, cell, label (M,): where, and what class; sides (M, 4): left, up, right, down, the middle of a cell
+    may lie outside of a thin box; weight (M,): 1 over the number of cells that are told of the same object.
     """
-    rows, columns = height // STRIDE, width // STRIDE
-    heat = np.zeros((len(boxes), classes, rows, columns), dtype=np.float32)
-    sides = np.ones((len(boxes), 4, rows, columns), dtype=np.float32)
-    weight = np.zeros((len(boxes), rows, columns), dtype=np.float32)
-    y, x = np.mgrid[:rows, :columns].astype(np.float32)
-    for i, (image_boxes, image_labels) in enumerate(zip(boxes, labels, strict=True)):
-        size = image_boxes[:, 2:] - image_boxes[:, :2]
-        for row in np.argsort(-size.prod(axis=1), kind="stable"):  # large first: small ones overwrite
-            (x1, y1, x2, y2), (w, h) = image_boxes[row], size[row]
-            u, v = int((x1 + x2) / 2 // STRIDE), int((y1 + y2) / 2 // STRIDE)
-            if w <= 0 or h <= 0 or not (0 <= u < columns and 0 <= v < rows):
-                continue
-            sigma_x, sigma_y = np.maximum(0.09 * np.array([w, h]) / STRIDE, 0.35)
-            bell = np.exp(-((x - u) ** 2) / (2 * sigma_x**2) - (y - v) ** 2 / (2 * sigma_y**2))
-            bell[bell < 0.01] = 0.0
-            layer = heat[i, image_labels[row]]
-            np.maximum(layer, bell, out=layer)
-            told = bell > 0
-            centre_x, centre_y = (x[told] + 0.5) * STRIDE, (y[told] + 0.5) * STRIDE
-            sides[i][:, told] = np.maximum([centre_x - x1, centre_y - y1, x2 - centre_x, y2 - centre_y], 0.5)
-            weight[i][told] = bell[told] / bell.sum()
-    return torch.from_numpy(heat), torch.from_numpy(sides), torch.from_numpy(weight)
+
+    image: Tensor
+    cell: Tensor
+    label: Tensor
+    sides: Tensor
+    weight: Tensor
 
 
-def loss(heat: Tensor, sides: Tensor, wanted: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Penalty-reduced focal loss of the heat (per object) plus 1 - GIoU of the boxes (weighted mean)."""
-    true_heat, true_sides, weight = wanted
-    objects = true_heat.eq(1).sum().clamp(min=1)
-    p = heat.sigmoid().clamp(1e-4, 1 - 1e-4)
-    there = true_heat.eq(1)
-    focal = torch.where(there, (1 - p) ** 2 * p.log(), (1 - true_heat) ** 4 * p**2 * (1 - p).log()).sum()
-    told = weight > 0
-    a, b = sides.permute(0, 2, 3, 1)[told], true_sides.permute(0, 2, 3, 1)[told]
-    shared, hull = torch.minimum(a, b), torch.maximum(a, b)
-    inter, around = _spanned(shared), _spanned(hull)
-    union = _spanned(a) + _spanned(b) - inter
-    giou = inter / union - (around - union) / around
-    return -focal / objects + 2 * ((1 - giou) * weight[told]).sum() / weight.sum().clamp(min=1e-6)
+def targets(boxes: list[Boxes], labels: list[Labels], height: int, width: int) -> Wanted:
+    """Which cells are told what for a batch of images, boxes (n, 4) in input pixels.
 
-
-def _spanned(sides: Tensor) -> Tensor:
-    return (sides[:, 0] + sides[:, 2]) * (sides[:, 1] + sides[:, 3])
-
-
-def decode(heat: Tensor, sides: Tensor, most: int) -> tuple[NDArray[np.float64], ...]:
-    """Boxes (B, K, 4) in input pixels, scores (B, K), labels (B, K) of the `most` highest peaks, best first.
-
-    A peak is a cell that none of its eight neighbours in its class exceeds.
+    An object is told to the cells of its levels whose middle lies in its box and within RADIUS cells of its
+    centre, and to the nearest cell anyway. Where boxes compete for a cell the smaller has it. Boxes with a
+    centre outside the input or without area are left out.
     """
-    p = heat.sigmoid()
-    p = torch.where(F.max_pool2d(p, 3, 1, 1) == p, p, torch.zeros_like(p))
-    batch, _, rows, columns = p.shape
-    flat = p.reshape(batch, -1)
-    scores, order = flat.sort(dim=1, descending=True, stable=True)
-    scores, order = scores[:, :most], order[:, :most]
-    labels, cell = order // (rows * columns), order % (rows * columns)
-    distances = sides.reshape(batch, 4, -1).gather(2, cell[:, None, :].expand(-1, 4, -1))
-    x, y = (cell % columns + 0.5) * STRIDE, (cell // columns + 0.5) * STRIDE
-    boxes = torch.stack(
-        [x - distances[:, 0], y - distances[:, 1], x + distances[:, 2], y + distances[:, 3]], dim=2
-    )
-    return boxes.double().numpy(), scores.double().numpy(), labels.numpy()
+    middles, _ = cells(height, width)
+    found: list[tuple[NDArray[Any], ...]] = []
+    for row, (there, named) in enumerate(zip(boxes, labels, strict=True)):
+        order = np.argsort(-(there[:, 2:] - there[:, :2]).prod(axis=1), kind="stable")
+        told = _told(there[order], height, width)
+        cell = np.flatnonzero(told.any(axis=0))
+        owner = len(order) - 1 - told[::-1, cell].argmax(axis=0) if len(order) else cell
+        box = there[order][owner]
+        sides = np.hstack([middles[cell] - box[:, :2], box[:, 2:] - middles[cell]])
+        weight = 1.0 / np.bincount(owner, minlength=1)[owner] if len(owner) else np.zeros(0)
+        found.append((np.full(len(cell), row), cell, named[order][owner], sides, weight))
+    columns = [np.concatenate(column) for column in zip(*found, strict=True)]
+    whole = [torch.from_numpy(one.astype(np.int64)) for one in columns[:3]]
+    return Wanted(*whole, *(torch.from_numpy(one.astype(np.float32)) for one in columns[3:]))
+
+
+def _told(boxes: Boxes, height: int, width: int) -> NDArray[np.bool_]:
+    """(n, N) which cells are told of which box."""
+    middles, levels = cells(height, width)
+    size, centre = boxes[:, 2:] - boxes[:, :2], (boxes[:, :2] + boxes[:, 2:]) / 2
+    there = (size > 0).all(axis=1) & (centre >= 0).all(axis=1) & (centre < (width, height)).all(axis=1)
+    extent = np.sqrt(np.maximum(size, 0.0).prod(axis=1))
+    away = np.abs(middles[None] - centre[:, None]).max(axis=2)
+    inside: NDArray[np.bool_] = (
+        (middles[None] > boxes[:, None, :2]) & (middles[None] < boxes[:, None, 2:])
+    ).all(axis=2)
+    told = np.zeros(away.shape, dtype=bool)
+    for level, (stride, (least, most)) in enumerate(zip(STRIDES, SIZES, strict=True)):
+        here = levels == level
+        near = away[:, here]
+        mine = (inside[:, here] & (near <= RADIUS * stride)) | (near <= near.min(axis=1, keepdims=True))
+        told[:, here] = mine & (there & (extent >= least) & (extent < most))[:, None]
+    return told
+
+
+def loss(classes: Tensor, sides: Tensor, wanted: Wanted) -> Tensor:
+    """Quality focal loss of the classes, per cell that is told something, plus twice 1 - GIoU, per object."""
+    said = sides.permute(0, 2, 1)[wanted.image, wanted.cell]
+    overlap, apart = _overlap(said, wanted.sides)
+    quality = torch.zeros_like(classes)
+    quality[wanted.image, wanted.label, wanted.cell] = overlap.detach()
+    off = F.binary_cross_entropy_with_logits(classes, quality, reduction="none")
+    focal = (off * (quality - classes.sigmoid()).square()).sum() / max(1, len(wanted.cell))
+    boxes = ((1 - overlap + apart) * wanted.weight).sum() / wanted.weight.sum().clamp(min=1.0)
+    return focal + 2 * boxes
+
+
+def _overlap(said: Tensor, true: Tensor) -> tuple[Tensor, Tensor]:
+    """(M,) the IoU of boxes given by their sides (M, 4) from one point, and the share of their hull that neither has."""
+    a, b = (torch.cat([-sides[:, :2], sides[:, 2:]], dim=1) for sides in (said, true))
+    shared = (torch.minimum(a, b)[:, 2:] - torch.maximum(a, b)[:, :2]).clamp(min=0).prod(dim=1)
+    hull = (torch.maximum(a, b)[:, 2:] - torch.minimum(a, b)[:, :2]).prod(dim=1)
+    union = (a[:, 2:] - a[:, :2]).prod(dim=1) + (b[:, 2:] - b[:, :2]).prod(dim=1) - shared
+    return shared / union, (hull - union) / hull
+
+
+def decode(
+    classes: Tensor, sides: Tensor, height: int, width: int, most: int, rival: float = 0.55
+) -> Iterator[tuple[Boxes, Boxes, Labels]]:
+    """Per image: boxes (K, 4), scores (K,), labels (K,), best first, at most `most`.
+
+    Of two boxes of a class with an IoU above `rival` the lesser is left out.
+    """
+    p = classes.sigmoid()
+    scores, order = p.flatten(1).sort(dim=1, descending=True, stable=True)
+    scores, order = scores[:, :CANDIDATES], order[:, :CANDIDATES]
+    labels, cell = order // p.shape[2], order % p.shape[2]
+    away = sides.gather(2, cell[:, None, :].expand(-1, 4, -1)).permute(0, 2, 1).double().numpy()
+    middle = cells(height, width)[0][cell.numpy()]
+    boxes = np.concatenate([middle - away[..., :2], middle + away[..., 2:]], axis=2)
+    for box, score, label in zip(boxes, scores.double().numpy(), labels.numpy(), strict=True):
+        rivals = (iou(box, box) > rival) & (label[:, None] == label[None, :])
+        kept = np.flatnonzero(unrivalled(rivals))[:most]
+        yield box[kept], score[kept], label[kept]

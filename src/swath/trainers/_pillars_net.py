@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from swath.kernels.cuboids import bev_iou, from_yawed
 from swath.trainers._pillars_clouds import Grid
-from swath.trainers.fitting import begin_at
+from swath.trainers.fitting import begin_at, unrivalled
 
 STRIDE = 2
 NUMBERS = 10
@@ -211,18 +211,10 @@ def decode(
             ]
         )
         score = scores[one].double().numpy()
-        keep = _alone(upright, label, apart) & (score > 0)
+        rivals = (bev_iou(upright, upright) > apart) & (label[:, None] == label[None, :])
+        keep = unrivalled(rivals) & (score > 0)
         keep &= (upright[:, 0] >= grid.x[0]) & (upright[:, 0] <= grid.x[1])
         keep &= (upright[:, 1] >= grid.y[0]) & (upright[:, 1] <= grid.y[1])
         rows_kept = np.flatnonzero(keep)[:most]
         found.append((from_yawed(upright[rows_kept]), score[rows_kept], label[rows_kept]))
     return found
-
-
-def _alone(upright: NDArray[np.float64], labels: NDArray[np.int64], apart: float) -> NDArray[np.bool_]:
-    """(n,) which of the cuboids, best first, overlap no better one of their class by more than `apart`."""
-    close = (bev_iou(upright, upright) > apart) & (labels[:, None] == labels[None, :])
-    kept = np.ones(len(upright), dtype=bool)
-    for row in range(len(upright)):
-        kept[row] = not (close[row, :row] & kept[:row]).any()
-    return kept

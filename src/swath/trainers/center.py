@@ -1,50 +1,75 @@
 """The built-in detector: a small center detector, trained from nothing in under a minute on one CPU thread.
 
-It is made to close the loop anywhere, not to win: 0.35 million parameters, no pretrained weights. With one
+It is made to close the loop anywhere, not to win: 0.76 million parameters, no pretrained weights. With one
 thread the same images, settings and seed give the same weights, bit for bit, on the same machine and torch.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ConfigError, SwathError
+from swath.kernels.detection import References, match_images
 from swath.labels.shapes import Modality
-from swath.trainers._center_images import Samples, Shrunk, as_input, height_for, in_image, read_image
+from swath.trainers._center_images import (
+    Boxes,
+    Labels,
+    Samples,
+    Shrunk,
+    as_input,
+    height_for,
+    in_image,
+    read_image,
+)
 from swath.trainers.base import Model, Predictions, Progress, TrainingSet
-from swath.trainers.fitting import channels_last, follow, hold_out, steady_torch
+from swath.trainers.fitting import Learner, Pace, channels_last, hold_out, learn, steady_torch, weights
 from swath.trainers.model_file import read_model, write_model
+from swath.trainers.scores import fit_scores, fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from swath.trainers._center_net import CenterNet
+FORMATS: Final = (1, 2)  # of the model file; 1: another network, no fitted scores
+SECONDS: Final = 0.5
+"""Of processor time that a megapixel of the input costs each time it trains (Intel Xeon, one thread)."""
 
-_FORMAT = 1  # of the model file
+Found = Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]]
+
+
+class _Network(Protocol):
+    """What the networks of all formats answer, for images (B, 3, H, W)."""
+
+    features: int
+
+    def found(self, images: Tensor, most: int) -> Found: ...
+
+    def pooled(self, images: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class CenterTrainer:
-    """Settings of the center detector; the defaults suit 30 to 100 images and 40 s on a slow core.
+    """Settings of the center detector; the defaults suit a loop that is to go on within a minute or two.
 
     width: of the network's input, px, a multiple of 16; the height follows the training images' aspect
-    steps: weight updates, `batch` images each; lr: the highest learning rate
+    epochs, seconds, steps, batch, lr: see `Pace`
     threads: of torch; 1 gives the same weights every time
     holdout: share of the drives that is kept apart, to choose among `checks` checkpoints; 0: take the last
     min_score, most: predictions below the score or beyond the count (per image) are not reported
     """
 
     width: int = 384
-    steps: int = 600
+    epochs: float = 64.0
+    seconds: float = 600.0
+    steps: int = 0
     batch: int = 4
-    lr: float = 2e-3
+    lr: float = 3e-3
     threads: int = 1
     holdout: float = 0.15
     checks: int = 5
@@ -52,12 +77,17 @@ class CenterTrainer:
     most: int = 60
 
     def __post_init__(self) -> None:
-        if self.width < 32 or self.width % 16 or min(self.steps, self.batch, self.threads, self.checks) < 1:
+        if self.width < 32 or self.width % 16 or min(self.threads, self.most) < 1:
             raise ConfigError(
                 f"center trainer: expected a width that is a multiple of 16 and positive counts, got {self}"
             )
-        if not 0 <= self.holdout < 1 or self.lr <= 0:
-            raise ConfigError(f"center trainer: expected 0 <= holdout < 1 and lr > 0, got {self}")
+        if not 0 <= self.holdout < 1:
+            raise ConfigError(f"center trainer: expected 0 <= holdout < 1, got {self}")
+        _ = self.pace
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(self.epochs, self.seconds, self.steps, self.batch, self.lr, self.checks)
 
     @property
     def name(self) -> str:
@@ -94,8 +124,14 @@ class CenterTrainer:
         held = hold_out(data.groups, self.holdout, rng)
         apart = np.array([group in held for group in data.groups], dtype=bool)
         with steady_torch(self.threads, seed):
-            state, info = _train(self, samples, apart, len(data.classes), rng, progress)
-        header = {"format": _FORMAT, "classes": list(data.classes), "width": self.width, "height": height}
+            state, fit, info = _train(self, shrunk, samples, apart, len(data.classes), rng, progress)
+        header = {
+            "format": FORMATS[-1],
+            "classes": list(data.classes),
+            "width": self.width,
+            "height": height,
+            "scores": fit.tolist(),
+        }
         digest = write_model(out, header, state)
         info |= {
             "images": len(data.media),
@@ -109,14 +145,10 @@ class CenterTrainer:
         self, model: Model, images: Sequence[str], *, progress: Progress | None = None
     ) -> list[Predictions]:
         """See `Trainer.predict`. Boxes are cut to the image; those left without area are dropped."""
-        from swath.trainers._center_net import decode
-
         found: list[Predictions] = []
 
-        def collect(net: CenterNet, batch: Tensor, shrunk: list[Shrunk]) -> None:
-            heat, sides = net(batch)
-            for image, boxes, scores, labels in zip(shrunk, *decode(heat, sides, self.most), strict=True):
-                found.append(in_image(image, boxes, scores, labels, self.min_score))
+        def collect(net: _Network, batch: Tensor, shrunk: list[Shrunk], fit: NDArray[np.float64]) -> None:
+            found.extend(_read(self, net, batch, shrunk, fit))
 
         self._see(model, images, collect, progress)
         return found
@@ -124,95 +156,106 @@ class CenterTrainer:
     def features(
         self, model: Model, images: Sequence[str], *, progress: Progress | None = None
     ) -> NDArray[np.float32]:
-        """(n, 192) what the backbone sees, averaged over each image. See `FeatureTrainer.features`."""
-        rows = [np.zeros((0, 192), dtype=np.float32)]
+        """(n, 320) what the backbone sees, averaged over each image. See `FeatureTrainer.features`."""
+        rows: list[NDArray[np.float32]] = []
 
-        def collect(net: CenterNet, batch: Tensor, _: list[Shrunk]) -> None:
+        def collect(net: _Network, batch: Tensor, *_: object) -> None:
             rows.append(net.pooled(batch).numpy())
 
-        self._see(model, images, collect, progress)
-        return np.concatenate(rows)
+        net = self._see(model, images, collect, progress)
+        return np.concatenate([np.zeros((0, net.features), dtype=np.float32), *rows])
 
     def _see(
         self,
         model: Model,
         images: Sequence[str],
-        collect: Callable[[CenterNet, Tensor, list[Shrunk]], None],
+        collect: Callable[[_Network, Tensor, list[Shrunk], NDArray[np.float64]], None],
         progress: Progress | None,
-    ) -> None:
-        """Hands the loaded network and the images to `collect`, batch by batch, in order."""
-        header, state = read_model(model)
+    ) -> _Network:
+        """Hands the loaded network, which it returns, the images and what is known of its scores to `collect`, batch by batch, in order."""
+        header, state = read_model(model, FORMATS)
+        fit = np.array(header.get("scores", [[1.0, 0.0]] * len(model.classes)))
         with steady_torch(self.threads, seed=0):
             import torch
 
-            from swath.trainers._center_net import CenterNet
-
-            net = CenterNet(len(model.classes))
-            net.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
-            channels_last(net.eval())
+            net = _loaded(header["format"], state, len(model.classes))
             with torch.no_grad():
                 for start in range(0, len(images), self.batch):
                     paths = images[start : start + self.batch]
                     shrunk = [read_image(path, header["width"], header["height"]) for path in paths]
-                    collect(net, as_input(np.stack([one.pixels for one in shrunk])), shrunk)
+                    collect(net, as_input(np.stack([one.pixels for one in shrunk])), shrunk, fit)
                     if progress:
                         progress(start + len(paths), len(images))
+        return net
+
+
+def _loaded(form: int, state: dict[str, NDArray[Any]], classes: int) -> _Network:
+    """The network of a model file of this format."""
+    import torch
+
+    from swath.trainers._center_first import FirstNet
+    from swath.trainers._center_net import CenterNet
+
+    net = FirstNet(classes) if form == 1 else CenterNet(classes)
+    net.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
+    return channels_last(net.eval())
+
+
+def _read(
+    settings: CenterTrainer, net: _Network, batch: Tensor, shrunk: Sequence[Shrunk], fit: NDArray[np.float64]
+) -> Iterator[Predictions]:
+    """What the network finds in a batch, in pixels of each image, its scores as they were fitted."""
+    for image, (boxes, scores, labels) in zip(shrunk, net.found(batch, settings.most), strict=True):
+        there = in_image(image, boxes, scores, labels, settings.min_score)
+        sure = fitted(there.scores, there.labels, fit)
+        order = np.argsort(-sure, kind="stable")
+        yield Predictions(there.boxes[order], sure[order], there.labels[order])
 
 
 def _train(
     settings: CenterTrainer,
+    shrunk: Sequence[Shrunk],
     samples: Samples,
     apart: NDArray[np.bool_],
     classes: int,
     rng: np.random.Generator,
     progress: Progress | None,
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """The weights of the best checkpoint, or of the last where nothing is kept apart, and how it went."""
-    import torch
-
+) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64], dict[str, Any]]:
+    """The weights, what held-out images say of their scores, and how it went."""
     from swath.trainers._center_net import CenterNet, loss, targets
 
     height, width = samples.pixels.shape[1:3]
-    net = channels_last(CenterNet(classes))
-    smooth = channels_last(CenterNet(classes)).eval()
-    smooth.load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.lr, total_steps=settings.steps, pct_start=0.15
+
+    def told(net: CenterNet, images: Tensor, boxes: Boxes, labels: Labels) -> Tensor:
+        return loss(*net(images), targets(boxes, labels, height, width))
+
+    learner = Learner(
+        network=lambda: CenterNet(classes),
+        shaken=lambda net, rows: told(net, *samples.shaken(rows, rng)),
+        plain=lambda net, rows: told(net, *samples.plain(rows)),
     )
-    rows, held = np.flatnonzero(~apart), np.flatnonzero(apart)
-    queue: NDArray[np.int64] = rows[:0]
-    every = max(1, settings.steps // 2 // settings.checks)  # early checkpoints are unfinished, lucky or not
-    best: tuple[float, int, dict[str, Any]] | None = None
-    curve: list[tuple[int, float]] = []
-    for step in range(1, settings.steps + 1):
-        while len(queue) < settings.batch:
-            queue = np.concatenate([queue, rng.permutation(rows)])
-        batch, queue = queue[: settings.batch], queue[settings.batch :]
-        images, boxes, labels = samples.shaken(batch, rng)
-        heat, sides = net(images)
-        value = loss(heat, sides, targets(boxes, labels, classes, height, width))
-        optimizer.zero_grad()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        schedule.step()
-        follow(smooth, net, keep=min(0.98, step / (step + 10)))
-        left = settings.steps - step
-        if len(held) and left % every == 0 and left // every < settings.checks:
-            with torch.no_grad():
-                images, boxes, labels = samples.plain(held)
-                heat, sides = smooth(images)
-                on_held = float(loss(heat, sides, targets(boxes, labels, classes, height, width)))
-            curve.append((step, round(on_held, 4)))
-            if best is None or on_held < best[0]:
-                best = (on_held, step, {name: v.clone() for name, v in smooth.state_dict().items()})
-        if progress:
-            progress(step, settings.steps)
-    chosen = best[2] if best else smooth.state_dict()
-    info = {
-        "steps": best[1] if best else settings.steps,
-        "loss": round(float(value.detach()), 4),
-        "held_out_loss": curve,
-    }
-    return {name: v.contiguous().numpy() for name, v in chosen.items()}, info
+    net, info = learn(learner, settings.pace, apart, SECONDS * height * width / 1e6, rng, progress)
+    fit = _fit(settings, net, shrunk, samples, np.flatnonzero(apart), classes)
+    return weights(net), fit, info
+
+
+def _fit(
+    settings: CenterTrainer,
+    net: _Network,
+    shrunk: Sequence[Shrunk],
+    samples: Samples,
+    rows: NDArray[np.int64],
+    classes: int,
+) -> NDArray[np.float64]:
+    """(classes, 2) what these images say of the network's scores: see `fit_scores`."""
+    import torch
+
+    plain = np.tile([1.0, 0.0], (classes, 1))
+    found: list[Predictions] = []
+    with torch.no_grad():
+        for start in range(0, len(rows), settings.batch):
+            some = rows[start : start + settings.batch]
+            images, *_ = samples.plain(some)
+            found += _read(settings, net, images, [shrunk[row] for row in some], plain)
+    truth = [References(samples.boxes[row] / shrunk[row].scale, samples.labels[row]) for row in rows]
+    return fit_scores(match_images(found, truth, classes)[0], overlap=0) if found else plain

@@ -13,7 +13,7 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,9 @@ def write_model(out: Path, header: Mapping[str, Any], state: Mapping[str, NDArra
     return _digest(header, state)
 
 
-def read_model(model: Model) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """The header and tensors of a model file; IntegrityError unless they are exactly those of `model`."""
+def read_model(model: Model, formats: Sequence[int]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """The header and tensors of a model file of one of these formats; IntegrityError unless they are exactly those of
+    `model`."""
     try:
         with np.load(model.path, allow_pickle=False) as content:
             header = json.loads(str(content["header"]))
@@ -67,5 +68,11 @@ def read_model(model: Model) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         raise IntegrityError(
             f"{model.path}: expected the model {model.sha256[:12]}, got {digest[:12]}: the file was changed or "
             "belongs to another round; train again"
+        )
+    if header["format"] not in formats:
+        known = " or ".join(map(str, formats))
+        raise SwathError(
+            f"{model.path}: expected a model file of format {known}, got {header['format']}: another version of swath wrote it; use that "
+            "one, or train again"
         )
     return header, state

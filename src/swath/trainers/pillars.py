@@ -14,15 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from swath.errors import ConfigError, SwathError, some
 from swath.formats.pcd import read_pcd
-from swath.kernels.cuboids import yawed
-from swath.kernels.detection3d import Predictions3D
+from swath.kernels.cuboids import from_yawed, yawed
+from swath.kernels.detection3d import Predictions3D, References3D, match_scenes
 from swath.labels.shapes import Modality
 from swath.trainers._pillars_clouds import (
     Cutout,
@@ -36,8 +36,9 @@ from swath.trainers._pillars_clouds import (
     set_in,
 )
 from swath.trainers.base import Model, Progress
-from swath.trainers.fitting import channels_last, follow, hold_out, steady_torch
+from swath.trainers.fitting import Learner, Pace, channels_last, hold_out, learn, steady_torch, weights
 from swath.trainers.model_file import read_model, write_model
+from swath.trainers.scores import fit_scores, fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,10 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
-_FORMAT = 1  # of the model file
+FORMATS: Final = (1, 2)  # of the model file; 1: no fitted scores
+SECONDS: Final = 0.8
+"""Of processor time that a million pillars of a window cost each time they train (Intel Xeon, one thread)."""
+
 _LOOKED_AT = 12  # scans whose points say how bright bright is, and without objects how far to look
 
 
@@ -103,10 +107,10 @@ class CloudSet:
 
 @dataclass(frozen=True)
 class PillarTrainer:
-    """Settings of the pillar detector; the defaults suit 50 to 100 scans and a minute on one core.
+    """Settings of the pillar detector; the defaults suit a loop that is to go on within a minute or two.
 
     cell: metres, side of a pillar; layers: into which its height is cut; reach: metres, as far as it looks
-    steps: weight updates, `batch` scans each; lr: the highest learning rate
+    epochs, seconds, steps, batch, lr: see `Pace`
     added: objects of other scans that are set into a training scan, at most
     threads: of torch; 1 gives the same weights every time
     holdout: share of the drives that is kept apart, to choose among `checks` checkpoints; 0: take the last
@@ -117,7 +121,9 @@ class PillarTrainer:
     cell: float = 0.25
     layers: int = 12
     reach: float = 52.0
-    steps: int = 400
+    epochs: float = 36.0
+    seconds: float = 600.0
+    steps: int = 0
     batch: int = 4
     lr: float = 6e-3
     added: int = 6
@@ -129,7 +135,7 @@ class PillarTrainer:
     apart: float = 0.2
 
     def __post_init__(self) -> None:
-        counts = (self.layers, self.steps, self.batch, self.threads, self.checks, self.most)
+        counts = (self.layers, self.threads, self.most)
         if (
             min(counts) < 1
             or self.added < 0
@@ -140,8 +146,13 @@ class PillarTrainer:
                 "pillar trainer: expected positive counts, 0 < cell <= 2 and 8 cells <= reach <= 300 m, "
                 f"got {self}"
             )
-        if not 0 <= self.holdout < 1 or self.lr <= 0:
-            raise ConfigError(f"pillar trainer: expected 0 <= holdout < 1 and lr > 0, got {self}")
+        if not 0 <= self.holdout < 1:
+            raise ConfigError(f"pillar trainer: expected 0 <= holdout < 1, got {self}")
+        _ = self.pace
+
+    @property
+    def pace(self) -> Pace:
+        return Pace(self.epochs, self.seconds, self.steps, self.batch, self.lr, self.checks)
 
     @property
     def name(self) -> str:
@@ -183,12 +194,13 @@ class PillarTrainer:
         sweeps = [read_sweep(path, grid) for path in data.media]
         scans = _Scans(sweeps, upright, data.labels, usual, grid, grid.window(self.reach))
         with _steady(self.threads, seed):
-            state, info = _train(self, scans, apart, rng, progress)
+            state, fit, info = _train(self, scans, apart, rng, progress)
         header = {
-            "format": _FORMAT,
+            "format": FORMATS[-1],
             "classes": list(data.classes),
             "grid": grid.to_dict(),
             "usual": usual.tolist(),
+            "scores": fit.tolist(),
         }
         digest = write_model(out, header, state)
         info |= {
@@ -207,17 +219,10 @@ class PillarTrainer:
 
         IntegrityError if the file's content is not `model.sha256`.
         """
-        from swath.trainers._pillars_net import decode
-
         found: list[Predictions3D] = []
 
-        def collect(net: PillarNet, seen: Tensor, grid: Grid, usual: Array) -> None:
-            heat, numbers = net(seen)
-            for cuboids, scores, labels in decode(
-                heat, numbers, usual, grid, most=self.most, apart=self.apart
-            ):
-                keep = scores >= self.min_score
-                found.append(Predictions3D(cuboids[keep], scores[keep], labels[keep]))
+        def collect(net: PillarNet, seen: Tensor, grid: Grid, usual: Array, fit: Array) -> None:
+            found.extend(_read(self, net, seen, grid, usual, fit))
 
         self._see(model, clouds, collect, progress)
         return found
@@ -240,12 +245,13 @@ class PillarTrainer:
         self,
         model: Model,
         clouds: Sequence[str],
-        collect: Callable[[PillarNet, Tensor, Grid, Array], None],
+        collect: Callable[[PillarNet, Tensor, Grid, Array, Array], None],
         progress: Progress | None,
     ) -> None:
-        """Hands the loaded network and the scans to `collect`, batch by batch, in order."""
-        header, state = read_model(model)
+        """Hands the loaded network, the scans and what is known of its scores to `collect`, batch by batch, in order."""
+        header, state = read_model(model, FORMATS)
         grid, usual = Grid.from_dict(header["grid"]), np.array(header["usual"])
+        fit = np.array(header.get("scores", [[1.0, 0.0]] * len(model.classes)))
         with _steady(self.threads, seed=0):
             import torch
 
@@ -258,7 +264,7 @@ class PillarTrainer:
                 for start in range(0, len(clouds), self.batch):
                     paths = clouds[start : start + self.batch]
                     maps = [from_above(read_sweep(path, grid).points(), grid) for path in paths]
-                    collect(net, _as_input(maps), grid, usual)
+                    collect(net, _as_input(maps), grid, usual, fit)
                     if progress:
                         progress(start + len(paths), len(clouds))
 
@@ -341,58 +347,59 @@ class _Scans:
         return _as_input(maps), targets(cuboids, labels, self.usual, grid)
 
 
+def _read(
+    settings: PillarTrainer, net: PillarNet, seen: Tensor, grid: Grid, usual: Array, fit: Array
+) -> Iterator[Predictions3D]:
+    """What the network finds in a batch, its scores as they were fitted."""
+    from swath.trainers._pillars_net import decode
+
+    for cuboids, scores, labels in decode(*net(seen), usual, grid, most=settings.most, apart=settings.apart):
+        keep = scores >= settings.min_score
+        sure = fitted(scores[keep], labels[keep], fit)
+        order = np.argsort(-sure, kind="stable")
+        yield Predictions3D(cuboids[keep][order], sure[order], labels[keep][order])
+
+
 def _train(
     settings: PillarTrainer,
     scans: _Scans,
     apart: NDArray[np.bool_],
     rng: np.random.Generator,
     progress: Progress | None,
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """The weights of the best checkpoint, or of the last where nothing is kept apart, and how it went."""
-    import torch
-
+) -> tuple[dict[str, NDArray[Any]], Array, dict[str, Any]]:
+    """The weights, what held-out scans say of their scores, and how it went."""
     from swath.trainers._pillars_net import PillarNet, loss
 
-    net, smooth = (channels_last(PillarNet(scans.grid.channels, len(scans.usual))) for _ in range(2))
-    smooth.eval().load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=settings.lr, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, settings.lr, total_steps=settings.steps, pct_start=0.15
+    cutouts = _cutouts(scans, np.flatnonzero(~apart)) if settings.added else []
+
+    def told(net: PillarNet, seen: Tensor, wanted: Wanted) -> Tensor:
+        return loss(*net(seen), wanted)
+
+    learner = Learner(
+        network=lambda: PillarNet(scans.grid.channels, len(scans.usual)),
+        shaken=lambda net, rows: told(net, *scans.shaken(rows, rng, cutouts, settings.added)),
+        plain=lambda net, rows: told(net, *scans.plain(rows)),
     )
-    rows, held = np.flatnonzero(~apart), np.flatnonzero(apart)
-    cutouts = _cutouts(scans, rows) if settings.added else []
-    queue: Labels = rows[:0]
-    every = max(1, settings.steps // 2 // settings.checks)  # early checkpoints are unfinished, lucky or not
-    best: tuple[float, int, dict[str, Any]] | None = None
-    curve: list[tuple[int, float]] = []
-    for step in range(1, settings.steps + 1):
-        while len(queue) < settings.batch:
-            queue = np.concatenate([queue, rng.permutation(rows)])
-        batch, queue = queue[: settings.batch], queue[settings.batch :]
-        seen, wanted = scans.shaken(batch, rng, cutouts, settings.added)
-        heat, numbers = net(seen)
-        value = loss(heat, numbers, wanted)
-        optimizer.zero_grad()
-        value.backward()
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 10.0)
-        optimizer.step()
-        schedule.step()
-        follow(smooth, net, keep=min(0.98, step / (step + 10)))
-        left = settings.steps - step
-        if len(held) and left % every == 0 and left // every < settings.checks:
-            on_held = _held_out_loss(smooth, scans, held, settings.batch)
-            curve.append((step, round(on_held, 4)))
-            if best is None or on_held < best[0]:
-                best = (on_held, step, {name: v.clone() for name, v in smooth.state_dict().items()})
-        if progress:
-            progress(step, settings.steps)
-    chosen = best[2] if best else smooth.state_dict()
-    info = {
-        "steps": best[1] if best else settings.steps,
-        "loss": round(float(value.detach()), 4),
-        "held_out_loss": curve,
-    }
-    return {name: v.contiguous().numpy() for name, v in chosen.items()}, info
+    window = scans.window.shape
+    net, info = learn(learner, settings.pace, apart, SECONDS * window[0] * window[1] / 1e6, rng, progress)
+    return weights(net), _fit(settings, net, scans, np.flatnonzero(apart)), info
+
+
+def _fit(settings: PillarTrainer, net: PillarNet, scans: _Scans, rows: Labels) -> Array:
+    """(classes, 2) what these scans say of the network's scores, footprints counted from an IoU of 0.5: see `fit_scores`."""
+    import torch
+
+    classes = len(scans.usual)
+    plain = np.tile([1.0, 0.0], (classes, 1))
+    found: list[Predictions3D] = []
+    with torch.no_grad():
+        for start in range(0, len(rows), settings.batch):
+            seen, _ = scans.plain(rows[start : start + settings.batch])
+            found += _read(settings, net, seen, scans.grid, scans.usual, plain)
+    truth = [References3D(from_yawed(scans.cuboids[row]), scans.labels[row]) for row in rows]
+    if not found:
+        return plain
+    return fit_scores(match_scenes(found, truth, np.full((classes, 1), 0.5), "bev"), overlap=0)
 
 
 def _cutouts(scans: _Scans, rows: Labels) -> list[list[Cutout]]:
@@ -400,19 +407,3 @@ def _cutouts(scans: _Scans, rows: Labels) -> list[list[Cutout]]:
     every = [one for row in rows for one in cut_out(scans.sweeps[row], scans.cuboids[row], scans.labels[row])]
     by_class = [[one for one in every if one.label == label] for label in range(len(scans.usual))]
     return [kind for kind in by_class if kind]
-
-
-def _held_out_loss(net: PillarNet, scans: _Scans, held: Labels, batch: int) -> float:
-    """The mean loss over the held-out scans, batch by batch, so that memory does not grow with their number."""
-    import torch
-
-    from swath.trainers._pillars_net import loss
-
-    total = 0.0
-    with torch.no_grad():
-        for start in range(0, len(held), batch):
-            rows = held[start : start + batch]
-            seen, wanted = scans.plain(rows)
-            heat, numbers = net(seen)
-            total += float(loss(heat, numbers, wanted)) * len(rows)
-    return total / len(held)
