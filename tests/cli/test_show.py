@@ -14,9 +14,11 @@ import pytest
 
 from some_records import golden
 from swath import cli, show
+from swath.backtest import Ask
 from swath.loop import Loop
 from swath.records import batch, results
 from swath.records.assignment import Assignment
+from swath.records.backtest import BacktestResult
 from swath.records.base import Estimate, Record
 from swath.records.batch import (
     Axis,
@@ -57,7 +59,7 @@ from swath.words import counts, estimated, interval, number, percent, printable,
 
 def given_back() -> Iterator[Any]:
     """Every record that a public method of `Loop` gives back."""
-    names = {**vars(results), **vars(batch), "Next": Next}
+    names = {**vars(results), **vars(batch), "Next": Next, "Ask": Ask, "BacktestResult": BacktestResult}
     for name, method in vars(Loop).items():
         if callable(method) and not name.startswith("_"):
             hint = get_type_hints(

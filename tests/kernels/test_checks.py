@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from swath.formats.kitti import read_cloud, scan, to_cuboid
 from swath.kernels import boxes as box_kernel
-from swath.kernels import checks
+from swath.kernels import checks, doubts
 from swath.kernels.checks import RULES, Finding, check_across, check_boxes, check_cuboids
 from swath.kernels.doubts import RULE
 from swath.kernels.ground import ground_height
@@ -358,7 +358,7 @@ def test_planted_in_a_made_world(world: list[tuple[object, ...]]) -> None:
 def test_every_rule_has_words() -> None:
     """What the code can say a finding breaks is what has words in reports, no more and no less."""
     said = set(RULE.values())
-    for module in (checks, policy):
+    for module in (checks, doubts, policy):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Finding", "checks.Finding"):
                 rules = [one.value for one in node.keywords if one.arg == "rule"] or node.args[:1]

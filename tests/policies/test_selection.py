@@ -32,8 +32,7 @@ from swath.policies.selection import (
     wrong,
 )
 from swath.records.assignment import AnswerState
-from swath.records.base import Estimate
-from swath.records.batch import ClassFigures, Failure, Mode
+from swath.records.batch import Failure, Mode
 from swath.records.manifest import Asked, AskedMode, Manifest, Question, Wrong
 
 # ---------------------------------------------------------------------- who may be chosen
@@ -658,12 +657,12 @@ def test_without_a_share_modes_change_nothing() -> None:
 def test_what_stands_for_a_mode() -> None:
     """The scenes with the most of its missed objects, as far as they are failures that are there; weighed by what it missed of a
     class against how many of it there are."""
-    figures = {name: ClassFigures(references=n, predictions=0, ap=Estimate(), ap50=Estimate()) for name, n in (("car", 100), ("person", 20))}  # fmt: skip
+    references = {"car": 100, "person": 20}
     mode = Mode(
         name="far", objects=9, missed=6, scenes={"a": 3, "gone": 2, "b": 1}, classes={"car": 5, "person": 1}
     )
     there = [Failure(key=key, kinds=("high_fn",), fn=4, fp=1, evidence=4, missed={"person": 4}, false={}) for key in "ba"]  # fmt: skip
-    told = of_modes([mode], there, figures, 5)
+    told = of_modes([mode], there, references, 5)
     assert [(one.key, one.fn, one.mode) for one in told] == [("a", 4, "far"), ("b", 4, "far")]
     assert told[0].kinds == {"car": 0.5, "person": 0.5}
-    assert [one.key for one in of_modes([mode], there, figures, 1)] == ["a"]
+    assert [one.key for one in of_modes([mode], there, references, 1)] == ["a"]

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 STRIDE = 4
 
+Found = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]
+
 
 def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Sequential:
     return nn.Sequential(
@@ -58,13 +60,13 @@ class FirstNet(nn.Module):
         at4 = self.mix4(at4 + F.interpolate(self.from8(at8), scale_factor=2.0))
         return self.heat(at4), self.sides(at4).clamp(-4.0, 8.0).exp()
 
-    def found(self, images: Tensor, most: int) -> Iterator[tuple[NDArray[np.float64], ...]]:
+    def found(self, images: Tensor, most: int) -> Iterator[Found]:
         """Per image: boxes (K, 4), scores (K,), labels (K,) of the `most` highest peaks, best first."""
         heat, sides = self(images)
         yield from zip(*decode(heat, sides, most), strict=True)
 
 
-def decode(heat: Tensor, sides: Tensor, most: int) -> tuple[NDArray[np.float64], ...]:
+def decode(heat: Tensor, sides: Tensor, most: int) -> Found:
     """Boxes (B, K, 4) in input pixels, scores (B, K), labels (B, K) of the `most` highest peaks, best first.
 
     A peak is a cell that none of its eight neighbours in its class exceeds.

@@ -152,9 +152,8 @@ def _told(boxes: Boxes, height: int, width: int) -> NDArray[np.bool_]:
     there = (size > 0).all(axis=1) & (centre >= 0).all(axis=1) & (centre < (width, height)).all(axis=1)
     extent = np.sqrt(np.maximum(size, 0.0).prod(axis=1))
     away = np.abs(middles[None] - centre[:, None]).max(axis=2)
-    inside: NDArray[np.bool_] = (
-        (middles[None] > boxes[:, None, :2]) & (middles[None] < boxes[:, None, 2:])
-    ).all(axis=2)
+    low, high = boxes[:, None, :2], boxes[:, None, 2:]
+    inside = np.asarray(((middles[None] > low) & (middles[None] < high)).all(axis=2))
     told = np.zeros(away.shape, dtype=bool)
     for level, (stride, (least, most)) in enumerate(zip(STRIDES, SIZES, strict=True)):
         here = levels == level

@@ -196,7 +196,7 @@ def _loaded(form: int, state: dict[str, NDArray[Any]], classes: int) -> _Network
     from swath.trainers._center_first import FirstNet
     from swath.trainers._center_net import CenterNet
 
-    net = FirstNet(classes) if form == 1 else CenterNet(classes)
+    net: FirstNet | CenterNet = FirstNet(classes) if form == 1 else CenterNet(classes)
     net.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
     return channels_last(net.eval())
 
@@ -227,7 +227,8 @@ def _train(
     height, width = samples.pixels.shape[1:3]
 
     def told(net: CenterNet, images: Tensor, boxes: Boxes, labels: Labels) -> Tensor:
-        return loss(*net(images), targets(boxes, labels, height, width))
+        named, sides = net(images)
+        return loss(named, sides, targets(boxes, labels, height, width))
 
     learner = Learner(
         network=lambda: CenterNet(classes),

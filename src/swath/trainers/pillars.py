@@ -353,7 +353,10 @@ def _read(
     """What the network finds in a batch, its scores as they were fitted."""
     from swath.trainers._pillars_net import decode
 
-    for cuboids, scores, labels in decode(*net(seen), usual, grid, most=settings.most, apart=settings.apart):
+    heat, numbers = net(seen)
+    for cuboids, scores, labels in decode(
+        heat, numbers, usual, grid, most=settings.most, apart=settings.apart
+    ):
         keep = scores >= settings.min_score
         sure = fitted(scores[keep], labels[keep], fit)
         order = np.argsort(-sure, kind="stable")
@@ -373,7 +376,8 @@ def _train(
     cutouts = _cutouts(scans, np.flatnonzero(~apart)) if settings.added else []
 
     def told(net: PillarNet, seen: Tensor, wanted: Wanted) -> Tensor:
-        return loss(*net(seen), wanted)
+        heat, numbers = net(seen)
+        return loss(heat, numbers, wanted)
 
     learner = Learner(
         network=lambda: PillarNet(scans.grid.channels, len(scans.usual)),
