@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from swath.errors import StateError
-from swath.measure import Targeted, targeting
+from swath.measure import Targeted, targeting, unmined
 from swath.records.base import Estimate, Record
 from swath.records.batch import Batch, Gain
 from swath.records.results import StepResult
@@ -54,7 +54,7 @@ class DemoRound(Record):
 
 class DemoResult(Record):
     """`targeting`: per round, the share of targeted scenes that hold the kind of object their failure missed, next to the
-    share of pool scenes that hold it. `drift`: what became wrong with the labeller; `waits`: why the loop does not go on, with
+    share of pool scenes that hold it. `unmined`: the gain of the last round on scenes that nobody mined (test, by hidden truth). `drift`: what became wrong with the labeller; `waits`: why the loop does not go on, with
     the golden check's `reasons`, and the `ways` on."""
 
     dataset: str
@@ -63,6 +63,7 @@ class DemoResult(Record):
     targeting: tuple[Targeted, ...]
     report: str
     seconds: float
+    unmined: Gain | None = None
     drift: Drift | None = None
     waits: str | None = None
     reasons: tuple[str, ...] = ()
@@ -112,6 +113,7 @@ def result_of(loop: Loop, seconds: float = 0.0, drift: Drift | None = None) -> D
         targeting=targeting(loop.workspace),
         report=str(loop.report()),
         seconds=seconds,
+        unmined=unmined(loop.workspace),
         drift=drift,
         waits=plan.why if plan.people else None,
         reasons=held[-1].reasons if plan.people and held else (),

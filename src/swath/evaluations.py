@@ -88,18 +88,20 @@ class Truth:
         return References3D(shapes, self.positions)
 
 
-def truths(workspace: Workspace, keys: Sequence[str], modality: str) -> list[Truth]:
-    """The reference of every labelled channel of a modality in the scenes that have one, by key, in the rig's order."""
+def truths(workspace: Workspace, keys: Sequence[str], modality: str, field: str | None = None) -> list[Truth]:
+    """The reference of every labelled channel of a modality in the scenes that have one, by key, in the rig's order; `field`: of labels
+    that are taken for it."""
     table, classes = workspace.scenes.of(keys), workspace.config.classes
     channels = [channel for channel in workspace.rig.labelled if channel.modality == modality]
     there: dict[tuple[str, str], Truth] = {}
     for channel in channels:
         here = [key for key in table.known(keys) if table.has(channel.name, key)]
-        docs = workspace.scenes.values(channel.name, here, [channel.human, DONT_CARE])
+        source = field or channel.human
+        docs = workspace.scenes.values(channel.name, here, [source, DONT_CARE])
         for key, doc in zip(here, docs, strict=True):
-            if doc.get(channel.human) is not None:
+            if doc.get(source) is not None:
                 size = table.size(channel.name, key)
-                labels = stored.read(modality, doc[channel.human], size)
+                labels = stored.read(modality, doc[source], size)
                 areas = stored.read("2d", doc.get(DONT_CARE), size).shapes
                 there[key, channel.name] = Truth(key, channel, size, labels, *known(labels, classes), areas)
     places = [(key, channel.name) for key in keys for channel in channels]

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
+from swath import evaluations, life
+from swath.backtest.cells import matches
+from swath.kernels.gain import paired, resampled
 from swath.labels import stored
 from swath.policies.aim import failing_kinds
-from swath.records.base import Record
+from swath.records.base import Estimate, Record
+from swath.records.batch import Gain
 from swath.records.manifest import Manifest
 from swath.workspace import Workspace
 
@@ -46,6 +52,30 @@ def targeting(workspace: Workspace) -> tuple[Targeted, ...]:
             out.append(_measured(manifest, kinds, held, free))
         taken |= {scene.key for scene in manifest.scenes}
     return tuple(out)
+
+
+def unmined(workspace: Workspace) -> Gain | None:
+    """By how much the last model is better than that of the round before on the test scenes, by hidden truth: the gain on val is on the
+    scenes whose failures chose the batch, this is on drives that nobody chose from, mined or learned from. None before two rounds were
+    evaluated, and where the truth of test is not known."""
+    two = life.evaluated(workspace.journal.batches.all())[-2:]
+    modality = two[-1].steps.evaluate.modality if two and two[-1].steps.evaluate else "2d"
+    truth = evaluations.truths(workspace, workspace.members("test"), modality, workspace.config.fields.truth)
+    if len(two) < 2 or not truth:
+        return None
+    wanted, count = [one.references for one in truth], len(workspace.config.classes)
+    found = [matches(evaluations.predict(workspace, one, truth, modality), wanted, count) for one in two]
+    table = workspace.scenes.of({one.key for one in truth})
+    drives = [table.drive(one.key) for one in truth]
+    rng, strict = np.random.default_rng([workspace.config.seed, 0x7E57]), slice(modality == "3d", None)
+    gain = paired(
+        resampled(found, drives, rng=rng, resamples=workspace.config.evaluate.resamples, strict=strict)
+    )
+    of_map, of_map50 = (
+        Estimate(value=one.value, low=one.low, high=one.high) for one in (gain.map, gain.map50)
+    )
+    scenes = len({one.key for one in truth})
+    return Gain(over=two[0].round, scenes=scenes, drives=gain.clusters, map=of_map, map50=of_map50)
 
 
 def _held(workspace: Workspace, keys: Sequence[str], modality: str) -> dict[str, set[str]]:

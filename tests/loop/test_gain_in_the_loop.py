@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 import durable
 import quick_loop
 from support import journal_of
-from swath import evaluations, show
+from swath import evaluations, measure, show
+from swath.kernels import detection
+from swath.kernels.detection import Predictions, References
 from swath.kernels.typed import TYPES
 from swath.loop import Loop
 
@@ -42,6 +45,29 @@ def test_the_gain_is_paired_with_the_round_before(twice: str) -> None:
     assert loop.status().rounds[1].gain == gain
     assert v1.as_json()["gain"]["over"] == "v0"
     assert "matches" not in v1.as_json()
+
+
+def test_the_gain_on_scenes_that_nobody_mined(twice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The demo's gain is on the test scenes, by hidden truth: what the whole evaluation says of both models there; asking writes
+    nothing. A loop of one round has none."""
+    loop = Loop.open(twice)
+    work = loop.workspace
+    keys = work.members("test")
+    said = measure.unmined(work)
+    assert said is not None
+    assert (said.over, said.scenes) == ("v0", len(keys))
+    truth = evaluations.truths(work, keys, "2d", work.config.fields.truth)
+    scores = []
+    for name in ("v0", "v1"):
+        found = evaluations.predict(work, work.journal.batches.get(name), truth, "2d")
+        boxes = [one for one in found if isinstance(one, Predictions)]
+        wanted = [one for one in (it.references for it in truth) if isinstance(one, References)]
+        curves = detection.detection_curves(boxes, wanted, len(work.config.classes))
+        scores.append(float(np.nanmean(curves.precision[0].mean(axis=1))))
+    assert said.map50.value == pytest.approx(scores[1] - scores[0], abs=1e-12)
+    show.beginning.line(show.beginning.unmined("v1", said))
+    assert f"gain on {len(keys)} test scenes" in capsys.readouterr().out
+    assert measure.unmined(Loop.open(quick_loop.base("closed")).workspace) is None
 
 
 def test_errors_and_strata_are_of_the_same_objects(twice: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from swath.demo import DemoResult
 from swath.errors import ConfigError, some
+from swath.records.batch import Gain
 from swath.records.results import (
     AdjudicateResult,
     AdoptResult,
@@ -22,7 +23,7 @@ from swath.records.results import (
 from swath.show.given import MadeWorld, result
 from swath.show.lines import FEW, MANY, cell, first, kept, line, note, notes, quarantine, table, verdict
 from swath.suggest import command
-from swath.words import compared, counts, estimated, number, percent, ranked
+from swath.words import compared, counts, drives, estimated, number, percent, ranked, signed
 
 
 @result.register
@@ -201,12 +202,28 @@ def demonstrated(value: DemoResult) -> None:
             if target.targeted
             else f"{target.round}: no targeted scene answers a missed object"
         )
+    if value.unmined is not None and value.rounds:
+        line(unmined(value.rounds[-1].round, value.unmined))
     _held_up(value)
     line(
         "these figures depend on the machine: another processor trains another model, and asks for other scenes"
     )
     line(f"report: {value.report}")
     line(f"look at it in FiftyOne: `{command('app', value.dataset)}`;  {value.seconds:.0f} s in all")
+
+
+def unmined(name: str, gain: Gain) -> str:
+    """What the loop gained where its failures were not looked at, in a sentence."""
+    said = {
+        "better": f"more labels made {name} better",
+        "worse": f"more labels made {name} worse",
+        "not told apart": f"{name} is not told apart from {gain.over}",
+        "unknown": "whether it is better cannot be told: an interval needs two drives",
+    }
+    return (
+        f"gain on {gain.scenes} test scenes of {drives(gain.drives)} that nobody mined (hidden truth): mAP50 {signed(gain.map50)}, "
+        f"mAP {signed(gain.map)}: {said[gain.verdict]}"
+    )
 
 
 def _held_up(value: DemoResult) -> None:
