@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from swath import evaluations, life
-from swath.backtest.cells import matches
-from swath.kernels.gain import paired, resampled
+from swath import life
 from swath.labels import stored
 from swath.policies.aim import failing_kinds
 from swath.records.base import Estimate, Record
@@ -58,6 +54,12 @@ def unmined(workspace: Workspace) -> Gain | None:
     """By how much the last model is better than that of the round before on the test scenes, by hidden truth: the gain on val is on the
     scenes whose failures chose the batch, this is on drives that nobody chose from, mined or learned from. None before two rounds were
     evaluated, and where the truth of test is not known."""
+    import numpy as np
+
+    from swath import evaluations
+    from swath.backtest.cells import matches
+    from swath.kernels.gain import paired, resampled
+
     two = life.evaluated(workspace.journal.batches.all())[-2:]
     modality = two[-1].steps.evaluate.modality if two and two[-1].steps.evaluate else "2d"
     truth = evaluations.truths(workspace, workspace.members("test"), modality, workspace.config.fields.truth)

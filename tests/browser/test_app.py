@@ -55,6 +55,7 @@ def points_seen(app: App) -> float:
     return float((app.picture("looker3d").max(axis=-1) > 120).mean())
 
 
+@pytest.mark.slow
 def test_a_loop_in_the_app(loop: Loop, app: App) -> None:
     """The grid opens with people's labels and sure predictions, the sidebar in its order; every saved view opens on every slice,
     with its number of scenes."""

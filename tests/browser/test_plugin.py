@@ -43,6 +43,7 @@ def loop(browser: Any, dataset_name: str) -> Loop:
     return quick_loop.at("closed", dataset_name)
 
 
+@pytest.mark.slow
 def test_the_panel_says_where_the_loop_stands(loop: Loop, app: App) -> None:
     """It opens beside the grid with status and next step, no wider than its half of the window; a click on a failure shows its
     scene in the grid, alone."""

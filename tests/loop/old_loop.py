@@ -207,16 +207,23 @@ def whole(loop: Any) -> list[str]:
 
 
 def further(loop: Any) -> Json:
-    """Closes the open round and a whole one after it; where the pool is used up, new scenes are taken in first."""
+    """Closes the open round and a whole one after it, whatever is decided in between; where the pool is used up, new scenes are taken in
+    first."""
+    from swath.errors import StateError
+
     closed = sum(one.state == "closed" for one in loop.status().rounds)
     ran = loop.run(closed + 2)
     steps = [step for step, _ in ran.done]
-    if ran.closed < closed + 2:
-        loop = with_more_scenes(loop)
-        loop.embed()
-        loop.select(anyway=True)
+    if ran.closed < closed + 2:  # it decided to stop
+        try:
+            loop.select(anyway=True)
+        except StateError:  # no candidates
+            loop = with_more_scenes(loop)
+            loop.embed()
+            loop.select(anyway=True)
+            steps += ["init", "embed"]
         ran = loop.run(closed + 2)
-        steps += ["init", "embed", "select", *(step for step, _ in ran.done)]
+        steps += ["select", *(step for step, _ in ran.done)]
     last = loop.workspace.journal.batches.all()[-1]
     return {
         "closed": ran.closed - closed,

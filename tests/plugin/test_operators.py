@@ -193,7 +193,9 @@ def test_an_adopted_reference_is_taken_from_where_it_stands(
     fields = properties(form("reference", dataset_name))
     for name in ("field", "also"):
         assert fields[name]["type"]["values"] == ["human_detections", "human_cuboids", "ground_truth"]
-    said = press("reference", dataset_name, field="human_detections", also="human_cuboids", wait=120)
+    said = press(
+        "reference", dataset_name, how="field", field="human_detections", also="human_cuboids", wait=120
+    )
     assert said["did"] == (
         f"swath reference --from human_detections --from human_cuboids --dataset {dataset_name}"
     )

@@ -390,7 +390,7 @@ def play(folder: Path, examples: int, steps: int, *phases: Phase) -> None:
 
 def test_a_few_histories(mongod: str, tmp_path: Path) -> None:
     """After a few sequences of what swath, people and kills do, tags, views and status are the journal's on every slice."""
-    play(tmp_path, 8, 14)
+    play(tmp_path, 5, 12)
 
 
 @pytest.mark.slow

@@ -50,7 +50,11 @@ found["references"] = val_left.count_values("human_detections.detections.label")
 found["missed"], found["false"] = {}, {}
 for sample in val_left:
     for what, field, mark in (("missed", "human_detections", "fn"), ("false", "predictions", "fp")):
-        wrong = Counter(one.label for one in sample[field].detections if one["eval_v0"] == mark)
+        wrong = Counter(
+            one.label
+            for one in sample[field].detections
+            if one.has_field("eval_v0") and one["eval_v0"] == mark
+        )
         found[what][sample.scene_key] = dict(wrong)
 
 # Step 7: golden check, then the next batch
