@@ -77,6 +77,7 @@ def test_a_loop_in_the_app(loop: Loop, app: App) -> None:
         app.shot(f"grid-{slice_name}")
 
 
+@pytest.mark.slow
 def test_clouds_are_seen(loop: Loop, app: App) -> None:
     """A scene opens in three dimensions with its points in sight, and nothing set in the browser."""
     app.open(NAME, f"slice=pcd&groupId={first_of(loop.workspace.scenes.dataset, FAILURES)}")
@@ -85,6 +86,7 @@ def test_clouds_are_seen(loop: Loop, app: App) -> None:
     assert seen > 0.15
 
 
+@pytest.mark.slow
 def test_what_is_sure_is_seen_and_the_rest_hidden(loop: Loop, app: App) -> None:
     """A scene shows as many predictions as are at or above the threshold of the record; all of them, hidden truth, blind labels
     and what is swath's own stand folded away, unticked."""
