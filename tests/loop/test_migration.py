@@ -16,11 +16,10 @@ import pytest
 
 pytestmark = pytest.mark.database
 Json = dict[str, Any]
-STATES = ("open", "cancelled")
 SAID = ("status", "explain", "replay", "repair --check", "batches", "scenes", "views", "info", "evaluations")
 
 
-@pytest.fixture(scope="module", params=STATES)
+@pytest.fixture(scope="module", params=["open", pytest.param("cancelled", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, mongod: str, tmp_path_factory: pytest.TempPathFactory) -> Json:
     """What happened to two loops of one state, by their names; `state`: which."""
     state = request.param

@@ -728,6 +728,7 @@ def python(uri: str, code: str, *arguments: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, env=env, capture_output=True, text=True, timeout=240, check=False)
 
 
+@pytest.mark.slow
 def test_16_a_database_that_dies_during_training(tmp_path: Path) -> None:
     """mongod is killed while a model is trained: one line; once it runs again `train` takes the model from the shelf."""
     server = database.start(tmp_path / "db")

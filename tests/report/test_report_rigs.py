@@ -82,6 +82,7 @@ def test_a_rig_without_cameras(closed: Callable[[str], Loop]) -> None:
     assert "3D " in html.unescape(page)
 
 
+@pytest.mark.slow
 def test_several_cameras(closed: Callable[[str], Loop]) -> None:
     """Pictures are of the camera that is shown, of the batch and of the failures, and of no other; the page says which cameras
     the counts are of, and what came of each labelled channel."""
