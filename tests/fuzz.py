@@ -248,18 +248,22 @@ class Ground:
                 os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), descriptor)
             sys.stdout = open(1, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
             sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-            code = 99
+            code, begun = 99, False
             from swath.cli import main
 
             try:
                 os.write(writes, b"x")
+                begun = True
                 main(list(arguments))
             except SystemExit as ended:
                 code = ended.code if isinstance(ended.code, int) else 98
-            except BaseException:
+            except BaseException as error:
                 import traceback
 
-                traceback.print_exc()
+                if isinstance(error, KeyboardInterrupt) and not begun:
+                    code = 130  # it struck before there was a command
+                else:
+                    traceback.print_exc()
             finally:
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
                 sys.stdout.flush()

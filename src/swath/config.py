@@ -443,41 +443,43 @@ class Golden(_Section):
     )
 
 
+Epochs = Annotated[float, Field(gt=0, le=10**6, description="how often a training sees each image or cloud")]
+Seconds = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=10**9,
+        description="fewer epochs, where they would take longer: processor time by the size of what is seen, never by a clock",
+    ),
+]
+Steps = Annotated[
+    Count, Field(description="optimiser steps of one training in place of epochs and seconds, if not 0")
+]
+PerStep = Annotated[int, Field(ge=1, le=4096, description="images or clouds per step")]
+LearningRate = Annotated[float, Field(gt=0, le=100, description="highest learning rate")]
+
+
 class Center(_Section):
     """The built-in image detector."""
 
     width: int = Field(
         384, ge=32, le=8192, multiple_of=16, description="width of the network's input, in pixels"
     )
-    epochs: Annotated[float, Field(gt=0, le=10**6)] = Field(
-        64, description="how often a training sees each image"
-    )
-    seconds: Annotated[float, Field(gt=0, le=10**9)] = Field(
-        600,
-        description="fewer epochs, where they would take longer: processor time by the image's size, never by a clock",
-    )
-    steps: Count = Field(
-        0, description="optimiser steps of one training in place of epochs and seconds, if not 0"
-    )
-    batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="images per step")
-    lr: Annotated[float, Field(gt=0, le=100)] = Field(3e-3, description="highest learning rate")
+    epochs: Epochs = 64
+    seconds: Seconds = 600
+    steps: Steps = 0
+    batch: PerStep = 4
+    lr: LearningRate = 3e-3
 
 
 class Pillars(_Section):
     """The built-in point cloud detector."""
 
-    epochs: Annotated[float, Field(gt=0, le=10**6)] = Field(
-        36, description="how often a training sees each cloud"
-    )
-    seconds: Annotated[float, Field(gt=0, le=10**9)] = Field(
-        600,
-        description="fewer epochs, where they would take longer: processor time by the grid's size, never by a clock",
-    )
-    steps: Count = Field(
-        0, description="optimiser steps of one training in place of epochs and seconds, if not 0"
-    )
-    batch: Annotated[int, Field(ge=1, le=4096)] = Field(4, description="clouds per step")
-    lr: Annotated[float, Field(gt=0, le=100)] = Field(6e-3, description="highest learning rate")
+    epochs: Epochs = 36
+    seconds: Seconds = 600
+    steps: Steps = 0
+    batch: PerStep = 4
+    lr: LearningRate = 6e-3
 
 
 PLACES: Mapping[str, tuple[str, ...]] = {"fit": ("data", "model"), "predict": ("model", "data", "out")}

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,12 +26,23 @@ from swath.errors import IntegrityError, SwathError
 from swath.formats.readable import broken
 from swath.kernels import boxes as box_kernel
 from swath.kernels import cuboids as cuboid_kernel
-from swath.kernels.detection import MOST, OVERLAPS, RECALLS, Curves, Predictions, References, detection_curves
+from swath.kernels.detection import (
+    MOST,
+    OVERLAPS,
+    RECALLS,
+    Curves,
+    Matched,
+    Predictions,
+    References,
+    detection_curves,
+    match_images,
+)
 from swath.kernels.detection3d import (
     OVERLAPS_3D,
     Predictions3D,
     References3D,
     cuboid_curves,
+    match_scenes,
     type_mistakes_3d,
 )
 from swath.kernels.mistakes import Mistakes, type_mistakes
@@ -88,18 +99,21 @@ class Truth:
         return References3D(shapes, self.positions)
 
 
-def truths(workspace: Workspace, keys: Sequence[str], modality: str, field: str | None = None) -> list[Truth]:
-    """The reference of every labelled channel of a modality in the scenes that have one, by key, in the rig's order; `field`: of labels
-    that are taken for it."""
+def truths(
+    workspace: Workspace, keys: Sequence[str], modality: str, fields: Sequence[str] = ()
+) -> list[Truth]:
+    """The reference of every labelled channel of a modality in the scenes that have one, by key, in the rig's order. `fields`: take the
+    first of these that has labels for it; an empty list of labels is one."""
     table, classes = workspace.scenes.of(keys), workspace.config.classes
     channels = [channel for channel in workspace.rig.labelled if channel.modality == modality]
     there: dict[tuple[str, str], Truth] = {}
     for channel in channels:
         here = [key for key in table.known(keys) if table.has(channel.name, key)]
-        source = field or channel.human
-        docs = workspace.scenes.values(channel.name, here, [source, DONT_CARE])
+        sources = fields or [channel.human]
+        docs = workspace.scenes.values(channel.name, here, [*sources, DONT_CARE])
         for key, doc in zip(here, docs, strict=True):
-            if doc.get(source) is not None:
+            source = next((one for one in sources if doc.get(one) is not None), None)
+            if source is not None:
                 size = table.size(channel.name, key)
                 labels = stored.read(modality, doc[source], size)
                 areas = stored.read("2d", doc.get(DONT_CARE), size).shapes
@@ -165,6 +179,23 @@ def overlap(found: Found, truth: Truth, *, volumes: bool = False) -> npt.NDArray
         return box_kernel.iou(found.boxes, wanted)
     iou = cuboid_kernel.iou if volumes else cuboid_kernel.bev_iou
     return iou(cuboid_kernel.yawed(found.cuboids), cuboid_kernel.yawed(wanted))
+
+
+def matched(
+    found: Sequence[Found],
+    wanted: Sequence[References | References3D],
+    classes: int,
+    by: Literal["bev", "3d"] = "bev",
+) -> tuple[Sequence[Matched], npt.NDArray[np.float64] | None]:
+    """Matches by class: of boxes, with pycocotools' AP (classes, T); of cuboids `by` footprints or volumes."""
+    if any(isinstance(one, Predictions3D) for one in found):
+        solid = [one for one in found if isinstance(one, Predictions3D)]
+        cuboids = [one for one in wanted if isinstance(one, References3D)]
+        return match_scenes(
+            solid, cuboids, np.broadcast_to(OVERLAPS_3D, (classes, len(OVERLAPS_3D))), by
+        ), None
+    flat = [one for one in found if isinstance(one, Predictions)]
+    return match_images(flat, [one for one in wanted if isinstance(one, References)], classes)
 
 
 def mistakes(found: Found, wanted: References | References3D, threshold: float, iou: float) -> Mistakes:

@@ -57,16 +57,20 @@ def unmined(workspace: Workspace) -> Gain | None:
     import numpy as np
 
     from swath import evaluations
-    from swath.backtest.cells import matches
     from swath.kernels.gain import paired, resampled
 
     two = life.evaluated(workspace.journal.batches.all())[-2:]
     modality = two[-1].steps.evaluate.modality if two and two[-1].steps.evaluate else "2d"
-    truth = evaluations.truths(workspace, workspace.members("test"), modality, workspace.config.fields.truth)
+    truth = evaluations.truths(
+        workspace, workspace.members("test"), modality, [workspace.config.fields.truth]
+    )
     if len(two) < 2 or not truth:
         return None
     wanted, count = [one.references for one in truth], len(workspace.config.classes)
-    found = [matches(evaluations.predict(workspace, one, truth, modality), wanted, count) for one in two]
+    found = [
+        evaluations.matched(evaluations.predict(workspace, one, truth, modality), wanted, count)[0]
+        for one in two
+    ]
     table = workspace.scenes.of({one.key for one in truth})
     drives = [table.drive(one.key) for one in truth]
     rng, strict = np.random.default_rng([workspace.config.seed, 0x7E57]), slice(modality == "3d", None)

@@ -56,7 +56,7 @@ def test_the_gain_on_scenes_that_nobody_mined(twice: str, capsys: pytest.Capture
     said = measure.unmined(work)
     assert said is not None
     assert (said.over, said.scenes) == ("v0", len(keys))
-    truth = evaluations.truths(work, keys, "2d", work.config.fields.truth)
+    truth = evaluations.truths(work, keys, "2d", [work.config.fields.truth])
     scores = []
     for name in ("v0", "v1"):
         found = evaluations.predict(work, work.journal.batches.get(name), truth, "2d")

@@ -14,14 +14,14 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from swath import evaluations
 from swath.config import LoopConfig, Splits, digest
 from swath.errors import StateError, some
+from swath.evaluations import Truth
 from swath.kernels.detection import References
 from swath.kernels.detection3d import References3D
 from swath.kernels.vectors import fingerprint, usable
-from swath.labels import stored
-from swath.labels.channels import Channel
-from swath.labels.shapes import Boxes, Labels, Modality, known
+from swath.labels.shapes import Modality
 from swath.steps.reference import hold_labels
 from swath.steps.splits import assign, units_of
 from swath.suggest import command
@@ -139,9 +139,11 @@ def read(workspace: Workspace, fields: Sequence[str]) -> Archive:
     config, rig, table = workspace.config, workspace.rig, workspace.scenes.table
     keys = workspace.not_test(workspace.members("pool", "val", "golden"), "backtest")
     modality: Modality = "2d" if "2d" in rig.modalities else "3d"
-    there: dict[tuple[str, str], Labels] = {}
-    for channel in rig.labelled:
-        there |= _labels(workspace, channel, keys, fields)
+    there = {
+        (one.key, one.channel.name): one
+        for kind in rig.modalities
+        for one in evaluations.truths(workspace, keys, kind, fields)
+    }
     mine = [channel for channel in rig.labelled if channel.modality == modality]
     labelled = [key for key in keys if any((key, one.name) in there for one in mine)]
     vectors = workspace.scenes.vectors(labelled, config.fields.embeddings)
@@ -159,23 +161,23 @@ def read(workspace: Workspace, fields: Sequence[str]) -> Archive:
     )
     if len(kept) < len(labelled):
         notes.append(f"{len(labelled) - len(kept)} labelled scenes have no usable vector: left out")
-    samples, outside = [], 0
-    for key in kept:
-        of_scene = []
-        for channel in mine:
-            if (key, channel.name) not in there:
-                continue
-            sample, left = _sample(there[key, channel.name], channel, table.path(channel.name, key), config)
-            of_scene.append(sample)
-            outside += left
-        samples.append(tuple(of_scene))
+    found = [[there[key, one.name] for one in mine if (key, one.name) in there] for key in kept]
+    samples = tuple(
+        tuple(_sample(one, table.path(one.channel.name, one.key)) for one in of_scene) for of_scene in found
+    )
+    outside = sum(len(one.labels) for of_scene in found for one in of_scene)
+    outside -= sum(len(one.labels) for of_scene in samples for one in of_scene)
     if outside:
         notes.append(
             f"{outside} labels are of no class in the class map, not finite or without volume: left out"
         )
     drawn = {
         kind: [
-            sum(len(there.get((key, one.name), ())) for one in rig.labelled if one.modality == kind)
+            sum(
+                len(there[key, one.name].labels)
+                for one in rig.labelled
+                if one.modality == kind and (key, one.name) in there
+            )
             for key in kept
         ]
         for kind in ("2d", "3d")
@@ -187,7 +189,7 @@ def read(workspace: Workspace, fields: Sequence[str]) -> Archive:
         keys=tuple(kept),
         drives=tuple(table.drive(key) for key in kept),
         channels=tuple(tuple(one.name for one in rig.labelled if (key, one.name) in there) for key in kept),
-        samples=tuple(samples),
+        samples=samples,
         vectors=vectors[fine],
         boxes=np.array(drawn["2d"], dtype=np.int64),
         cuboids=np.array(drawn["3d"], dtype=np.int64),
@@ -210,24 +212,8 @@ def _blind_vectors(workspace: Workspace) -> None:
         )
 
 
-def _labels(
-    workspace: Workspace, channel: Channel, keys: Sequence[str], fields: Sequence[str]
-) -> dict[tuple[str, str], Labels]:
-    """(scene, channel) -> its labels, of those that have any of the fields; an empty list of labels is one."""
-    table = workspace.scenes.table
-    here = [key for key in keys if table.has(channel.name, key)]
-    out = {}
-    for key, doc in zip(here, workspace.scenes.values(channel.name, here, fields), strict=True):
-        source = next((one for one in fields if doc.get(one) is not None), None)
-        if source is not None:
-            out[key, channel.name] = stored.read(channel.modality, doc[source], table.size(channel.name, key))
-    return out
-
-
-def _sample(labels: Labels, channel: Channel, path: str, config: LoopConfig) -> tuple[Sample, int]:
-    """A sample, and how many labels could not be learned from."""
-    rows, positions = known(labels, config.classes)
-    shapes = labels.shapes[rows]
-    solid = np.ones(len(rows), bool) if isinstance(labels, Boxes) else (shapes[:, 3:6] > 0).all(axis=1)
-    sample = Sample(channel.name, path, shapes[solid], positions[solid])
-    return sample, len(labels) - int(solid.sum())
+def _sample(truth: Truth, path: str) -> Sample:
+    """What can be learned from: labels of a class, finite, with a volume."""
+    shapes = truth.labels.shapes[truth.rows]
+    solid = np.ones(len(shapes), bool) if shapes.shape[1] == 4 else (shapes[:, 3:6] > 0).all(axis=1)
+    return Sample(truth.channel.name, path, shapes[solid], truth.positions[solid])

@@ -30,15 +30,12 @@ from swath.formats.files import write_atomic
 from swath.kernels.detection import (
     Matched,
     Predictions,
-    References,
     draws,
-    match_images,
     mean,
     numbered,
     precision_of,
     score_matches,
 )
-from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
 from swath.policies import failures as policy
 from swath.policies import selection
 from swath.records.backtest import Cell
@@ -240,7 +237,9 @@ class _At:
         return (
             found,
             samples,
-            matches(found, [one.references for one in samples], len(self.archive.config.classes)),
+            evaluations.matched(found, [one.references for one in samples], len(self.archive.config.classes))[
+                0
+            ],
         )
 
     def marks(self, model: Model) -> tuple[tuple[float | None, ...], ...]:
@@ -262,18 +261,6 @@ def _mark(matched: Sequence[Matched], weights: Ints, strict: slice) -> tuple[flo
     precision = precision_of(matched, weights)
     values = [mean(precision[:, strict].reshape(1, -1))[0], *precision[:, 0]]
     return tuple(None if np.isnan(one) else round(float(one), 5) for one in values)
-
-
-def matches(
-    found: Sequence[Found], wanted: Sequence[References | References3D], classes: int
-) -> Sequence[Matched]:
-    """Matches by class: of boxes, or of footprints."""
-    solid = [one for one in found if isinstance(one, Predictions3D)]
-    if solid:
-        cuboids = [one for one in wanted if isinstance(one, References3D)]
-        return match_scenes(solid, cuboids, np.broadcast_to(OVERLAPS_3D, (classes, len(OVERLAPS_3D))), "bev")
-    boxes = [one for one in wanted if isinstance(one, References)]
-    return match_images([one for one in found if isinstance(one, Predictions)], boxes, classes)[0]
 
 
 # ---------------------------------------------------------------------- what the last model says

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, Final
@@ -125,7 +126,7 @@ def answered(function: Callable[..., Params]) -> Callable[..., Params]:
     return execute
 
 
-class Operator(foo.Operator):  # type: ignore[misc]
+class Operator(foo.Operator, ABC):  # type: ignore[misc]
     """An operator of swath's: `form` fills a form, `act` does it."""
 
     name_: str
@@ -151,8 +152,9 @@ class Operator(foo.Operator):  # type: ignore[misc]
     def form(self, ctx: Any, inputs: types.Object) -> None:
         """Fills the form; a `SwathError` becomes a form that cannot be sent."""
 
+    @abstractmethod
     def act(self, ctx: Any) -> Params:
-        raise NotImplementedError
+        """Does it; what the App gets back."""
 
     def resolve_input(self, ctx: Any) -> Any:
         inputs = types.Object()

@@ -11,7 +11,7 @@ from swath.formats.files import write_atomic
 from swath.records.backtest import Against, BacktestResult, Cost, Point
 from swath.records.base import Estimate
 from swath.report.charts import Frame, Ticks, ticks
-from swath.words import interval, number, percent, signed
+from swath.words import signed
 
 KINDS: Final[tuple[tuple[Cost, str], ...]] = (
     ("boxes", "objects drawn"),
@@ -54,17 +54,11 @@ class Chart:
 
 def write_page(found: BacktestResult, path: Path) -> Path:
     """Writes the page; a reader sees the old one or the new one."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from swath.report import templates
 
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=lambda name: name != "style.css",
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {"number": number, "interval": interval, "percent": percent, "signed": signed}
-    text = templates.get_template("backtest.html").render(
+    made = templates()
+    made.filters |= {"signed": signed}
+    text = made.get_template("backtest.html").render(
         it=found,
         charts=[chart(found, cost, title) for cost, title in KINDS],
         rows=[one for one in found.against if one.cost == "boxes"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -19,12 +20,8 @@ from swath.kernels import typed
 from swath.kernels.detection import (
     DetectionScores,
     Matched,
-    Predictions,
-    References,
-    match_images,
     score_matches,
 )
-from swath.kernels.detection3d import OVERLAPS_3D, Predictions3D, References3D, match_scenes
 from swath.kernels.mistakes import Mistakes
 from swath.labels import stored
 from swath.labels.shapes import Labels, Modality
@@ -261,46 +258,25 @@ def _score(
     workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
 ) -> _Scored:
     config = workspace.config
-    try:
-        found = evaluations.predict(workspace, batch, truths, modality, notes)
-    except FormatError:
-        whole = evaluations.readable(workspace, truths)
-        if len(whole) == len(truths):
-            raise
-        lost = sorted({one.key for one in truths} - {one.key for one in whole})
-        notes.append(f"{len(lost)} scenes have a file that cannot be read, and are left out: {some(lost)}")
-        truths, found = whole, evaluations.predict(workspace, batch, whole, modality, notes)
+    truths, found = _predicted(workspace, batch, truths, modality, notes)
     table = workspace.scenes.of({truth.key for truth in truths})
     drives = [table.drive(truth.key) for truth in truths]
-    rng = np.random.default_rng([config.seed, batch.number or 0, 0xE7A1, *([3] if modality == "3d" else [])])
-    flat = [one for one in found if isinstance(one, Predictions)]
-    solid = [one for one in found if isinstance(one, Predictions3D)]
-    wanted = [truth.references for truth in truths]
-    classes, precision, strict, volume = len(config.classes), None, 0, None
-    matched: Sequence[Matched]
-    if modality == "2d":
-        boxes = [one for one in wanted if isinstance(one, References)]
-        matched, precision = match_images(flat, boxes, classes)
-    else:
-        cuboids, strict = [one for one in wanted if isinstance(one, References3D)], 1
-        overlaps = np.broadcast_to(OVERLAPS_3D, (classes, len(OVERLAPS_3D)))
-        matched = match_scenes(solid, cuboids, overlaps, "bev")
-        volumes = match_scenes(solid, cuboids, overlaps, "3d")
-        volume = score_matches(
-            volumes,
-            drives,
-            rng=np.random.default_rng([config.seed, batch.number or 0, 0xE7A1, 4]),
-            resamples=config.evaluate.resamples,
-            strict=slice(1, None),
-        )
-    scores = score_matches(
-        matched,
-        drives,
-        rng=rng,
-        resamples=config.evaluate.resamples,
-        precision=precision,
-        strict=slice(strict, None),
+    wanted, classes, strict = (
+        [truth.references for truth in truths],
+        len(config.classes),
+        int(modality == "3d"),
     )
+
+    def scored(by: Literal["bev", "3d"], *seed: int) -> tuple[Sequence[Matched], DetectionScores]:
+        matched, precision = evaluations.matched(found, wanted, classes, by)
+        rng = np.random.default_rng([config.seed, batch.number or 0, 0xE7A1, *seed])
+        resamples, over = config.evaluate.resamples, slice(strict, None)
+        return matched, score_matches(
+            matched, drives, rng=rng, resamples=resamples, precision=precision, strict=over
+        )
+
+    volume = scored("3d", 4)[1] if modality == "3d" else None
+    matched, scores = scored("bev", *([3] if modality == "3d" else []))
     threshold = scores.operating.threshold
     mistakes = [
         evaluations.mistakes(one, truth.references, threshold, config.evaluate.iou)
@@ -328,6 +304,21 @@ def _score(
         aspects.Objects(workspace, truths),
         aspects.by_kitti(workspace, truths, found, shared),
     )
+
+
+def _predicted(
+    workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
+) -> tuple[Sequence[Truth], Sequence[Found]]:
+    """What the model sees; without the scenes whose file cannot be read, which a note names."""
+    try:
+        return truths, evaluations.predict(workspace, batch, truths, modality, notes)
+    except FormatError:
+        whole = evaluations.readable(workspace, truths)
+        if len(whole) == len(truths):
+            raise
+        lost = sorted({one.key for one in truths} - {one.key for one in whole})
+        notes.append(f"{len(lost)} scenes have a file that cannot be read, and are left out: {some(lost)}")
+        return whole, evaluations.predict(workspace, batch, whole, modality, notes)
 
 
 # ---------------------------------------------------------------------- the gain
