@@ -453,7 +453,7 @@ def calibrations(truths: Sequence[Truth], seed: int = 0) -> Iterator[Row]:
     }
     for degrees in (0.5, 1.0, 2.0, 5.0):
         for axis, name in enumerate(("pitch", "yaw", "roll")):
-            ways[f"{name} {degrees:g} degrees"] = lambda one, a=axis, d=degrees: (  # type: ignore[misc]
+            ways[f"{name} {degrees:g} degrees"] = lambda one, a=axis, d=degrees: (
                 turned(one.calibration, a, d),
                 False,
             )

@@ -181,7 +181,7 @@ def average_precision(found: Sequence[Any], test: TrainingSet, metric: str) -> l
         scores = score_detections(found, [References(*pair) for pair in pairs], classes, rng=rng, resamples=0)
     else:
         truth = [References3D(*pair) for pair in pairs]
-        scores = score_cuboids(found, truth, classes, rng=rng, resamples=0, metric=metric)  # type: ignore[arg-type]
+        scores = score_cuboids(found, truth, classes, rng=rng, resamples=0, metric=metric)
     return [one.ap50.value for one in scores.classes]
 
 

@@ -565,7 +565,7 @@ def cells(long: bool) -> list[Cell]:
                 "A careless annotator among five, three rounds",
                 {"scenes": s},
                 curve,
-                lambda seed, s=s: careless(s, seed),  # type: ignore[misc]
+                lambda seed, s=s: careless(s, seed),
             )
             for s in (10, 20)
         ),
@@ -574,7 +574,7 @@ def cells(long: bool) -> list[Cell]:
                 "Sum of errors against score",
                 {"true rate": true, "true ICC": icc},
                 5 * null,
-                lambda seed, true=true, icc=icc: statistics(true, icc, seed),  # type: ignore[misc]
+                lambda seed, true=true, icc=icc: statistics(true, icc, seed),
             )
             for true, icc in ((0.15, 0.1), (0.15, 0.2), (0.05, 0.0), (0.05, 0.1), (0.05, 0.2))
         ),

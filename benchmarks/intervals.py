@@ -62,7 +62,7 @@ def world(drives: int, rng: np.random.Generator) -> tuple[list[str], list[Matche
                     row.append(np.full(found.sum() + kept.sum(), image))
                     right.append(np.concatenate([np.ones(found.sum(), bool), np.zeros(kept.sum(), bool)]))
                     count.append(objects)
-    return names, *([_matched(one) for one in rows[turn]] for turn in range(2))  # type: ignore[return-value]
+    return names, *([_matched(one) for one in rows[turn]] for turn in range(2))
 
 
 def _matched(one: Any) -> Matched:

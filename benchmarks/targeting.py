@@ -15,12 +15,18 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.common import interval, options, save, say
 from swath import database
+from swath.measure import held, measured
+from swath.policies.aim import failing_kinds
+
+if TYPE_CHECKING:
+    from swath.loop import Loop
+    from swath.records.results import SelectResult
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 ENCODERS = ("descriptor", "model:v0")
@@ -75,29 +81,17 @@ def measure(
     return out
 
 
-def hits(loop: Any, batch: Any) -> tuple[float, float]:
-    from swath.labels import read_boxes
-
-    workspace = loop.workspace
-    record = workspace.journal.round("v0")["steps"]["evaluate"]
-    missed = {failure["key"]: failure["missed"] for failure in record["failures"]}
-    there = {label: one["references"] for label, one in record["classes"].items()}
-    labelled = {scene["key"] for scene in workspace.journal.manifest("v0")["scenes"]}
-    candidates = [key for key in workspace.members("pool") if key not in labelled]
-    truth = workspace.config.fields.truth
-    docs = workspace.scenes.values(workspace.config.slices.image, candidates, [truth])
-    held = {
-        key: set(read_boxes(doc.get(truth), (1, 1)).classes)
-        for key, doc in zip(candidates, docs, strict=True)
-    }
-    right, chance = [], []
-    for one in batch.scenes:
-        kinds = missed.get(one.failure or "")
-        if kinds:
-            kind = min(kinds, key=lambda label: (-kinds[label] / there[label], label))
-            right.append(kind in held[one.key])
-            chance.append(np.mean([kind in classes for classes in held.values()]))
-    return float(np.mean(right)), float(np.mean(chance))
+def hits(loop: Loop, batch: SelectResult) -> tuple[float, float]:
+    """Share of the targeted scenes of a batch that hold the failing kind, and that of the candidates."""
+    workspace, batches = loop.workspace, loop.workspace.journal.batches
+    v0 = batches.get("v0")
+    record = v0.steps.evaluate
+    assert record is not None
+    pool, labelled = workspace.members("pool"), {one.key for one in batches.manifest(v0).scenes}
+    there = held(workspace, pool, record.modality)
+    free = [there[key] for key in pool if key not in labelled]
+    found = measured(batch, failing_kinds(record, batches.failures(v0)), there, free)
+    return found.share, found.base_rate
 
 
 if __name__ == "__main__":

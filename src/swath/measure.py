@@ -10,6 +10,7 @@ from swath.policies.aim import failing_kinds
 from swath.records.base import Estimate, Record
 from swath.records.batch import Gain
 from swath.records.manifest import Manifest
+from swath.records.results import SelectResult
 from swath.workspace import Workspace
 
 
@@ -43,9 +44,9 @@ def targeting(workspace: Workspace) -> tuple[Targeted, ...]:
         record = batches.get(answered).steps.evaluate if answered else None
         if answered and record:
             kinds = failing_kinds(record, batches.failures(batches.get(answered)))
-            held = _held(workspace, pool, record.modality)
-            free = [held[key] for key in pool if key not in taken]
-            out.append(_measured(manifest, kinds, held, free))
+            there = held(workspace, pool, record.modality)
+            free = [there[key] for key in pool if key not in taken]
+            out.append(measured(manifest, kinds, there, free))
         taken |= {scene.key for scene in manifest.scenes}
     return tuple(out)
 
@@ -84,28 +85,32 @@ def unmined(workspace: Workspace) -> Gain | None:
     return Gain(over=two[0].round, scenes=scenes, drives=gain.clusters, map=of_map, map50=of_map50)
 
 
-def _held(workspace: Workspace, keys: Sequence[str], modality: str) -> dict[str, set[str]]:
+def held(workspace: Workspace, keys: Sequence[str], modality: str) -> dict[str, set[str]]:
     """Scene -> classes that truly are in it, in any channel that is labelled in this modality."""
     field = workspace.config.fields.truth
-    held: dict[str, set[str]] = {key: set() for key in keys}
+    there: dict[str, set[str]] = {key: set() for key in keys}
     for channel in workspace.rig.labelled:
         if channel.modality == modality:
             for key, doc in zip(keys, workspace.scenes.values(channel.name, keys, [field]), strict=True):
-                held[key] |= set(stored.read(modality, doc.get(field), (1, 1)).classes)
-    return held
+                there[key] |= set(stored.read(modality, doc.get(field), (1, 1)).classes)
+    return there
 
 
-def _measured(
-    manifest: Manifest, kinds: Mapping[str, str], held: Mapping[str, set[str]], free: Sequence[set[str]]
+def measured(
+    batch: Manifest | SelectResult,
+    kinds: Mapping[str, str],
+    held: Mapping[str, set[str]],
+    free: Sequence[set[str]],
 ) -> Targeted:
-    """`free`: what the scenes hold that could have been chosen."""
-    asked = [(one.key, kinds[one.failure]) for one in manifest.scenes if one.failure and one.failure in kinds]
+    """Of a batch, committed or not. `kinds`: the failing kind of each failure; `held`: what scenes hold; `free`: what those hold that
+    could have been chosen."""
+    asked = [(one.key, kinds[one.failure]) for one in batch.scenes if one.failure and one.failure in kinds]
     hits = sum(kind in held.get(key, ()) for key, kind in asked)
     rates = [sum(kind in one for one in free) / len(free) for _, kind in asked]
     share = hits / len(asked) if asked else 0.0
     base = sum(rates) / len(rates) if rates else 0.0
     return Targeted(
-        round=manifest.round,
+        round=batch.round,
         targeted=len(asked),
         hits=hits,
         share=share,

@@ -35,7 +35,7 @@ def test_hits_and_chance() -> None:
     )
     held = {"s1": {"Pedestrian"}, "s2": {"Car"}, "s3": set(), "s4": {"Car"}, "s5": {"Bus"}}
     free = [*held.values(), {"Pedestrian"}, {"Bus"}, {"Car"}]
-    found = measure._measured(manifest, {"a": "Pedestrian", "b": "Bus"}, held, free)
+    found = measure.measured(manifest, {"a": "Pedestrian", "b": "Bus"}, held, free)
     assert (found.round, found.targeted, found.hits) == ("v1", 3, 1)
     assert found.share == pytest.approx(1 / 3)
     assert found.base_rate == pytest.approx((2 / 8 + 2 / 8 + 2 / 8) / 3)
@@ -45,5 +45,5 @@ def test_hits_and_chance() -> None:
 def test_nothing_to_measure() -> None:
     """A batch that answers no missed object has no share, and no ratio."""
     manifest = Manifest(round="v1", role="pool", size=BatchSize(budget=0, size=0), scenes=())
-    found = measure._measured(manifest, {}, {}, [])
+    found = measure.measured(manifest, {}, {}, [])
     assert (found.targeted, found.hits, found.share, found.base_rate, found.ratio) == (0, 0, 0.0, 0.0, None)
