@@ -46,7 +46,7 @@ from swath.kernels.detection3d import (
     type_mistakes_3d,
 )
 from swath.kernels.mistakes import Mistakes, type_mistakes
-from swath.labels import stored
+from swath.labels import schema, stored
 from swath.labels.channels import Channel, Rig
 from swath.labels.shapes import Boxes, Cuboids, Labels, Modality, known
 from swath.records.base import Document
@@ -303,6 +303,16 @@ class _Run:
 
     # ------------------------------------------------------------------ making it
 
+    def _fields(self) -> dict[str, dict[str, Any]]:
+        """The fields of an evaluation of FiftyOne's: counts of a sample, and of each label what it is, its partner and their IoU."""
+        import fiftyone as fo
+
+        kinds: dict[str, Any] = {name: fo.IntField for name in self._counts(0, 0, 0)}
+        for labels in (self._human, self._predictions):
+            path = f"{labels}.detections.{self.key}"
+            kinds |= {path: fo.StringField, f"{path}_id": fo.StringField, f"{path}_iou": fo.FloatField}
+        return {path: {"ftype": kind} for path, kind in kinds.items()}
+
     def show(self, writer: Writer) -> None:
         """Writes fields, run and results; the run is listed last."""
         from fiftyone.utils.eval.coco import COCOEvaluationConfig
@@ -327,7 +337,8 @@ class _Run:
         )
         method = config.build()
         view = self._view(listed)
-        method.register_samples(view, self.key)  # declares the fields: before there is a value
+        schema.declare(workspace.scenes.dataset, self._fields())  # before there is a value
+        method.register_samples(view, self.key)  # would declare them too, slowly
         found = [self._found(labels) for labels in predicted]
         compared = [
             self._compare(truth, labels, one, iou)

@@ -25,6 +25,7 @@ ASIDE = {
     "sent again": ("reopened", "send"),
     "closed early": ("fetch_half", "close"),
     "final": ("stop", "import_final"),
+    "labelled twice": ("embed", "reference_twice"),
 }
 """Prepared states beside the straight way: what each is made of."""
 
@@ -46,6 +47,7 @@ CASES = {
     "embed": Case("split", "embed", ("reference",)),
     "reference": Case("embed", "reference", ("select",)),
     "import": Case("embed", "import", ("select",)),
+    "adjudicate": Case("labelled twice", "adjudicate", ("select",)),
     "select": Case("reference", "select", ("cancel",)),
     "send": Case("select", "send", ("cancel",)),
     "fetch_half": Case("send", "fetch_half", ("cancel",)),

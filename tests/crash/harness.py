@@ -56,6 +56,8 @@ CHANGES: dict[str, Any] = {
     "splits": {"by": "scene", "golden": 0.09},
     "evaluate": {"resamples": 10},
 }
+TWICE: dict[str, Any] = {"golden": {"reference": "adjudicated"}, "annotate": {"miss": 0.2, "swap": 0.2}}
+"""A reference of two careless labellings."""
 DATASET = "kills"
 FENCED_OUT = (
     "",
@@ -150,6 +152,7 @@ def warm() -> None:
     """Imports and compiles everything, in the server, once."""
     import fiftyone.core.odm.database as odm
     import torch
+    import torch._dynamo  # an optimizer imports it: 3 s in every child else
 
     import swath.steps
     from swath.kernels import neighbors, zcore
@@ -249,6 +252,12 @@ def once(loop: Any, name: str) -> None:
         loop.reference("ground_truth", final=name == "import_final")
     elif name == "evaluate_final":
         loop.evaluate(final=True)
+    elif name == "reference_twice":
+        from swath.loop import Loop
+
+        Loop.open(loop.name, changes=TWICE).reference()
+    elif name == "adjudicate":
+        loop.adjudicate({"*": "a"})
     elif name == "send_app":
         from swath.annotators.app import App
 
@@ -265,7 +274,7 @@ def to_its_end(loop: Any, name: str) -> None:
     """An operation that may have been interrupted anywhere, to its end: as a user would who asks what is next."""
     from swath import life
 
-    if name in ("repair", "fetch_half", "migrate", "send_app"):
+    if name in ("repair", "fetch_half", "migrate", "send_app", "adjudicate"):
         once(loop, name)
     elif name in DONE_BY:
         if last_round(loop).state not in DONE_BY[name]:

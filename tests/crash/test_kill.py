@@ -15,7 +15,16 @@ SAMPLE = {
     **dict.fromkeys(CASES, 2),
     **dict.fromkeys(("select", "fetch", "cancel", "repair"), 3),
     **dict.fromkeys(
-        ("import", "evaluate final", "reopen late", "reopen closed", "send again", "fetch again"), 1
+        (
+            "import",
+            "adjudicate",
+            "evaluate final",
+            "reopen late",
+            "reopen closed",
+            "send again",
+            "fetch again",
+        ),
+        1,
     ),
 }
 """Writes per case, in the quick run."""

@@ -23,7 +23,7 @@ from swath.annotators.base import Task, Work
 from swath.annotators.marks import BOXES, CUBOIDS, DRAW, GIVEN, INFO, LABELS, NOTHING, TASK
 from swath.errors import StateError, SwathError
 from swath.formats.fo3d import scene_file
-from swath.labels import stored
+from swath.labels import schema, stored
 from swath.labels.colours import PALETTE, class_colours
 from swath.labels.shapes import Labels
 
@@ -159,17 +159,12 @@ def _declare(dataset: Any, loop: str, work: Work, known: Mapping[str, Any]) -> N
         _note(dataset, loop, work, sent=work.sent)
     if _grouped(work) and not dataset.group_field:
         dataset.add_group_field("group", default=_first_slice(work))
-    kinds = {TASK: fo.StringField, DRAW: fo.StringField, GIVEN: fo.StringField, SCENE: fo.StringField}
-    schema = dataset.get_field_schema()
-    for name, kind in kinds.items():
-        if name not in schema:
-            dataset.add_sample_field(name, kind, description=SAYS[name])
-    if CALIBRATION not in schema:
-        dataset.add_sample_field(CALIBRATION, fo.DictField, description=SAYS[CALIBRATION])
-    if LABELS not in schema:
-        dataset.add_sample_field(
-            LABELS, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections, description=SAYS[LABELS]
-        )
+    wanted: dict[str, dict[str, Any]] = {
+        **{name: {"ftype": fo.StringField} for name in (TASK, DRAW, GIVEN, SCENE)},
+        CALIBRATION: {"ftype": fo.DictField},
+        LABELS: schema.labels_field(),
+    }
+    schema.declare(dataset, {name: how | {"description": SAYS[name]} for name, how in wanted.items()})
     place = [(TASK, 1), *([(f"{dataset.group_field}.name", 1)] if dataset.group_field else [])]
     dataset.create_index(place if len(place) > 1 else TASK, unique=True)
 
@@ -248,9 +243,9 @@ def _sample(
 
 def _schema(dataset: Any, classes: Sequence[str]) -> None:
     """One active schema, with the classes in their order: the Annotate tab offers these, and draws into this field alone."""
-    schema = {"type": "detections", "component": "dropdown", "classes": list(classes), "attributes": []}
+    wanted = {"type": "detections", "component": "dropdown", "classes": list(classes), "attributes": []}
     if dict(dataset.label_schemas.get(LABELS) or {}).get("classes") != list(classes):
-        dataset.update_label_schema(LABELS, schema)
+        dataset.update_label_schema(LABELS, wanted)
     if list(dataset.active_label_schemas) != [LABELS]:
         dataset.active_label_schemas = [LABELS]
 

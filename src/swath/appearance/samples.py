@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from swath.errors import FencedError
+from swath.labels import schema
 from swath.records.base import Document
 from swath.store.journal.lease import Writer
 from swath.store.scenes import CHUNK, KEY
@@ -33,11 +34,9 @@ def declare(workspace: Workspace, name: str, *, labels: bool = False) -> None:
     """Adds a field, of words or of labels: a value of one that FiftyOne does not know keeps it from loading the sample."""
     import fiftyone as fo
 
-    dataset = workspace.scenes.dataset
-    if name not in dataset.get_field_schema() and labels:
-        dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
-    elif name not in dataset.get_field_schema():
-        dataset.add_sample_field(name, fo.StringField)
+    schema.declare(
+        workspace.scenes.dataset, {name: schema.labels_field() if labels else {"ftype": fo.StringField}}
+    )
 
 
 def not_overtaken(workspace: Workspace, writer: Writer, what: str) -> None:

@@ -25,7 +25,7 @@ from swath.config import LoopConfig, Sources, parse, sources
 from swath.errors import ConfigError, ConflictError, FormatError, StateError, some
 from swath.formats.images import image_size
 from swath.formats.pcd import write_pcd
-from swath.labels import stored
+from swath.labels import schema, stored
 from swath.labels.channels import found
 from swath.records.loop import Damaged, Grown, Initialised
 from swath.records.results import InitResult
@@ -357,15 +357,14 @@ def _record(
 def _declare(workspace: Workspace) -> None:
     import fiftyone as fo
 
-    dataset, fields = workspace.scenes.dataset, workspace.config.fields
     workspace.scenes.declare()
-    for field in (fields.truth, DONT_CARE):
-        if field not in dataset.get_field_schema():
-            dataset.add_sample_field(field, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
-    if "calibration" not in dataset.get_field_schema():
-        dataset.add_sample_field("calibration", fo.DictField)
-    if LABEL_DIGEST not in dataset.get_field_schema():
-        dataset.add_sample_field(LABEL_DIGEST, fo.StringField)
+    more: dict[str, dict[str, Any]] = {
+        workspace.config.fields.truth: schema.labels_field(),
+        DONT_CARE: schema.labels_field(),
+        "calibration": {"ftype": fo.DictField},
+        LABEL_DIGEST: {"ftype": fo.StringField},
+    }
+    schema.declare(workspace.scenes.dataset, more)
 
 
 def _recognised(

@@ -25,6 +25,7 @@ from pymongo.collection import Collection
 
 from swath.config import LoopConfig
 from swath.errors import FencedError, IntegrityError, some
+from swath.labels import schema
 from swath.labels.channels import Rig, rig_of, sure
 from swath.projection import tag_of
 from swath.records.base import Document
@@ -290,28 +291,22 @@ class Scenes:
         import fiftyone as fo
 
         fields = self.config.fields
-        simple = {
+        kinds: dict[str, Any] = {
             KEY: fo.StringField,
             FENCE: fo.IntField,
             SOURCE: fo.StringField,
             fields.status: fo.StringField,
             fields.zcore: fo.FloatField,
             fields.sequence: fo.StringField,
+            fields.embeddings: fo.VectorField,
         }
-        for name, kind in simple.items():
-            if name not in self.dataset.get_field_schema():
-                self.dataset.add_sample_field(name, kind)
-        if fields.embeddings not in self.dataset.get_field_schema():
-            self.dataset.add_sample_field(fields.embeddings, fo.VectorField)
-        if FINDINGS not in self.dataset.get_field_schema():
-            self.dataset.add_sample_field(FINDINGS, fo.ListField, subfield=fo.StringField)
+        wanted: dict[str, dict[str, Any]] = {name: {"ftype": kind} for name, kind in kinds.items()}
+        wanted[FINDINGS] = {"ftype": fo.ListField, "subfield": fo.StringField}
         # An undeclared field that a document has keeps FiftyOne from loading the sample at all.
-        for channel in self.rig.channels:
+        for channel in self.rig.labelled:
             for name in (channel.human, channel.golden, channel.opinions, channel.predictions):
-                if channel.labelled and name not in self.dataset.get_field_schema():
-                    self.dataset.add_sample_field(
-                        name, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections
-                    )
+                wanted[name] = schema.labels_field()
+        schema.declare(self.dataset, wanted)
         for name in (KEY, fields.status):
             self.dataset.create_index(name)
 
@@ -532,10 +527,9 @@ class Scenes:
         return sorted(key_of.get(one, one) for one in ids)
 
     def set_info(self, entries: Mapping[str, Any], writer: Writer) -> None:
-        """Sets keys of `dataset.info` without touching its other keys: a mirror for people, never the record."""
+        """Sets keys of `dataset.info` without touching its other keys: a mirror for people, never the record. FiftyOne's dataset
+        in memory sees it after `refresh`."""
         self.views.set_info(entries, writer)
-        if self.stored.is_loaded:
-            self.dataset.reload()
 
 
 _OWNED_TAG: Final = {"$regexMatch": {"input": "$$tag", "regex": OWNED}}
