@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-# Tests in two processes, each with a mongod of its own; a file's tests stay together. More cores: make test PARALLEL="-n 8 --dist loadfile"
-PARALLEL ?= -n 2 --dist loadfile
+# Tests in two processes, each with a mongod of its own; a file's tests stay together. More cores: make test PARALLEL="-n 8 --dist loadfile --no-loadscope-reorder"
+PARALLEL ?= -n 2 --dist loadfile --no-loadscope-reorder
 
 # One thread per process: quicker than more on a busy machine, and the same seed gives the same model.
 export OMP_NUM_THREADS ?= 1

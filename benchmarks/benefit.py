@@ -40,7 +40,7 @@ from swath.records.backtest import Cell
 
 CHOOSING, CLAIM = range(8), range(8, 16)
 CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Cyclist")
-ROUNDS, SCENES, SCALE = 4, 200, 0.3
+ROUNDS, SCENES, SCALE, FEWEST = 4, 200, 0.2, 5
 CELLS = RESULTS / "benefit-cells.jsonl"
 ARMS = (
     "random",
@@ -61,7 +61,7 @@ ARMS = (
     "least",
 )
 SETTINGS: dict[str, Any] = {
-    "train": {"center": {"width": 256, "steps": 400, "batch": 4}},
+    "train": {"pillars": {"steps": 300, "batch": 4}},
     "evaluate": {"resamples": 60},
     "select": {"budget": 16},
 }
@@ -99,24 +99,24 @@ def archive_of(world: int, folder: Path) -> Archive:
         _make(world, folder)
     with np.load(whole) as kept:
         drives, vectors, owner = kept["drives"].tolist(), kept["vectors"], kept["owner"]
-        boxes, labels = kept["boxes"], kept["labels"]
+        cuboids, labels = kept["cuboids"], kept["labels"]
     keys = tuple(f"{row:04d}" for row in range(len(drives)))
-    images = folder / f"world-{world:02d}"
+    media = folder / f"world-{world:02d}"
     samples = tuple(
-        (Sample("left", str(images / f"{key}.png"), boxes[owner == row], labels[owner == row]),)
+        (Sample("pcd", str(media / f"{key}.pcd"), cuboids[owner == row], labels[owner == row]),)
         for row, key in enumerate(keys)
     )
     return Archive(
         name=f"world {world}",
         config=merged(LoopConfig(seed=world, classes=CLASSES), SETTINGS, "benefit"),
-        modality="2d",
+        modality="3d",
         keys=keys,
         drives=tuple(drives),
-        channels=(("left",),) * len(keys),
+        channels=(("pcd",),) * len(keys),
         samples=samples,
         vectors=vectors,
-        boxes=np.bincount(owner, minlength=len(keys)).astype(np.int64),
-        cuboids=np.zeros(len(keys), dtype=np.int64),
+        boxes=np.zeros(len(keys), dtype=np.int64),
+        cuboids=np.bincount(owner, minlength=len(keys)).astype(np.int64),
     )
 
 
@@ -124,37 +124,48 @@ def _make(world: int, folder: Path) -> None:
     from PIL import Image
 
     from swath.encoders import make
-    from swath.worlds.rig import Rig, look
+    from swath.formats.pcd import write_pcd
+    from swath.worlds.rig import Rig, look, sweep
     from swath.worlds.street import build_street
 
-    images = folder / f"world-{world:02d}"
-    images.mkdir(parents=True, exist_ok=True)
-    drives, paths, owner, boxes, labels = [], [], [], [], []
+    media = folder / f"world-{world:02d}"
+    media.mkdir(parents=True, exist_ok=True)
+    drives, paths, owner, cuboids, labels = [], [], [], [], []
     for plan in plans(world, SCENES):
         street = build_street(plan, 100 + world)
         rig = Rig.make(SCALE, street.tilt)
         for frame in range(plan.frames):
-            rng = np.random.default_rng([world, plan.index, frame])
-            image, found = look(rig.left, street, frame, rng, SCALE)
-            row = len(drives)
-            paths.append({"image": str(images / f"{row:04d}.png")})
+            row, rng = len(drives), np.random.default_rng([world, plan.index, frame])
+            paths.append({"image": str(media / f"{row:04d}.png")})
+            image, _ = look(rig.left, street, frame, rng, SCALE)
             Image.fromarray(image).save(paths[-1]["image"], compress_level=1)
+            cloud, things = sweep(rig.lidar, street, frame, rng)
+            write_pcd(media / f"{row:04d}.pcd", cloud)
             drives.append(plan.name)
-            for _, item in found:
-                if item.label in CLASSES:
+            for actor, solid, points in things:
+                if points >= FEWEST and actor.label in CLASSES:
                     owner.append(row)
-                    boxes.append(item.box)
-                    labels.append(CLASSES.index(item.label))
+                    cuboids.append(_cuboid(actor.shape, solid, rig))
+                    labels.append(CLASSES.index(actor.label))
     part = folder / f".world-{world:02d}.npz"
     np.savez(
         part,
         drives=np.array(drives),
         vectors=make("descriptor:image").encode(paths).vectors,
         owner=np.array(owner, dtype=np.int64),
-        boxes=np.array(boxes, dtype=np.float64),
+        cuboids=np.array(cuboids, dtype=np.float64),
         labels=np.array(labels, dtype=np.int64),
     )
     part.replace(folder / f"world-{world:02d}.npz")
+
+
+def _cuboid(shape: Any, solid: Any, rig: Any) -> Any:
+    """(9,): a thing in the LiDAR's frame."""
+    from swath.formats.kitti_records import KittiObject, to_cuboid
+
+    x, y, z = (float(value) for value in solid.place)
+    size = shape.height, shape.width, shape.length
+    return to_cuboid(KittiObject("", 0, 0, 0, (0, 0, 1, 1), size, (x, y, z), solid.rotation_y), rig.calibration)
 
 
 # ---------------------------------------------------------------------- cells
@@ -238,7 +249,7 @@ def detector() -> str:
     """A mark of the detector's code and settings."""
     import swath.trainers
 
-    files = sorted(Path(swath.trainers.__file__).parent.glob("*center*.py"))
+    files = sorted(Path(swath.trainers.__file__).parent.glob("*pillars*.py"))
     whole = hashlib.sha256(json.dumps([CLASSES, SCENES, SCALE, ROUNDS, SETTINGS]).encode())
     for path in files:
         whole.update(path.read_bytes())

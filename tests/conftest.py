@@ -20,8 +20,33 @@ from hypothesis import settings
 
 from support import remove
 
+LONG_FIRST = (
+    "crash",
+    "loop",
+    "replay",
+    "plugin",
+    "browser",
+    "properties",
+    "cli",
+    "report",
+    "worlds",
+    "backtest",
+)
+
 settings.register_profile("swath", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("swath")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Folders of long tests come first: else one process has them at the end, and the other has nothing to do."""
+    here = Path(__file__).parent
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(here).parts[0]
+        return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
