@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 
 def declare(loaded: Any, fields: Mapping[str, Mapping[str, Any]]) -> None:
-    """Adds those of these fields (path -> what `add_sample_field` takes) that FiftyOne's dataset lacks, all in one go: one by one
-    it reads the dataset's whole document anew for each."""
-    from fiftyone.core.odm import create_field
+    """Adds those of these fields (path -> what `add_sample_field` takes) that FiftyOne's dataset lacks.
 
-    lacking = {
-        path: create_field(path.rsplit(".", 1)[-1], **how)
-        for path, how in fields.items()
-        if loaded.get_field(path) is None
-    }
-    if lacking:
-        loaded._merge_sample_field_schema(lacking)
+    `add_sample_field` reads the dataset's whole document anew for each field, and writes the list of all fields as it was read: what
+    another process declared meanwhile would be gone. Here each is added to the list, unless it is there by then.
+    """
+    import pymongo
+    from fiftyone.core.odm import create_field
+    from fiftyone.core.odm.dataset import SampleFieldDocument
+
+    now, changes = datetime.utcnow(), []
+    for path, how in fields.items():
+        if loaded.get_field(path) is None:
+            field = create_field(path.rsplit(".", 1)[-1], **how)
+            field._set_created_at(now)
+            query, place, inside = _unless_there(path)
+            push = {"$push": {place: SampleFieldDocument.from_field(field).to_mongo()}}
+            changes.append(pymongo.UpdateOne({"_id": loaded._doc.id} | query, push, array_filters=inside))
+    if changes:
+        loaded._doc._get_collection().bulk_write(changes)
+        loaded.reload()
+
+
+def _unless_there(path: str) -> tuple[dict[str, Any], str, list[dict[str, Any]] | None]:
+    """Where the field of a path belongs in a dataset's document, and the query and filters that find that place without it."""
+    *parents, name = path.split(".")
+    if not parents:
+        return {"sample_fields.name": {"$ne": name}}, "sample_fields", None
+    inside: list[dict[str, Any]] = [{f"at{n}.name": one} for n, one in enumerate(parents)]
+    inside[-1][f"at{len(parents) - 1}.fields.name"] = {"$ne": name}
+    return {}, ".".join(["sample_fields", *(f"$[at{n}].fields" for n in range(len(parents)))]), inside
 
 
 def labels_field() -> dict[str, Any]:
