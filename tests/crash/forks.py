@@ -7,6 +7,7 @@ nothing; the server reaps them.
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -137,6 +138,7 @@ def serve(line: Connection) -> None:
     import harness
 
     harness.warm()
+    gc.freeze()  # else every child copies what is loaded as soon as it collects garbage
     while True:
         try:
             message = line.recv()
