@@ -81,7 +81,7 @@ def panel(page: Any, loop: Any) -> dict[str, bytes]:
 
     with in_the_app(page) as app:
         app.open(loop.name)
-        app.counts(loop.status().scenes)
+        app.until(lambda: app.has("looker"), "the grid shows nothing")
         there = Panel(app)
         app.until(lambda: there.at.locator(".js-plotly-plot").count() == 2, "no charts")
         page.mouse.move(1390, 810)
