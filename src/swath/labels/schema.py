@@ -30,13 +30,14 @@ def declare(loaded: Any, fields: Mapping[str, Mapping[str, Any]]) -> None:
         loaded.reload()
 
 
-def _unless_there(path: str) -> tuple[dict[str, Any], str, list[dict[str, Any]] | None]:
+def _unless_there(path: str) -> tuple[dict[str, Any], str, list[Mapping[str, Any]] | None]:
     """Where the field of a path belongs in a dataset's document, and the query and filters that find that place without it."""
     *parents, name = path.split(".")
     if not parents:
         return {"sample_fields.name": {"$ne": name}}, "sample_fields", None
-    inside: list[dict[str, Any]] = [{f"at{n}.name": one} for n, one in enumerate(parents)]
-    inside[-1][f"at{len(parents) - 1}.fields.name"] = {"$ne": name}
+    last = {f"at{len(parents) - 1}.fields.name": {"$ne": name}}
+    inside: list[Mapping[str, Any]] = [{f"at{n}.name": one} for n, one in enumerate(parents)]
+    inside[-1] = {**inside[-1], **last}
     return {}, ".".join(["sample_fields", *(f"$[at{n}].fields" for n in range(len(parents)))]), inside
 
 
