@@ -32,7 +32,7 @@ test: $(READY)  ## the tests, slow proofs left out
 
 test-full: $(READY)  ## all tests
 	$(BIN)/python -m pytest -m "not slow" -rs $(PARALLEL)
-	$(BIN)/python -m pytest -m slow $(PARALLEL:loadfile=load)
+	$(BIN)/python -m pytest -m slow -rs $(PARALLEL:loadfile=load)
 
 mutants: $(READY)  ## plants bugs in the decisions: do the quick tests notice? (minutes)
 	$(BIN)/python tests/mutants.py --keep
@@ -49,9 +49,9 @@ browser: $(READY)  ## what the tests in a browser need: Debian's chromium (as ro
 ultralytics:  ## .venv-ultralytics: YOLO for `train: {trainer: ultralytics}` (AGPL-3.0, several GB; nothing else needs it)
 	test -x .venv-ultralytics/bin/python || $(PYTHON) -m venv .venv-ultralytics
 	.venv-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check ultralytics
-	.venv-ultralytics/bin/python -m pip uninstall --quiet --yes opencv-python
+	.venv-ultralytics/bin/python -m pip uninstall --quiet --yes opencv-python opencv-python-headless  # they share their files
 	.venv-ultralytics/bin/python -m pip install --quiet --disable-pip-version-check opencv-python-headless
-	.venv-ultralytics/bin/python -c "import ultralytics, torchvision; print('ultralytics', ultralytics.__version__)"
+	.venv-ultralytics/bin/python -c "import cv2, torchvision; from importlib.metadata import version; print('ultralytics', version('ultralytics'))"
 
 pictures: $(READY)  ## the pictures of the README, anew, in docs/pictures (needs make browser; runs the demo where it was not)
 	$(BIN)/python tests/browser/pictures.py

@@ -35,7 +35,8 @@ def journal(loop: Loop) -> dict[str, Any]:
         told = batch.document()
         for name in ("revision", "mark", "fence", "manifest"):
             told.pop(name, None)
-        for model in told["steps"].get("train", {}).get("models", ()):
+        trained = told["steps"].get("train", {})
+        for model in (*trained.get("models", ()), *trained.get("repeats", ())):
             model.pop("info", None)  # holds seconds
         manifest = book.batches.manifest(batch).document()
         for scene in manifest["scenes"]:

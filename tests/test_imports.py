@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "database formats media",
         "worlds",
         "store annotators encoders exports models sources trainers",
-        "workspace commit evaluations adjudication aspects appearance opinions prelabels",
+        "workspace commit evaluations adjudication aspects appearance opinions prelabels tracking",
         "steps report opening",
         "backtest",
         "loop",
@@ -46,6 +46,7 @@ TOGETHER = (
         "appearance",
         "opinions",
         "prelabels",
+        "tracking",
     },  # one protocol: guards, commit, what is shown of an evaluation
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},

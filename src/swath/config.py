@@ -565,6 +565,16 @@ class Train(_Section):
     seed: Annotated[int, Field(ge=-(2**63), le=2**63 - 1), Expected("a whole number of 64 bits")] = Field(
         0, description="of the weights and of the order of scenes"
     )
+    repeats: Annotated[int, Field(ge=1, le=100)] = Field(
+        1,
+        description="trainings of each round, by seeds that follow from this one: more tell luck from learning; the first is the round's model",
+    )
+    mlflow: (
+        Annotated[str, Field(min_length=1, max_length=1000), Expected("where MLflow keeps runs")] | None
+    ) = Field(
+        None,
+        description="where MLflow keeps runs, each evaluated round one of them; null: where MLFLOW_TRACKING_URI says, if it does",
+    )
     center: Center = Center()
     pillars: Pillars = Pillars()
     command: Command = Command()
@@ -582,6 +592,15 @@ class Train(_Section):
         if moved and isinstance(rest.get("center", {}), dict):
             rest["center"] = {**rest.get("center", {}), **moved}
         return rest
+
+    @field_validator("mlflow")
+    @classmethod
+    def _no_secret(cls, value: str | None) -> str | None:
+        if value is not None and "@" in value.split("://")[-1].split("/")[0]:
+            raise ValueError(
+                "expected no name and password in it: settings are recorded; MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD hold them"
+            )
+        return value
 
     @model_validator(mode="after")
     def _a_command_is_there(self) -> Train:

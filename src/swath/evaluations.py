@@ -50,7 +50,7 @@ from swath.labels import schema, stored
 from swath.labels.channels import Channel, Rig
 from swath.labels.shapes import Boxes, Cuboids, Labels, Modality, known
 from swath.records.base import Document
-from swath.records.batch import Batch, Evaluated
+from swath.records.batch import Batch, Evaluated, TrainedModel
 from swath.records.shown import Difference
 from swath.store.journal.lease import Writer
 from swath.store.runs import Runs
@@ -142,10 +142,17 @@ def predict(
     model = trained.of(modality) if trained else None
     if model is None:
         raise SwathError(f"{batch.round} has no {modality} model")
+    return predicted(workspace, model, listed, notes)
+
+
+def predicted(
+    workspace: Workspace, model: TrainedModel, listed: Sequence[Truth], notes: list[str] | None = None
+) -> list[Found]:
+    """What a model sees in the media of a reference; see `predict`."""
     table = workspace.scenes.of({one.key for one in listed})
     media = [table.path(one.channel.name, one.key) for one in listed]
-    what = "images" if modality == "2d" else "clouds"
-    trainer = make(workspace.config.train, modality, model.trainer)
+    what = "images" if model.modality == "2d" else "clouds"
+    trainer = make(workspace.config.train, model.modality, model.trainer)
     found = trainer.predict(
         models.load(workspace.home, model),
         media,

@@ -116,9 +116,10 @@ def fit(
     key: str,
     *,
     seed: int,
+    settings: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> TrainedModel:
-    """Trains a model of round `name`, and puts it on the shelf."""
+    """Trains a model of round `name`, and puts it on the shelf; `settings` are noted with it."""
     out = folder(home) / f"{name}-{trainer.modality}-{key[:SHORT]}.pt"
     out.parent.mkdir(parents=True, exist_ok=True)
     model = trainer.fit(data, out, seed=seed, progress=progress)
@@ -134,6 +135,8 @@ def fit(
         classes=model.classes,
         info=plain(model.info),
         data=key,
+        seed=seed,
+        settings=plain(settings or {}),
     )
     note = {"trained": trained.document(), "file_sha256": _file_digest(out)}
     write_atomic(out.with_suffix(".json"), canonical(note))

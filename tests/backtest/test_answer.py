@@ -17,9 +17,9 @@ from swath.backtest.answer import (
     common,
     in_words,
     labels_to_target,
-    spread,
     verdict,
 )
+from swath.policies.chance import spread
 
 rising = st.lists(st.floats(0.1, 50), min_size=2, max_size=8).map(np.cumsum)
 

@@ -23,6 +23,7 @@ from swath.backtest.arms import AGAIN, arm
 from swath.backtest.cells import Plan, cell, kept
 from swath.config import merged
 from swath.errors import ConfigError, StateError
+from swath.policies import chance
 from swath.records.backtest import BacktestResult
 
 HERE = Path(__file__)
@@ -89,7 +90,7 @@ def told_apart(number: int, folder: Path) -> bool:
         areas.append(answer.area(one, other, "boxes", "map50"))
     drives = len({archive.drives[row] for seed in range(3) for row in parts(archive, seed).score})
     values = np.stack(areas)
-    estimate = answer.spread(values, drives).around(float(answer.mean(values)[0]))
+    estimate = chance.spread(values, drives).around(float(chance.mean(values)[0]))
     return answer.verdict(estimate) != "not told apart"
 
 

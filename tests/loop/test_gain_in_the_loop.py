@@ -135,3 +135,67 @@ def test_a_round_of_an_earlier_swath_cannot_be_paired(
     assert record.gain is None
     assert any("no gain over v0" in note for note in record.notes)
     assert set(asked) == {"v1"}
+
+
+# ---------------------------------------------------------------------- repeated trainings
+
+
+@pytest.fixture(scope="module")
+def repeated(mongod: Any) -> str:
+    """A loop of three rounds: v0 was trained once, v1 and v2 three and two times."""
+    loop = quick_loop.at("closed", "t-gain-repeated")
+    Loop.open(loop.name, changes={"train": {"repeats": 3}}).run(2)
+    Loop.open(loop.name, changes={"train": {"repeats": 2}}).run(3)
+    return loop.name
+
+
+def test_every_training_is_evaluated(repeated: str) -> None:
+    """Its figures are those that its model's predictions have, the first are the round's; without repeats nothing is told of them."""
+    work = Loop.open(repeated).workspace
+    v0, v1 = (work.journal.batches.get(name) for name in ("v0", "v1"))
+    assert v0.steps.evaluate is not None
+    assert v1.steps.evaluate is not None
+    assert v1.steps.train is not None
+    assert v0.steps.evaluate.main.trainings is None
+    told = v1.steps.evaluate.main.trainings
+    assert told is not None
+    assert [(one.seed, one.sha256) for one in told.each] == [
+        (one.seed, one.sha256) for one in v1.steps.train.trainings("2d")
+    ]
+    assert told.each[0].map50 == pytest.approx(v1.steps.evaluate.main.map50.value, abs=1e-12)
+    truth = evaluations.truths(work, work.members("val"), "2d")
+    wanted = [one for one in (it.references for it in truth) if isinstance(one, References)]
+    for training, model in zip(told.each, v1.steps.train.trainings("2d"), strict=True):
+        found = [one for one in evaluations.predicted(work, model, truth) if isinstance(one, Predictions)]
+        curves = detection.detection_curves(found, wanted, len(work.config.classes))
+        assert training.map50 == pytest.approx(float(np.nanmean(curves.precision[0].mean(axis=1))), abs=1e-12)
+
+
+def test_the_gain_of_rounds_with_repeated_trainings(
+    repeated: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is of the means over the trainings of either round, also where one was trained once; status, the screen of the evaluation and
+    JSON say how many, and how far they are from each other."""
+    loop = Loop.open(repeated)
+    v0, v1, v2 = (loop.workspace.journal.batches.get(name).steps.evaluate for name in ("v0", "v1", "v2"))
+    assert v0 is not None
+    assert v1 is not None
+    assert v2 is not None
+    means = [v0.main.map50.value]
+    for one, count in ((v1, 3), (v2, 2)):
+        assert one.main.trainings is not None
+        assert len(one.main.trainings.each) == count
+        means.append(one.main.trainings.map50.value)
+    for one, (was, now), counts in ((v1, means[:2], (1, 3)), (v2, means[1:], (3, 2))):
+        assert one.gain is not None
+        assert one.gain.trainings == counts
+        assert one.gain.map50.value == pytest.approx(now - was, abs=1e-12)
+    status = loop.status()
+    assert status.rounds[2].trainings == v2.main.trainings
+    show.result(status)
+    show.result(loop.last_evaluated())
+    said = capsys.readouterr().out
+    assert said.count("2 trainings: mAP50 ") == 2
+    assert said.count(", 2 trainings against 3") == 2
+    assert "repeats" not in v2.as_json()
+    assert v2.as_json()["trainings"]["each"][1]["seed"] == v2.main.trainings.each[1].seed  # type: ignore[union-attr]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pytest
 
 import quick_loop
 from support import samples_of
+from swath import models
 from swath.errors import ConflictError, StateError
 from swath.loop import Loop
 from swath.records.batch import Trained
@@ -112,6 +115,80 @@ def test_what_was_done_by_hand_is_said(loop: Loop) -> None:
         "1 labels are of no class in the class map, or not finite: left out",
     )
     assert "zebra" not in found.models[0].objects
+
+
+def test_repeated_trainings(loop: Loop) -> None:
+    """Each has a seed and a hash of its own; the first is the round's model, and what it would be alone."""
+    again = Loop.open(loop.name, changes={"train": {"repeats": 3}})
+    found = again.train()
+    (first,) = found.models
+    assert (first.seed, len(found.repeats)) == (0, 2)
+    assert found.trainings("2d") == (first, *found.repeats)
+    assert (
+        len({one.sha256 for one in found.trainings("2d")})
+        == len({one.seed for one in found.trainings("2d")})
+        == 3
+    )
+    assert len(shelf(loop)) == 6
+    assert all(one.images == first.images and one.data != first.data for one in found.repeats)
+
+
+def test_the_first_of_repeated_trainings_is_the_one_without(loop: Loop) -> None:
+    """So repeats may be asked for at any time: what was trained stays the round's model."""
+    alone = models.fit  # the model that `train` puts on the shelf
+    fitted: list[int] = []
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        fitted.append(kwargs["seed"])
+        return alone(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(models, "fit", counted)
+        patched.setattr(Batches, "advance", lambda *_, **__: None)
+        without = loop.train()
+        patched.undo()
+        patched.setattr(models, "fit", counted)
+        found = Loop.open(loop.name, changes={"train": {"repeats": 2}}).train()
+    assert found.models == without.models
+    assert fitted == [0, found.repeats[0].seed]
+
+
+KILLED = """
+import os, signal
+from swath.loop import Loop
+from swath.trainers.center import CenterTrainer
+
+fit, begun = CenterTrainer.fit, []
+
+def killed(*args, **kwargs):
+    begun.append(1)
+    if len(begun) == 2:
+        kwargs["progress"] = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+    return fit(*args, **kwargs)
+
+CenterTrainer.fit = killed
+Loop.open({name!r}, changes={{"train": {{"repeats": 3}}}}).train()
+"""
+
+
+def test_killed_in_the_second_of_three_trainings(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is on the shelf and is not trained again; the others are, and the round has what it would have had."""
+    done = subprocess.run([sys.executable, "-c", KILLED.format(name=loop.name)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert [Path(name).suffix for name in shelf(loop)] == [".json", ".pt"]
+    assert loop.plan().step == "train"
+    fit, begun = CenterTrainer.fit, []
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        begun.append(kwargs["seed"])
+        return fit(*args, **kwargs)
+
+    monkeypatch.setattr(CenterTrainer, "fit", counted)
+    found = Loop.open(loop.name, changes={"train": {"repeats": 3}}).train()
+    assert begun == [one.seed for one in found.repeats]
+    assert len(found.trainings("2d")) == 3
+    assert len(shelf(loop)) == 6
+    assert loop.workspace.journal.batches.get("v0").steps.train == found
 
 
 def modalities(trained: Trained) -> list[str]:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from swath.kernels.detection import Matched
-from swath.policies.gain import again, alike, gain
+from swath.policies.gain import again, alike, gain, repeated
 from swath.records.base import Estimate
-from swath.records.batch import Gain
+from swath.records.batch import Gain, TrainedModel
 from swath.records.matches import Matches, packed
-from swath.words import compared
+from swath.words import compared, spread
 
 Sample = tuple[str, str, str, str]
 
@@ -30,7 +30,7 @@ def found(samples: list[Sample], right: list[bool], strict: int = 0) -> Matches:
 
 
 def measured(before: Matches, now: Matches) -> Gain:
-    return gain("v0", before, now, rng=np.random.default_rng(0), resamples=50)
+    return gain("v0", [before], [now], rng=np.random.default_rng(0), resamples=50)
 
 
 def test_matches_come_back_as_they_were() -> None:
@@ -109,3 +109,80 @@ def test_the_interval_decides_the_word(low: float | None, high: float | None, ve
     assert told.verdict == verdict
     assert compared("v1", told).startswith("v1 against v0 on the same 30 scenes of 12 drives: mAP +0.100")
     assert verdict in compared("v1", told) or verdict == "unknown"
+
+
+# ---------------------------------------------------------------------- repeated trainings
+
+
+def some(rng: np.random.Generator, count: int, share: float) -> list[Matches]:
+    """Trainings of one round on 24 scenes of 12 drives, each of which finds about this share of the objects."""
+    return [found(scenes(24), (rng.random(24) < share).tolist()) for _ in range(count)]
+
+
+def test_the_gain_of_repeated_trainings_is_that_of_their_means() -> None:
+    """What the means of the trainings differ by; how many there were is told, in words too; the chance in trainings widens the
+    interval that drives alone would give the mean difference."""
+    rng = np.random.default_rng(4)
+    before, now = some(rng, 3, 0.4), some(rng, 2, 0.7)
+    told = gain("v0", before, now, rng=np.random.default_rng(0), resamples=200)
+    each = again([*before, *now], rng=np.random.default_rng(0), resamples=200)
+    assert told.map50.value == pytest.approx(each.values[3:, 1].mean() - each.values[:3, 1].mean())
+    assert told.trainings == (3, 2)
+    assert (told.scenes, told.drives) == (24, 12)
+    assert ", 2 trainings against 3: mAP" in compared("v1", told)
+    drawn = each.drawn[:, 3:, 1].mean(axis=1) - each.drawn[:, :3, 1].mean(axis=1)
+    assert told.map50.high is not None
+    assert told.map50.value is not None
+    assert told.map50.high - told.map50.value > drawn.std(ddof=1) * 2.2 * np.sqrt(12 / 11) * 0.8
+
+
+def test_luck_is_not_taken_for_learning() -> None:
+    """Trainings that find the same share of objects, each others of them, are told apart at most one time in twenty, and what 60
+    repeats leave to chance."""
+    rng, different = np.random.default_rng(5), 0
+    for _ in range(60):
+        told = gain("v0", some(rng, 3, 0.5), some(rng, 3, 0.5), rng=np.random.default_rng(0), resamples=50)
+        different += told.verdict in ("better", "worse")
+    assert different <= 60 * (0.05 + 2 * np.sqrt(0.05 * 0.95 / 60))
+
+
+def test_on_one_drive_repeated_trainings_tell_nothing_either() -> None:
+    """Their spread is of trainings alone: an interval of it would leave the drives out."""
+    rng = np.random.default_rng(6)
+    samples = [(f"s{i}", "left", "d", "x") for i in range(9)]
+    before, now = (
+        [found(samples, (rng.random(9) < share).tolist()) for _ in range(3)] for share in (0.2, 0.9)
+    )
+    told = gain("v0", before, now, rng=np.random.default_rng(0), resamples=50)
+    assert told.map.value is not None
+    assert (told.map.low, told.verdict) == (None, "unknown")
+
+
+def test_how_far_trainings_are_from_each_other() -> None:
+    """Each with its seed, hash and figures; mean and standard deviation are numpy's; the words name them."""
+    each = some(np.random.default_rng(7), 3, 0.5)
+    models = [
+        TrainedModel(
+            modality="2d",
+            trainer="t",
+            model="m",
+            sha256=str(seed),
+            images=1,
+            negatives=0,
+            objects={},
+            classes=("a",),
+            seed=seed,
+        )
+        for seed in (5, 6, 7)
+    ]
+    told = repeated(models, each, rng=np.random.default_rng(0), resamples=100)
+    values = [again([one], rng=np.random.default_rng(0), resamples=0).values[0, 1] for one in each]
+    assert [one.map50 for one in told.each] == pytest.approx(values)
+    assert [(one.seed, one.sha256) for one in told.each] == [(5, "5"), (6, "6"), (7, "7")]
+    assert told.map50.value == pytest.approx(np.mean(values))
+    assert told.map50_sd == pytest.approx(np.std(values, ddof=1))
+    assert told.map50.low is not None
+    assert 0 <= told.map50.low < told.map50.value
+    assert spread(told).startswith(
+        f"3 trainings: mAP50 {values[0]:.3f}, {values[1]:.3f}, {values[2]:.3f}; mean {np.mean(values):.3f} ("
+    )

@@ -197,7 +197,7 @@ def test_ultralytics_needs_its_own_python(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="make ultralytics"):
         make(Train.model_validate({"trainer": "ultralytics", "ultralytics": {"python": "/no/python"}}), "2d")
     there = {"python": sys.executable, "model": "yolov8n.pt"}
-    with pytest.raises(ConfigError, match=r"there are no weights yolov8n.pt"):
+    with pytest.raises(ConfigError, match=r"there is no yolov8n.pt, and nothing is downloaded"):
         make(Train.model_validate({"trainer": "ultralytics", "ultralytics": there}), "2d")
     weights = tmp_path / "w.pt"
     weights.write_bytes(b"")

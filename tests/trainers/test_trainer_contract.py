@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import yolo
 from swath.config import Train
 from swath.errors import IntegrityError, SwathError
 from swath.formats.pcd import write_pcd
@@ -43,6 +44,7 @@ QUICK = Train.model_validate(
         "pillars": {"steps": 3, "batch": 2},
         "command": toy("coco", "coco"),
         "command_3d": toy("kitti", "kitti"),
+        "ultralytics": {**yolo.SETTINGS, "imgsz": 64, "epochs": 3, "batch": 2},
     }
 )
 SHAPE = {"2d": 4, "3d": 9}
@@ -74,7 +76,12 @@ def cloud(path: Path, rng: np.random.Generator, count: int) -> np.ndarray:
     return cuboids
 
 
-@pytest.fixture(params=["center 2d", "pillars 3d", "command 2d", "command 3d"])
+@pytest.fixture(
+    params=[
+        *("center 2d", "pillars 3d", "command 2d", "command 3d"),
+        pytest.param("ultralytics 2d", marks=[pytest.mark.slow, yolo.needed]),
+    ]
+)
 def which(request: pytest.FixtureRequest) -> tuple[str, Modality]:
     """A trainer's name, and what it learns."""
     name, modality = request.param.split()
@@ -117,8 +124,9 @@ def made(tmp_path: Path, modality: Modality) -> Make:
 def test_it_is_made_from_the_configuration(trainer: Trainer, which: tuple[str, Modality]) -> None:
     """`make` gives the trainer that is asked for by name, or is configured for its modality."""
     assert (trainer.name, trainer.modality) == which
-    how = {"trainer": "command", "trainer_3d": "command"} if which[0] == "command" else {}
-    assert make(QUICK.model_copy(update=how), which[1]) == trainer
+    name, modality = which
+    setting = "trainer" if modality == "2d" else "trainer_3d"
+    assert make(QUICK.model_copy(update={setting: name}), modality) == trainer
 
 
 @pytest.mark.parametrize("modality", ["2d", "3d"])
@@ -167,11 +175,22 @@ def test_what_is_empty_is_learned_from(trainer: Trainer, made: Make, tmp_path: P
     assert len(trainer.predict(trainer.fit(empties, tmp_path / "none.pt", seed=1), empties.media)) == 2
 
 
+def of_one_checkpoint(trainer: Trainer) -> Trainer:
+    """The same trainer, with nothing left for held-out drives to choose."""
+    if trainer.name == "ultralytics":
+        return make(
+            Train.model_validate({"ultralytics": {**dict(QUICK.ultralytics), "epochs": 1}}),
+            "2d",
+            "ultralytics",
+        )
+    return replace(trainer, checks=1) if hasattr(trainer, "checks") else trainer  # type: ignore[type-var]
+
+
 def test_drives_are_held_out_whole(trainer: Trainer, made: Make, tmp_path: Path) -> None:
     """Of several drives one at least is kept apart, named, and never learned from: with other labels there, and one
     checkpoint, the weights are the same. Of one drive none is."""
     data = made([2, 1, 2, 1, 2, 1], groups=3)
-    once = replace(trainer, checks=1) if hasattr(trainer, "checks") else trainer  # type: ignore[type-var]
+    once = of_one_checkpoint(trainer)
     model = once.fit(data, tmp_path / "a.pt", seed=1)
     held = set(model.info["held_out"])
     assert len(held) == 1
@@ -206,7 +225,7 @@ def test_predictions_are_of_the_modality(
 
 def test_features_are_one_row_per_file(trainer: Trainer, made: Make, tmp_path: Path) -> None:
     """(n, d) float32, finite; (0, d) without files; a command's models do not say what they see."""
-    if trainer.name == "command":
+    if trainer.name in ("command", "ultralytics"):
         assert not isinstance(trainer, FeatureTrainer)
         return
     assert isinstance(trainer, FeatureTrainer)

@@ -30,6 +30,7 @@ from swath.backtest.cells import Plan, TrainerOf, configured
 from swath.config import canonical
 from swath.errors import ConfigError
 from swath.formats.files import write_atomic
+from swath.policies import chance
 from swath.records.backtest import BacktestResult, Cell, Part, Pilot
 from swath.workspace import Progress, Workspace, silent
 
@@ -221,15 +222,15 @@ def run_of(archive: Archive, line: Sequence[Cell]) -> answer.Run:
     )
 
 
-def figures_of(archive: Archive, marks: answer.Floats) -> dict[str, answer.Floats]:
+def figures_of(archive: Archive, marks: chance.Floats) -> dict[str, chance.Floats]:
     """Figures by name, from marks (R, 1 + B, 1 + K): mAP50, mAP, the mean of the rare classes, and each class that is there."""
     classes = archive.config.classes
     by_class = {name: marks[:, :, 1 + i] for i, name in enumerate(classes)}
     by_class = {name: values for name, values in by_class.items() if not np.isnan(values).all()}
     rare = [values for name, values in by_class.items() if name in archive.rare]
-    figures = {"map50": answer.mean(np.stack(list(by_class.values()))), "map": marks[:, :, 0]}
+    figures = {"map50": chance.mean(np.stack(list(by_class.values()))), "map": marks[:, :, 0]}
     if rare:
-        figures["rare"] = answer.mean(np.stack(rare))
+        figures["rare"] = chance.mean(np.stack(rare))
     return {**figures, **by_class}
 
 
@@ -256,7 +257,7 @@ def _pilot(archive: Archive, lines: _Lines, few: int, seeds: int, drives: int) -
     )
     differences = areas[:, 0][~np.isnan(areas[:, 0])]
     of_seeds = float((differences**2).mean() / seeds) if len(differences) else None
-    noise = answer.Spread(
+    noise = chance.Spread(
         of_seeds, max(seeds, 2), None, drives
     )  # drives are in it: each seed holds out its own
     detectable = noise.detectable()

@@ -1,18 +1,8 @@
 """The answer: how much better than random is an arm at equal cost, and how sure is that?
 
 A cell's marks are curves over cost, straight between rounds. Per seed, an arm is compared with random at the costs that both
-reach; the mean difference there is the area between the curves, and the answer is its mean over the seeds. Two levels of chance
-are in it, seeds (draws, trainings, which drives are held out) and drives, and each is resampled:
-
-    drives   a bootstrap, the same draws for every arm and seed: variance V_D, times D / (D - 1); without what seeds do not share,
-             since they hold out other drives: that is in V_S already
-    seeds    their variance over S, V_S (of what is no mean, by the jackknife: the same thing for a mean)
-
-    difference +- sqrt(t(S - 1)^2 V_S + t(D - 1)^2 V_D)
-
-Each part has its own Student's t, so the interval is exact where one of them is all there is, and wide with two seeds. (Drawing
-both together, with Satterthwaite's degrees of freedom, told two draws of random apart in 7.8 % of repeats with two seeds.) One
-seed says nothing of other seeds: then the drives are all there is.
+reach; the mean difference there is the area between the curves, and the answer is its mean over the seeds, with two levels of
+chance, seeds (draws, trainings, which drives are held out) and drives: `policies.chance`.
 """
 
 from __future__ import annotations
@@ -22,15 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from swath.policies.chance import Floats, Spread, mean, of_drives, spread
 from swath.records.backtest import Against, Cost, Curve, Point, Step, Verdict
 from swath.records.base import Estimate
 
-Floats = npt.NDArray[np.float64]
 COSTS: Final[tuple[Cost, ...]] = ("boxes", "scenes", "minutes")
 GRID: Final = 33  # costs at which two curves are compared
-POWER: Final = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,74 +31,6 @@ class Run:
 
 
 Runs = Sequence[Run]  # of one arm, by seed; all arms have the same seeds
-
-
-# ---------------------------------------------------------------------- estimates
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Variances of a figure that `seeds` seeds and `drives` drives were resampled for; None where a part cannot be known."""
-
-    of_seeds: float | None
-    seeds: int
-    of_drives: float | None
-    drives: int
-
-    def half(self, chance: float) -> float | None:
-        """Half the width in which the figure is found with this chance on each side; None where nothing varies to tell by."""
-        parts = [(self.of_seeds, self.seeds), (self.of_drives, self.drives)]
-        known = [_t(chance, n - 1) ** 2 * of for of, n in parts if of is not None and n > 1]
-        return float(np.sqrt(sum(known))) if sum(known) > 0 else None
-
-    def around(self, value: float) -> Estimate:
-        if np.isnan(value):
-            return Estimate()
-        half = self.half(0.975)
-        if half is None:
-            return Estimate(value=value)
-        return Estimate(value=value, low=value - half, high=value + half)
-
-    def detectable(self) -> float | None:
-        """The difference that is seen (its interval above 0) with a chance of 80 %."""
-        half, more = self.half(0.975), self.half(POWER)
-        return half + more if half is not None and more is not None else None
-
-
-def _t(chance: float, freedom: float) -> float:
-    from scipy.special import stdtrit
-
-    return float(stdtrit(freedom, chance))
-
-
-def spread(values: Floats, drives: int) -> Spread:
-    """Of `values` (S, 1 + B): of each seed the figure, first on all drives, then in each draw of them. NaN seeds are left out."""
-    values = values[~np.isnan(values[:, 0])]
-    seeds = len(values)
-    of_seeds = float(values[:, 0].var(ddof=1)) / seeds if seeds > 1 else None
-    if not seeds:
-        return Spread(None, 0, None, drives)
-    drawn = values[:, 1:]
-    of_drives = _of_drives(mean(drawn), drives)
-    if of_drives is not None and seeds > 1:
-        own = [_of_drives(one - mean(drawn), drives) or 0.0 for one in drawn]
-        of_drives = max(of_drives - sum(own) / (seeds * (seeds - 1)), 0.0)
-    return Spread(of_seeds, seeds, of_drives, drives)
-
-
-def _of_drives(drawn: Floats, drives: int) -> float | None:
-    """The variance of a figure, from those (B,) of the draws of so many drives."""
-    drawn = drawn[~np.isnan(drawn)]
-    return float(drawn.var(ddof=1)) * drives / (drives - 1) if len(drawn) > 1 and drives > 1 else None
-
-
-def mean(values: Floats) -> Floats:
-    """The mean over the first axis without the NaN; NaN where there is nothing else."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    total = np.where(known, values, 0.0).sum(axis=0)
-    out: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return out
 
 
 # ---------------------------------------------------------------------- two curves
@@ -172,7 +92,7 @@ def labels_to_target(ones: Runs, others: Runs, cost: Cost, drives: int) -> Estim
     ):  # one of the two often learns nothing
         return Estimate()
     of_seeds = float(np.var(left)) * (seeds - 1) if left else None
-    there = Spread(of_seeds, seeds, _of_drives(drawn, drives), drives).around(float(np.log(value)))
+    there = Spread(of_seeds, seeds, of_drives(drawn, drives), drives).around(float(np.log(value)))
     if there.low is None or there.high is None:
         return Estimate(value=value)
     return Estimate(value=value, low=float(np.exp(there.low)), high=float(np.exp(there.high)))

@@ -220,7 +220,8 @@ class GoldenChecked(Record):
 
 class TrainedModel(Record):
     """One model of a round. `modality`: of what it predicts; `model`: its file; `images`: images or clouds it learned from;
-    `negatives`: those without objects; `objects`: by class; `data`: SHA-256 of what it learned from."""
+    `negatives`: those without objects; `objects`: by class; `data`: SHA-256 of what it learned from; `seed` and
+    `settings`: of its training."""
 
     modality: Literal["2d", "3d"]
     trainer: str
@@ -232,18 +233,26 @@ class TrainedModel(Record):
     classes: tuple[str, ...]
     info: Document = {}
     data: str | None = None
+    seed: int | None = None
+    settings: Document = {}
 
 
 class Trained(Record):
-    """The models of a round, 2D first; `scenes`: labelled scenes they learned from."""
+    """The models of a round, 2D first; `scenes`: labelled scenes they learned from. `repeats`: the same trainings by other seeds, which
+    tell luck from learning and are used for nothing else."""
 
     round: str
     models: tuple[TrainedModel, ...]
     scenes: int
     notes: tuple[str, ...] = ()
+    repeats: tuple[TrainedModel, ...] = ()
 
     def of(self, modality: str) -> TrainedModel | None:
         return next((model for model in self.models if model.modality == modality), None)
+
+    def trainings(self, modality: str) -> tuple[TrainedModel, ...]:
+        """Every training of a modality, the round's own model first."""
+        return tuple(one for one in (*self.models, *self.repeats) if one.modality == modality)
 
     def as_json(self) -> Document:
         """The first model's values at the top, as ever; all of them under `models`."""
@@ -252,7 +261,9 @@ class Trained(Record):
 
 class Gain(Record):
     """By how much a model is better than that of round `over`: a paired difference by drive, on the same `scenes`, which are of so
-    many `drives`. `left_out`: scenes that only one of the rounds was scored on, or whose reference was changed in between."""
+    many `drives`. `left_out`: scenes that only one of the rounds was scored on, or whose reference was changed in between. `trainings`: of
+    how many trainings of that round and of this one it is the mean difference, where they were repeated: their chance is in the
+    interval then."""
 
     over: str
     scenes: int
@@ -260,6 +271,7 @@ class Gain(Record):
     left_out: int = 0
     map: Estimate
     map50: Estimate
+    trainings: tuple[int, int] | None = None
 
     @property
     def verdict(self) -> Literal["better", "worse", "not told apart", "unknown"]:
@@ -267,6 +279,26 @@ class Gain(Record):
         if self.map.value is None or self.map.low is None or self.map.high is None:
             return "unknown"
         return "better" if self.map.low > 0 else "worse" if self.map.high < 0 else "not told apart"
+
+
+class Training(Record):
+    """One training of a round: its seed, the hash of its model, and what that scored."""
+
+    seed: int | None
+    sha256: str
+    map: float | None
+    map50: float | None
+
+
+class Trainings(Record):
+    """Several trainings of the same labels, the round's own model first. `map`, `map50`: their means, with drives and trainings in the
+    intervals; `map_sd`, `map50_sd`: standard deviations over trainings, on the same scenes: how much is luck."""
+
+    each: tuple[Training, ...]
+    map: Estimate
+    map50: Estimate
+    map_sd: float | None = None
+    map50_sd: float | None = None
 
 
 class Ambiguity(Record):
@@ -365,7 +397,8 @@ class Figures(Record):
     """What one model scored, on so many `drives`. `errors`: predictions and misses by type, at the operating point; `mending`: what
     mending each type would add to mAP50, over all scores (`kernels.typed`); `gain`: over the round before; None where there is
     none that can be compared; `volume`: in clouds, `map` and `map50` by volumes, where the others go by footprints; `kitti`: by KITTI's
-    rules, where the labels say how far objects are hidden or cut; `confusion`: at the operating point, what objects were found as."""
+    rules, where the labels say how far objects are hidden or cut; `confusion`: at the operating point, what objects were found as;
+    `trainings`: where the training was repeated; all other figures but the gain are of the round's own model."""
 
     map: Estimate
     map50: Estimate
@@ -380,6 +413,7 @@ class Figures(Record):
     volume: dict[str, Estimate] = {}
     kitti: tuple[Graded, ...] = ()
     confusion: tuple[FoundAs, ...] = ()
+    trainings: Trainings | None = None
 
 
 class Failure(Record):
@@ -408,7 +442,7 @@ class Failure(Record):
 class Evaluated(Record):
     """`on`: val or test; `figures`: modality -> what its model scored; `modality`: whose failures are mined; `failing`: scenes
     with errors, of which `worst` are the first; all of them are kept apart (`failures`), and so is what was found, prediction by
-    prediction (`matches`, by modality). `uses`: evaluations on val so far. `ambiguity`: of the mined modality's errors, where val was
+    prediction (`matches`, by modality; `repeats`: of each further training). `uses`: evaluations on val so far. `ambiguity`: of the mined modality's errors, where val was
     labelled more than once."""
 
     round: str
@@ -420,6 +454,7 @@ class Evaluated(Record):
     worst: tuple[Failure, ...] = ()
     failures: Blob | None = None
     matches: dict[str, Blob] = {}
+    repeats: dict[str, tuple[Blob, ...]] = {}
     uses: int = 1
     notes: tuple[str, ...] = ()
     ambiguity: Ambiguity | None = None
@@ -436,7 +471,7 @@ class Evaluated(Record):
     def as_json(self) -> Document:
         """The figures of the mined modality at the top, as ever; all of them under `figures`."""
         data = super().as_json()
-        del data["failures"], data["worst"], data["matches"]
+        del data["failures"], data["worst"], data["matches"], data["repeats"]
         return {**data, **self.main.as_json(), "failures": [one.as_json() for one in self.worst]}
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from swath.records.assignment import Assignment
 from swath.records.base import Document, Record
-from swath.records.batch import Evaluated, Failure, Finding, Gain, Left, Stopped
+from swath.records.batch import Evaluated, Failure, Finding, Gain, Left, Stopped, Trainings
 from swath.records.loop import Damaged, Pair
 from swath.records.manifest import BatchSize, Chosen
 from swath.records.shown import Difference, Next
@@ -217,13 +217,15 @@ class FetchResult(Record):
 
 
 class EvaluateResult(Record):
-    """What was recorded, and every failure, worst first."""
+    """What was recorded, and every failure, worst first. `told`: what became of telling MLflow, where that was done."""
 
     record: Evaluated
     failures: tuple[Failure, ...]
+    told: str | None = None
 
     def as_json(self) -> Document:
-        return {**self.record.as_json(), "failures": [one.as_json() for one in self.failures]}
+        told = {} if self.told is None else {"mlflow": self.told}
+        return {**self.record.as_json(), "failures": [one.as_json() for one in self.failures], **told}
 
 
 # ---------------------------------------------------------------------- changing one's mind, putting right
@@ -388,6 +390,7 @@ class RoundStatus(Record):
     decision: str | None = None
     map_range: tuple[float, float] | None = None
     map50_range: tuple[float, float] | None = None
+    trainings: Trainings | None = None
 
 
 class EmbeddingStatus(Record):

@@ -29,7 +29,7 @@ from swath.show.given import Did, Finished, Ran, Reported, result
 from swath.show.lines import FEW, INTO, MANY, cell, first, line, marked, note, quarantine, table, verdict
 from swath.show.verdicts import wrong
 from swath.suggest import BEGIN, command, init, ways_on
-from swath.words import compared, counts, number
+from swath.words import compared, counts, number, spread
 
 
 def step(plan: Next, came: Record) -> None:
@@ -105,6 +105,8 @@ def status(value: Status) -> None:
         sides = ("left", "whole", "right", "right", "whole", "whole", "left")
         table(dict(zip(words, sides, strict=True)), map(_round_row, value.rounds[-ROUNDS:]))
     for one in value.rounds[-1:]:
+        if one.trainings is not None:
+            line(f"  {one.round}: {spread(one.trainings)}")
         if one.gain is not None:
             line(f"  {compared(one.round, one.gain)}")
     if value.held_by:

@@ -11,7 +11,19 @@ from swath.records.results import EvaluateResult, GoldenPlan
 from swath.show.given import result
 from swath.show.lines import FEW, SOME, cell, line, marked, notes, table, verdict
 from swath.suggest import command
-from swath.words import UNKNOWN, compared, counts, drives, estimated, number, percent, ranked, signed
+from swath.words import (
+    UNKNOWN,
+    compared,
+    counts,
+    drives,
+    estimated,
+    number,
+    percent,
+    ranked,
+    signed,
+    spread,
+    trainings,
+)
 
 CLASSES, FEWER = 2, 3  # classes, and kinds of errors, of each of two models, so that both fit a screen
 MODES: Final = 2
@@ -89,6 +101,8 @@ def trained(value: Trained) -> None:
             f"model of {value.round}: {model.trainer} on {model.images} {what} ({model.negatives} without objects), "
             f"{sum(model.objects.values())} objects: {counts(model.objects)}; {model.sha256[:12]}"
         )
+        if more := value.trainings(model.modality)[1:]:
+            line(f"  and {len(more)} more by other seeds: {', '.join(one.sha256[:12] for one in more)}")
     notes(value.notes)
 
 
@@ -108,13 +122,15 @@ def evaluated(value: EvaluateResult) -> None:
         elif modality == record.modality:
             _errors(figures, FEWER, 1)
         _by_kitti(figures)
+        if figures.trainings is not None:
+            line(f"  {spread(figures.trainings)}")
         if figures.gain is not None:
             line(f"  {_gained(figures.gain) if several else compared(record.round, figures.gain)}")
     if record.on == "val":
         line(f"  {len(value.failures)} scenes hold an error")
     for failure in value.failures[: 0 if several else 3]:
         line(f"    {failure.key}: {wrong(failure)}")
-    notes(record.notes)
+    notes([*record.notes, *([value.told] if value.told else [])])
 
 
 def _classes(figures: Figures, modality: str, most: int) -> None:
@@ -157,7 +173,7 @@ def _by_kitti(figures: Figures) -> None:
 
 
 def _gained(gain: Gain) -> str:
-    return f"against {gain.over}, paired: mAP {signed(gain.map)} ({drives(gain.drives)}): {gain.verdict}"
+    return f"against {gain.over}, paired: mAP {signed(gain.map)} ({drives(gain.drives)}{trainings(gain)}): {gain.verdict}"
 
 
 def wrong(failure: Failure) -> str:

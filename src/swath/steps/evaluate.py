@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from swath import appearance, aspects, commit, evaluations, life, opinions
+from swath import appearance, aspects, commit, evaluations, life, opinions, tracking
 from swath.errors import FormatError, StateError, some
 from swath.evaluations import Found, Truth
 from swath.kernels import typed
@@ -43,6 +43,7 @@ from swath.records.batch import (
     Figures,
     Gain,
     Graded,
+    Trainings,
 )
 from swath.records.matches import Matches, packed
 from swath.records.results import EvaluateResult
@@ -53,7 +54,12 @@ from swath.workspace import Workspace
 
 
 def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
-    """Evaluates the models of the last round on val, and tags failures; with `final`, on test (no tags, no failures)."""
+    """Evaluates the models of the last round on val, and tags failures; with `final`, on test (no tags, no failures). Then MLflow is
+    told, where that is configured: nothing is held meanwhile."""
+    return _evaluated(workspace, final).with_(told=tracking.tell(workspace))
+
+
+def _evaluated(workspace: Workspace, final: bool) -> EvaluateResult:
     journal = workspace.journal
     with workspace.writer("evaluate") as writer:
         batches = journal.batches.all()
@@ -65,7 +71,11 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
         unclear, errors = _unclear(workspace, batches, main, final)
         failures = () if final else _failures(workspace, main, unclear)
         earlier = _earlier(workspace, batches, batch, final)
-        gains = {one.modality: _gain(workspace, batch, earlier, one, notes) for one in scored}
+        trained = {one.modality: _trainings(workspace, batch, one, notes) for one in scored}
+        gains = {
+            one.modality: _gain(workspace, batch, earlier, one, trained[one.modality], notes)
+            for one in scored
+        }
         uses = sum(one.steps.evaluate is not None for one in life.rounds(batches)) + 1
         if not final and uses > 1:
             notes.append(
@@ -81,13 +91,18 @@ def evaluate(workspace: Workspace, *, final: bool = False) -> EvaluateResult:
                     workspace.config.classes,
                     gains[one.modality],
                     earlier.figures.get(one.modality) if earlier else None,
-                )
+                ).with_(trainings=_repeated(workspace, batch, one.modality, trained[one.modality]))
                 for one in scored
             },
             failing=len(failures),
             worst=policy.worst(failures),
             failures=Blob.model_validate(journal.batches.keep(failures)) if failures else None,
             matches={one.modality: journal.batches.keep_matches(one.matches) for one in scored},
+            repeats={
+                modality: tuple(journal.batches.keep_matches(one) for one in more)
+                for modality, (_, *more) in trained.items()
+                if more
+            },
             uses=uses,
             notes=tuple(notes),
             ambiguity=ambiguity(errors),
@@ -321,6 +336,31 @@ def _predicted(
         return whole, evaluations.predict(workspace, batch, whole, modality, notes)
 
 
+# ---------------------------------------------------------------------- repeated trainings
+
+
+def _trainings(workspace: Workspace, batch: Batch, scored: _Scored, notes: list[str]) -> tuple[Matches, ...]:
+    """What every training of a model found in the samples that the round's own was scored on, that one first."""
+    classes, own = len(workspace.config.classes), scored.matches
+    wanted = [truth.references for truth in scored.truths]
+    more = batch.steps.train.trainings(scored.modality)[1:] if batch.steps.train else ()
+    found = [evaluations.predicted(workspace, one, scored.truths, notes) for one in more]
+    return own, *(
+        packed(evaluations.matched(one, wanted, classes)[0], own.samples, own.strict) for one in found
+    )
+
+
+def _repeated(
+    workspace: Workspace, batch: Batch, modality: Modality, found: Sequence[Matches]
+) -> Trainings | None:
+    """How far the trainings are from each other; None of one."""
+    if len(found) < 2 or batch.steps.train is None:
+        return None
+    rng = np.random.default_rng([workspace.config.seed, batch.number or 0, 0x7EA1])
+    trained = batch.steps.train.trainings(modality)
+    return gain.repeated(trained, found, rng=rng, resamples=workspace.config.evaluate.resamples)
+
+
 # ---------------------------------------------------------------------- the gain
 
 
@@ -335,13 +375,18 @@ def _earlier(workspace: Workspace, batches: Sequence[Batch], batch: Batch, final
 
 
 def _gain(
-    workspace: Workspace, batch: Batch, earlier: Evaluated | None, scored: _Scored, notes: list[str]
+    workspace: Workspace,
+    batch: Batch,
+    earlier: Evaluated | None,
+    scored: _Scored,
+    now: Sequence[Matches],
+    notes: list[str],
 ) -> Gain | None:
     """The gain over an earlier evaluation; a note says why there is none."""
     if earlier is None or scored.modality not in earlier.figures:
         return None
-    before = workspace.journal.batches.matches(earlier, scored.modality)
-    if before is None:
+    before = workspace.journal.batches.matches_of_all(earlier, scored.modality)
+    if not before:
         notes.append(
             f"no gain over {earlier.round}: it was evaluated by an earlier swath, which did not keep what it takes to pair"
         )
@@ -350,7 +395,7 @@ def _gain(
     found = gain.gain(
         earlier.round,
         before,
-        scored.matches,
+        now,
         rng=np.random.default_rng([config.seed, batch.number or 0, 0x6A14]),
         resamples=config.evaluate.resamples,
     )

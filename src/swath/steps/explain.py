@@ -200,6 +200,7 @@ def _round(batch: Batch, annotated: int) -> RoundStatus:
         decision=steps.stop.decision if steps.stop else None,
         map_range=_range(main.map if main else None),
         map50_range=_range(main.map50 if main else None),
+        trainings=main.trainings if main else None,
     )
 
 

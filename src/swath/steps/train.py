@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath import life, models
+from swath.config import Train, digest
 from swath.errors import ConflictError, FormatError, StateError, some
 from swath.formats.readable import broken
 from swath.labels import stored
@@ -31,7 +32,7 @@ def train(workspace: Workspace) -> Trained:
     """Trains the models of the round that was checked last."""
     batches = workspace.journal.batches
     batch = life.latest(batches.all(), "train", dataset=workspace.name)
-    name, seed = batch.round, workspace.config.train.seed
+    name, seeds = batch.round, _seeds(workspace.config.train)
     notes = _Notes()
     lessons = [
         lesson for modality in _modalities(workspace) if (lesson := _lesson(workspace, modality, notes))
@@ -42,10 +43,11 @@ def train(workspace: Workspace) -> Trained:
         raise StateError(
             f"train: no pool scene has {wanted} labels, those of {name} were skipped or had none; to go on with other scenes: `{other}`"
         )
-    trained = [_learn(workspace, name, lesson, seed, notes) for lesson in lessons]
+    trained = [_learn(workspace, name, lesson, seeds, notes) for lesson in lessons]
     record = Trained(
         round=name,
-        models=tuple(trained),
+        models=tuple(first for first, *_ in trained),
+        repeats=tuple(one for _, *more in trained for one in more),
         scenes=len({key for lesson in lessons for key in lesson.keys}),
         notes=notes.told(),
     )
@@ -56,6 +58,12 @@ def train(workspace: Workspace) -> Trained:
             )
         batches.advance(writer, name, "train", {"train": record})
     return record
+
+
+def _seeds(settings: Train) -> list[int]:
+    """The configured seed, whose model is the round's, and those of the repeated trainings: 32 bits that follow from it."""
+    more = (int(digest([settings.seed, again])[:8], 16) for again in range(1, settings.repeats))
+    return [settings.seed, *more]
 
 
 def _modalities(workspace: Workspace) -> list[Modality]:
@@ -182,22 +190,29 @@ def _usable(
     return shapes[solid], positions[solid]
 
 
-def _learn(workspace: Workspace, name: str, lesson: _Lesson, seed: int, notes: _Notes) -> TrainedModel:
-    """The model of a lesson; where files of it cannot be read, of the rest."""
+def _learn(
+    workspace: Workspace, name: str, lesson: _Lesson, seeds: Sequence[int], notes: _Notes
+) -> list[TrainedModel]:
+    """The models of a lesson, one of each seed; where files of it cannot be read, of the rest."""
     try:
-        return _model(workspace, name, lesson, seed)
+        return _trained(workspace, name, lesson, seeds)
     except FormatError:
         kind = "image" if lesson.trainer.modality == "2d" else "cloud"
         bad = set(broken(lesson.data.media, kind))
         if not bad:
             raise
         notes.broken |= {lesson.keys[row] for row in bad}
-        return _model(
-            workspace, name, lesson.only([row for row in range(len(lesson.keys)) if row not in bad]), seed
-        )
+        rest = lesson.only([row for row in range(len(lesson.keys)) if row not in bad])
+        return _trained(workspace, name, rest, seeds)
 
 
-def _model(workspace: Workspace, name: str, lesson: _Lesson, seed: int) -> TrainedModel:
+def _trained(workspace: Workspace, name: str, lesson: _Lesson, seeds: Sequence[int]) -> list[TrainedModel]:
+    """One training after the other: those that are whole when it is killed are on the shelf."""
+    which = [""] if len(seeds) == 1 else [f", training {n} of {len(seeds)}" for n in range(1, len(seeds) + 1)]
+    return [_model(workspace, name, lesson, *one) for one in zip(seeds, which, strict=True)]
+
+
+def _model(workspace: Workspace, name: str, lesson: _Lesson, seed: int, which: str) -> TrainedModel:
     """The model of a lesson: from the shelf, where it was trained before."""
     trainer, data, config = lesson.trainer, lesson.data, workspace.config.train
     settings = settings_of(config, trainer.name, trainer.modality)
@@ -210,5 +225,7 @@ def _model(workspace: Workspace, name: str, lesson: _Lesson, seed: int) -> Train
         there = models.find(workspace.home, name, trainer.modality, key)  # somebody may have just ended
         if there is not None:
             return there
-        tick = workspace.progress(f"train {trainer.name} on {len(data.media)} {what}")
-        return models.fit(workspace.home, name, trainer, data, key, seed=seed, progress=tick)
+        tick = workspace.progress(f"train {trainer.name} on {len(data.media)} {what}{which}")
+        return models.fit(
+            workspace.home, name, trainer, data, key, seed=seed, settings=settings, progress=tick
+        )

@@ -1,5 +1,7 @@
 """What runs in the environment that has ultralytics. It imports nothing of swath, and swath nothing of it.
 
+It reaches nothing outside: no weights, fonts, packages or counts of use go over a network, whatever ultralytics would like.
+
 fit      --data FOLDER (yolo)  --model FILE  --base yolov8n.yaml  --epochs N --imgsz N --batch N --seed N --threads N
 predict  --data FOLDER (images/, images.json)  --model FILE  --out FOLDER  --threads N
 """
@@ -10,8 +12,10 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import tempfile
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -23,7 +27,9 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=1)
     given = parser.parse_args()
     home = tempfile.mkdtemp(prefix="ultralytics-")  # it writes settings and caches: not into the user's home
-    os.environ.update(YOLO_CONFIG_DIR=home, YOLO_OFFLINE="true", OMP_NUM_THREADS=str(given.threads))
+    os.environ.update(YOLO_CONFIG_DIR=home, YOLO_OFFLINE="true", YOLO_AUTOINSTALL="false")
+    os.environ.update(OMP_NUM_THREADS=str(given.threads))
+    socket.getaddrinfo = nowhere
     try:
         import torch
 
@@ -31,6 +37,11 @@ def main() -> None:
         (fit if given.what == "fit" else predict)(given, Path(home))
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def nowhere(*_: Any, **__: Any) -> Any:
+    """In place of what finds a host."""
+    raise OSError("swath runs ultralytics without a network")
 
 
 def device() -> str:
@@ -52,7 +63,7 @@ def fit(given: argparse.Namespace, home: Path) -> None:
         epochs=given.epochs,
         imgsz=given.imgsz,
         batch=given.batch,
-        seed=given.seed,
+        seed=given.seed % 2**32,
         deterministic=True,
         device=device(),
         workers=0,
@@ -62,7 +73,24 @@ def fit(given: argparse.Namespace, home: Path) -> None:
         amp=False,
         verbose=False,
     )
-    shutil.copyfile(home / "fit" / "weights" / "best.pt", given.model)
+    keep(home / "fit" / "weights" / "best.pt", Path(given.model))
+
+
+def keep(best: Path, out: Path) -> None:
+    """Writes what predicts, without the dates, paths and timings of its training: the same training gives the same file."""
+    import torch
+
+    made = torch.load(best, map_location="cpu", weights_only=False)
+    model, args = made["model"], made["train_args"]
+    model.args = {}
+    content = {
+        "model": model,
+        "train_args": {name: args[name] for name in ("task", "imgsz")},
+        "version": made["version"],
+        "license": made["license"],
+    }
+    with out.open("wb") as file:
+        torch.save(content, file)
 
 
 def predict(given: argparse.Namespace, home: Path) -> None:

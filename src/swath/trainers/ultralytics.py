@@ -16,19 +16,22 @@ PROGRAM: Final = Path(__file__).with_name("_ultralytics_program.py")
 
 
 def ultralytics(settings: Ultralytics, threads: int) -> CommandTrainer:
-    """The trainer. ConfigError where there is no such Python, or weights are named that are not there: nothing is downloaded."""
+    """The trainer. ConfigError where there is no such Python, or a model is named that ultralytics would have to download."""
     python = settings.python.expanduser().absolute()
     if not python.exists():
         raise ConfigError(
             f"train.ultralytics.python: expected a Python that has ultralytics, there is no {python}; make one: make ultralytics"
         )
-    weights = Path(settings.model)
-    if weights.suffix == ".pt" and not weights.exists():
+    given = Path(settings.model)
+    if not given.exists() and (given.suffix not in (".yaml", ".yml") or "://" in settings.model):
         raise ConfigError(
-            f"train.ultralytics.model: there are no weights {weights}; name a file, or a .yaml as yolov8n.yaml"
+            f"train.ultralytics.model: expected a file that is there, or a .yaml that ultralytics has, as yolov8n.yaml; there is no "
+            f"{settings.model}, and nothing is downloaded"
         )
-    model = str(weights.absolute()) if weights.exists() else settings.model
-    begin = shlex.join([str(python), str(PROGRAM)])
+    model = str(given.absolute()) if given.exists() else settings.model
+    begin = shlex.join(
+        [str(python), "-I", str(PROGRAM)]
+    )  # apart from this folder, whose modules have its packages' names
     own = shlex.join(
         [
             "--base",

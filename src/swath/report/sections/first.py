@@ -14,7 +14,7 @@ from swath.report.known import Known
 from swath.report.sections.golden import axes_of
 from swath.report.sections.notes import quarantine
 from swath.suggest import command, ways_on
-from swath.words import interval, number, percent
+from swath.words import interval, number, percent, spread, trainings
 
 Tone = Literal["good", "calm", "warn", "bad", "none"]
 TOLD: Final[dict[str, tuple[str, Tone]]] = {
@@ -100,9 +100,11 @@ def _better(known: Known) -> Answer:
             "scores",
         )
     lines = [f"{now}; {change.before}: {_estimate(change.was)}."]
+    if record.main.trainings is not None:
+        lines.append(f"{spread(record.main.trainings)}.")
     if change.gain is not None:
         lines.append(
-            f"On the same {_plural(change.gain.scenes, 'scene')} of {_plural(change.gain.drives, 'drive')}, paired: mAP "
+            f"On the same {_plural(change.gain.scenes, 'scene')} of {_plural(change.gain.drives, 'drive')}{trainings(change.gain)}, paired: mAP "
             f"{_gained(change.gain.map)}."
         )
     if change.largest is not None:

@@ -89,8 +89,16 @@ class Batches:
     def matches(self, record: Evaluated, modality: str) -> Matches | None:
         """What an evaluation found, prediction by prediction; None where it kept nothing (before 0.2.0)."""
         blob = record.matches.get(modality)
-        if blob is None:
-            return None
+        return None if blob is None else self._matches(record, blob)
+
+    def matches_of_all(self, record: Evaluated, modality: str) -> tuple[Matches, ...]:
+        """Those of every training that was evaluated, the round's own model first; () where nothing was kept."""
+        first = self.matches(record, modality)
+        if first is None:
+            return ()
+        return first, *(self._matches(record, blob) for blob in record.repeats.get(modality, ()))
+
+    def _matches(self, record: Evaluated, blob: Blob) -> Matches:
         return Matches.model_validate(self._blobs.get(blob, f"{record.round}: the matches of its evaluation"))
 
     def _find(self, name: str) -> Batch | None:
