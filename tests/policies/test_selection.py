@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from some_records import a_failure, a_row
 from swath.config import LoopConfig, Modes, Select, canonical, digest, parse
 from swath.errors import StateError
 from swath.kernels.vectors import fingerprint
+from swath.policies.ratio import learned
 from swath.policies.selection import (
     BY_HAND,
     NO_VECTOR,
@@ -33,7 +35,15 @@ from swath.policies.selection import (
 )
 from swath.records.assignment import AnswerState
 from swath.records.batch import Failure, Mode
-from swath.records.manifest import Asked, AskedMode, Manifest, Question, Wrong
+from swath.records.manifest import (
+    Asked,
+    AskedMode,
+    Manifest,
+    Question,
+    RoundWorth,
+    StreamWorth,
+    Wrong,
+)
 
 # ---------------------------------------------------------------------- who may be chosen
 
@@ -299,6 +309,43 @@ def test_another_share_for_coverage() -> None:
     half = config(coverage_share="1/2")
     assert chosen(question(half, budget=9)).size.coverage == 5
     assert chosen(question(half, **FIRST, budget=9), known(failures=NONE)).size.coverage == 9
+
+
+WORTHS = (
+    RoundWorth(
+        round="v1",
+        coverage=StreamWorth(scenes=30, seconds=1000, errors=90),
+        targeted=StreamWorth(scenes=70, seconds=3000, errors=70),
+    ),
+)
+
+
+@settings(max_examples=15)
+@given(budget=st.integers(2, 40))
+def test_an_adaptive_ratio_fills_the_budget(budget: int) -> None:
+    """Coverage gets exactly the share that the rounds so far lead to, targets the rest; the manifest says both, and why; the same
+    question and vectors give the same bytes."""
+    of = question(config(ratio="adaptive"), budget=budget, number=2, answers="v1", worths=WORTHS)
+    manifest = chosen(of)
+    expected = learned("0.30", WORTHS, 2)
+    assert manifest.ratio == expected
+    assert Fraction(expected.share) > Fraction("0.30")
+    assert manifest.notes[0] == expected.reason
+    covered = math.ceil(Fraction(expected.share) * budget)
+    assert (manifest.size.coverage, manifest.size.targeted) == (covered, budget - covered)
+    again = Manifest.model_validate(manifest.document())
+    assert canonical(chosen(again.question or of).document()) == canonical(manifest.document())
+
+
+def test_an_adaptive_ratio_that_knows_nothing_is_the_fixed_one() -> None:
+    """The same scenes, and a note that says so; a first batch is for coverage as ever."""
+    fixed, adaptive = (chosen(question(config(ratio=one), budget=10)) for one in ("fixed", "adaptive"))
+    assert adaptive.scenes == fixed.scenes
+    assert fixed.ratio is None
+    assert adaptive.ratio is not None
+    assert "nothing is known of what the streams are worth" in adaptive.notes[0]
+    first = answer(question(config(ratio="adaptive"), **FIRST), known(failures=NONE), "d").manifest
+    assert (first.ratio, first.size.targeted, first.notes) == (None, 0, ())
 
 
 def test_targets_look_like_failures() -> None:

@@ -39,7 +39,7 @@ from swath.kernels.detection3d import Predictions3D
 from swath.policies import selection
 from swath.policies.failures import ordered
 from swath.records.batch import Failure
-from swath.records.manifest import Question
+from swath.records.manifest import Manifest, Question, RoundWorth
 from swath.suggest import meant
 
 Floats = npt.NDArray[np.float64]
@@ -65,6 +65,10 @@ class Looks(Protocol):
     """What the last model says, when it is asked: predictions cost time."""
 
     def mined(self) -> Mined: ...
+
+    def worths(self) -> tuple[RoundWorth, ...]:
+        """What the streams of the rounds so far were worth, each to the model before it."""
+        ...
 
     def found(self) -> Sequence[Sequence[Found]]:
         """Per candidate, per channel: its detections."""
@@ -99,13 +103,13 @@ class Given:
     truth: Ints | None = None
 
 
-Choose = Callable[[Given], Sequence[int]]
+Choose = Callable[[Given], Sequence[int] | Manifest]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """`name` as it was asked for; `choose` gives positions of candidates, best first; `mark`: what its choices depend on; `draw`:
-    which draw of chance it sees."""
+    """`name` as it was asked for; `choose` gives positions of candidates, best first, or the manifest of a batch; `mark`: what its
+    choices depend on; `draw`: which draw of chance it sees."""
 
     name: str
     choose: Choose
@@ -135,7 +139,8 @@ def arm(name: str, config: LoopConfig) -> Arm:
     choose = NAMED[first]
     if first in LOOPS:
         changed = merged(config, {"select": changes}, f"arm {name!r}").select.model_dump(mode="json")
-        return Arm(name, lambda given: choose(_with(given, changed)), digest([first, changed]))
+        prices = [config.cost.model_dump(mode="json")] if changed["ratio"] == "adaptive" else []
+        return Arm(name, lambda given: choose(_with(given, changed)), digest([first, changed, *prices]))
     return Arm(name, choose, digest(first), knows=first == "oracle")
 
 
@@ -169,7 +174,7 @@ def _own(name: str) -> Arm:
 # ---------------------------------------------------------------------- the loop's own choice
 
 
-def _by_loop(given: Given, by_misses: bool = False) -> list[int]:
+def _by_loop(given: Given, by_misses: bool = False) -> Manifest:
     """What `swath select` would choose: the same question, answered by the same function."""
     config, mined = given.config, None
     if given.model is not None and Fraction(config.select.coverage_share) < 1:
@@ -181,8 +186,7 @@ def _by_loop(given: Given, by_misses: bool = False) -> list[int]:
         labelled=given.labelled_vectors,
         ids=given.keys,
     )
-    row = {key: i for i, key in enumerate(given.keys)}
-    return [row[one.key] for one in selection.answer(question, known, given.dataset).manifest.scenes]
+    return selection.answer(question, known, given.dataset).manifest
 
 
 def _question(given: Given, mined: Mined | None, by_misses: bool) -> tuple[Question, Vectors]:
@@ -197,6 +201,7 @@ def _question(given: Given, mined: Mined | None, by_misses: bool) -> tuple[Quest
     evidence: tuple[tuple[int, ...], ...] = ()
     if wrong and config.select.class_evidence > 0 and given.model is not None:
         evidence = selection.thousandths(best_scores(given.model.found(), len(config.classes)))
+    adaptive = config.select.ratio == "adaptive"
     question = Question(
         number=given.round,
         candidates=given.keys,
@@ -205,6 +210,7 @@ def _question(given: Given, mined: Mined | None, by_misses: bool) -> tuple[Quest
         failures=wrong,
         answers=f"v{given.round - 1}" if given.round else None,
         labelled=given.labelled,
+        worths=given.model.worths() if adaptive and given.model else (),
         budget=given.budget,
         config=config.model_dump(mode="json"),
         config_hash=config.hash(),
@@ -225,7 +231,7 @@ def best_scores(found: Sequence[Sequence[Found]], classes: int) -> Floats:
     return best
 
 
-def guide(given: Given) -> list[int]:
+def guide(given: Given) -> Manifest:
     return _by_loop(given, by_misses=True)
 
 
@@ -334,11 +340,12 @@ NAMED: Final[dict[str, Choose]] = {
     "oracle": oracle,
 }
 LOOPS: Final[dict[str, dict[str, Any]]] = {
-    "coverage": {"coverage_share": "1"},
-    "targeted": {"coverage_share": "0"},
+    "coverage": {"ratio": "fixed", "coverage_share": "1"},
+    "targeted": {"ratio": "fixed", "coverage_share": "0"},
     "hybrid": {},
     "guide": {
         "coverage_method": "zcore",
+        "ratio": "fixed",
         "coverage_share": "0.30",
         "class_evidence": 0.0,
         "failure_by": "count",

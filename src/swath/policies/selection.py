@@ -2,7 +2,8 @@
 
 The first batch is chosen for coverage alone. Later ones give `ceil(30 %)` of the budget to coverage and the rest to scenes
 that look like the failures of the last evaluation, failure by failure in turn (`kernels.allocate`); failure modes can have a share
-of it for themselves (`select.modes`). The same question and vectors give the same manifest, byte by byte.
+of it for themselves (`select.modes`). The share for coverage can learn (`policies.ratio`). The same question and vectors give the
+same manifest, byte by byte.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from swath.kernels.allocate import Allocation, allocate
 from swath.kernels.coverage import coverage_scores
 from swath.kernels.evidence import class_evidence, nearest_with_evidence
 from swath.kernels.vectors import cosine, fingerprint, usable
+from swath.policies import ratio
 from swath.records.assignment import Assignment
 from swath.records.batch import Failure, Mode
 from swath.records.manifest import (
@@ -199,7 +201,10 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         )
     covered, scores, beside = _coverage(question, config, known, budget, progress)
     targets = _targets(question, config, known, dataset)
-    share = "1" if first else config.select.coverage_share
+    learned = None
+    if config.select.ratio == "adaptive" and not first:
+        learned = ratio.learned(config.select.coverage_share, question.worths, question.number)
+    share = "1" if first else learned.share if learned else config.select.coverage_share
     quotas = _quotas(question, config, targets, budget - ceil(Fraction(share) * budget))
     chosen = allocate(
         budget,
@@ -227,11 +232,12 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         golden=question.golden,
         second=(twice := second_opinions(question, config, [scene.key for scene in scenes])),
         slots=2 if twice else 1,
-        notes=(*targets.notes, *(() if first else chosen.notes)),
+        notes=(*([learned.reason] if learned else []), *targets.notes, *(() if first else chosen.notes)),
         modes=tuple(
             ModePlaces(name=name, places=wanted, filled=sum(scene.mode == name for scene in scenes))
             for name, _, wanted in quotas
         ),
+        ratio=learned,
         question=question,
         coverage=Coverage(
             draws=covered.draws,

@@ -69,13 +69,50 @@ class ModePlaces(Record):
     filled: int
 
 
+class StreamWorth(Record):
+    """One stream of a round: `scenes` that were labelled, the `seconds` they cost (`cost`), and the `errors` in them of the model
+    of the round before: missed objects, plus the scores of false ones."""
+
+    scenes: int
+    seconds: float
+    errors: float
+
+
+class RoundWorth(Record):
+    """What the streams of a round were worth; `unknown`: why nothing can be said."""
+
+    round: str
+    coverage: StreamWorth | None = None
+    targeted: StreamWorth | None = None
+    unknown: str | None = None
+
+
+class RatioMove(Record):
+    """What a round said of the ratio: errors per minute of each stream, drawn towards each other, and the share for coverage that
+    followed."""
+
+    round: str
+    coverage: float
+    targeted: float
+    share: float
+
+
+class Ratio(Record):
+    """The share for coverage of a batch where the ratio adapts: where it began, how rounds moved it, and why it is what it is."""
+
+    share: str
+    start: str
+    moves: tuple[RatioMove, ...] = ()
+    reason: str
+
+
 class Question(Record):
     """All that a choice depends on, besides the vectors.
 
     candidates (C,) keys, sorted; channels: what is to be labelled in each; evidence: per candidate and class what the model
     sees, in thousandths (none without a model); failures: worst first, then those that stand for one of the `modes`; `answers`: the round that they are of, None for the
-    first batch; labelled: pool scenes with labels, where coverage looks at them; budget: scenes that were asked for by number,
-    None where the shares say.
+    first batch; labelled: pool scenes with labels, where coverage looks at them; worths: what the streams of the rounds so far were
+    worth, where the ratio adapts; budget: scenes that were asked for by number, None where the shares say.
     """
 
     number: int
@@ -87,6 +124,7 @@ class Question(Record):
     modes: tuple[AskedMode, ...] = ()
     answers: str | None = None
     labelled: tuple[str, ...] = ()
+    worths: tuple[RoundWorth, ...] = ()
     golden: tuple[Asked, ...] = ()
     budget: int | None = None
     config: Document
@@ -135,6 +173,7 @@ class Manifest(Record):
     second: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     modes: tuple[ModePlaces, ...] = ()
+    ratio: Ratio | None = None
     question: Question | None = None
     coverage: Coverage | None = None
     fingerprints: Fingerprints = Fingerprints()

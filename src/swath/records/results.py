@@ -10,7 +10,7 @@ from swath.records.assignment import Assignment
 from swath.records.base import Document, Record
 from swath.records.batch import Evaluated, Failure, Finding, Gain, Left, Stopped
 from swath.records.loop import Damaged, Pair
-from swath.records.manifest import BatchSize, Chosen
+from swath.records.manifest import BatchSize, Chosen, Ratio
 from swath.records.shown import Difference, Next
 
 # ---------------------------------------------------------------------- outside rounds
@@ -116,7 +116,8 @@ class Choice(Record):
 
 
 class SelectResult(Record):
-    """A batch. `excluded`: (scene, reason) of pool scenes that could not be candidates; `notes`: what ran short."""
+    """A batch. `excluded`: (scene, reason) of pool scenes that could not be candidates; `notes`: what ran short, and how the ratio
+    came about where it adapts (`ratio`)."""
 
     dataset: str
     round: str
@@ -129,6 +130,7 @@ class SelectResult(Record):
     excluded: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     overlap: float | None
+    ratio: Ratio | None = None
     dry_run: bool
 
 
@@ -155,6 +157,7 @@ class BatchResult(Record):
     excluded: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     overlap: float | None = None
+    ratio: Ratio | None = None
 
     def as_json(self) -> Document:
         data = self.model_dump(mode="json", exclude={"scenes", "size"})
@@ -268,13 +271,15 @@ class ReplayResult(Record):
 
 
 class ExplainedRound(Record):
-    """A batch that a scene was part of: why it was chosen (None: sent blind, or as a reference), and what came back."""
+    """A batch that a scene was part of: why it was chosen (None: sent blind, or as a reference), how much of the batch was for which
+    stream, where that adapts, and what came back."""
 
     round: str
     state: str
     chosen: Chosen | None
     answers: tuple[Assignment, ...]
     modality_of: dict[str, str]
+    ratio: Ratio | None = None
 
     def as_json(self) -> Document:
         parts = ("role", "channel", "slot", "state", "annotator", "count", "rejected")
@@ -286,7 +291,8 @@ class ExplainedRound(Record):
         if self.chosen:
             kinds = [self.modality_of.get(name, "") for name in self.chosen.channels]
             chosen["modalities"] = list(dict.fromkeys(kinds))
-        return {"round": self.round, "state": self.state, **chosen, "answers": answers}
+        more = {"ratio": self.ratio.as_json()} if self.ratio else {}
+        return {"round": self.round, "state": self.state, **chosen, **more, "answers": answers}
 
 
 class ExplainedFailure(Record):

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from swath import appearance, aspects, commit, evaluations, life, opinions
-from swath.errors import FormatError, StateError, some
+from swath.errors import StateError, some
 from swath.evaluations import Found, Truth
 from swath.kernels import typed
 from swath.kernels.detection import (
@@ -258,7 +258,7 @@ def _score(
     workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
 ) -> _Scored:
     config = workspace.config
-    truths, found = _predicted(workspace, batch, truths, modality, notes)
+    truths, found = evaluations.predicted(workspace, batch, truths, modality, notes)
     table = workspace.scenes.of({truth.key for truth in truths})
     drives = [table.drive(truth.key) for truth in truths]
     wanted, classes, strict = (
@@ -304,21 +304,6 @@ def _score(
         aspects.Objects(workspace, truths),
         aspects.by_kitti(workspace, truths, found, shared),
     )
-
-
-def _predicted(
-    workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
-) -> tuple[Sequence[Truth], Sequence[Found]]:
-    """What the model sees; without the scenes whose file cannot be read, which a note names."""
-    try:
-        return truths, evaluations.predict(workspace, batch, truths, modality, notes)
-    except FormatError:
-        whole = evaluations.readable(workspace, truths)
-        if len(whole) == len(truths):
-            raise
-        lost = sorted({one.key for one in truths} - {one.key for one in whole})
-        notes.append(f"{len(lost)} scenes have a file that cannot be read, and are left out: {some(lost)}")
-        return whole, evaluations.predict(workspace, batch, whole, modality, notes)
 
 
 # ---------------------------------------------------------------------- the gain

@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from swath import __version__, commit, life, models
+from swath import __version__, commit, evaluations, life, models
 from swath.config import LoopConfig, canonical, parse
-from swath.errors import FormatError, StateError, SwathError, UnknownNameError, some
+from swath.errors import FormatError, IntegrityError, StateError, SwathError, UnknownNameError, some
+from swath.evaluations import Truth
 from swath.formats.readable import broken
 from swath.kernels.vectors import usable
-from swath.policies import selection
-from swath.policies.failures import ordered
+from swath.policies import ratio, selection
+from swath.policies.failures import Seen, ordered, rank
 from swath.policies.golden import rotation
-from swath.records.batch import Batch, TrainedModel
-from swath.records.manifest import Asked, AskedMode, Manifest, Question, Wrong
+from swath.records.batch import Batch, Evaluated, TrainedModel
+from swath.records.manifest import Asked, AskedMode, Manifest, Question, RoundWorth, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
 from swath.suggest import command, meant
 from swath.trainers import make
@@ -89,6 +91,7 @@ def result_of(dataset: str, manifest: Manifest, *, dry_run: bool) -> SelectResul
         excluded=manifest.question.excluded if manifest.question else (),
         notes=manifest.notes,
         overlap=manifest.coverage.overlap if manifest.coverage else None,
+        ratio=manifest.ratio,
         dry_run=dry_run,
     )
 
@@ -188,6 +191,7 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
         modes=tuple(AskedMode(name=one.name, objects=one.objects, missed=one.missed) for one in modes),
         answers=last.round if last else None,
         labelled=_labelled(workspace, config, number),
+        worths=_worths(workspace, life.standing(batches)) if config.select.ratio == "adaptive" else (),
         golden=tuple(
             Asked(key=key, channels=tuple(one.name for one in workspace.channels_of(table, key)))
             for key in rotation(workspace.members("golden"), config.golden.per_round, number, config.seed)
@@ -282,6 +286,64 @@ def _seen(
         for note in trainer.notes:
             workspace.held(note)
     return found
+
+
+# ---------------------------------------------------------------------- what the streams were worth
+
+
+def _worths(workspace: Workspace, there: Sequence[Batch]) -> tuple[RoundWorth, ...]:
+    """Of each round that had a round before it: as the last question has it, else measured now."""
+    last = workspace.journal.batches.manifest(there[-1]).question if there else None
+    known = {one.round: one for one in last.worths if one.unknown is None} if last else {}
+    return tuple(known.get(one.round) or _worth(workspace, before, one) for before, one in pairwise(there))
+
+
+def _worth(workspace: Workspace, before: Batch, batch: Batch) -> RoundWorth:
+    """What the streams of a round were worth: the errors of the model before it in what was labelled."""
+    done = before.steps.evaluate
+    if done is None or before.steps.train is None:
+        return RoundWorth(round=batch.round, unknown=f"{before.round} has no evaluated model")
+    of = workspace.modality_of()
+    rows = workspace.journal.assignments.labelled(round=batch.round, role="pool")
+    asked = {(row.key, row.channel) for row in rows if of.get(row.channel) == done.modality}
+    keys = workspace.only("pool", sorted({key for key, _ in asked}), "select")
+    there = evaluations.truths(workspace, keys, done.modality)
+    answered = [one for one in there if (one.key, one.channel.name) in asked]
+    try:
+        seen = _checked(workspace, before, done, answered)
+    except IntegrityError as error:
+        return RoundWorth(round=batch.round, unknown=str(error))
+    looked_at = {one.key for one in seen}
+    chosen = workspace.journal.batches.manifest(batch).scenes
+    streams = {one.key: one.stream for one in chosen if one.stream and one.key in looked_at}
+    drawn = {key: {"2d": 0, "3d": 0} for key in streams}
+    for row in rows:
+        if row.key in drawn and row.channel in of:
+            drawn[row.key][of[row.channel]] += row.count or 0
+    cost = workspace.config.cost
+    seconds = {key: ratio.price(cost, boxes=n["2d"], cuboids=n["3d"]) for key, n in drawn.items()}
+    return ratio.worth(batch.round, streams, seconds, rank(seen, workspace.config.classes))
+
+
+def _checked(workspace: Workspace, batch: Batch, done: Evaluated, labelled: Sequence[Truth]) -> list[Seen]:
+    """What the model of `batch` gets wrong in what is labelled, at its operating threshold; files that cannot be read are left out,
+    and said."""
+    notes: list[str] = []
+    labelled, found = evaluations.predicted(workspace, batch, labelled, done.modality, notes)
+    if workspace.held is not None:
+        for note in notes:
+            workspace.held(note)
+    at, iou = done.main.operating.threshold, workspace.config.evaluate.iou
+    return [
+        Seen(
+            one.key,
+            evaluations.mistakes(seen, one.references, at, iou),
+            seen.scores,
+            seen.labels,
+            one.positions,
+        )
+        for one, seen in zip(labelled, found, strict=True)
+    ]
 
 
 # ---------------------------------------------------------------------- the answer
