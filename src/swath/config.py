@@ -251,6 +251,11 @@ class Select(_Section):
         "zcore", description="how scenes that cover the pool are chosen"
     )
     failures: Positive = Field(10, description="failures that are answered, at most")
+    queries: Literal["scenes", "objects", "both"] = Field(
+        "scenes",
+        description="what of the failures is searched for: their scenes, by the vectors; the objects that were missed or seen falsely, cut out "
+        "of their images, among what candidates show; or both in turn",
+    )
     failure_by: Literal["count", "rate"] = Field(
         "count",
         description="which failures come first: those with the most errors, or with the most against the objects that they hold",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny
+from PIL import Image
 
 from swath import models
 from swath.backtest import Ask, answer, run, run_of
@@ -26,6 +28,7 @@ from swath.backtest.arms import AGAIN, arm
 from swath.backtest.cells import Plan, cell, kept, path_of
 from swath.config import merged
 from swath.errors import ConfigError, StateError
+from swath.media import hashes
 from swath.policies.ratio import learned
 from swath.records.backtest import BacktestResult, Cell
 from swath.records.batch import TrainedModel
@@ -230,6 +233,39 @@ def counted(archive: Archive, trainer: Any, model: Any, one: Cell) -> RoundWorth
         for name, (n, seconds, errors) in sums.items()
     }
     return RoundWorth(round=f"v{one.round}", **streams)
+
+
+def with_images(archive: Archive, folder: Path) -> Archive:
+    """The same with a file for each scene: noise, and its objects in the colours of their classes."""
+    samples = []
+    for key, (sample,) in zip(archive.keys, archive.samples, strict=True):
+        path = folder / Path(sample.path).name
+        pixels = np.random.default_rng(int(key)).integers(0, 90, (50, 160, 3), np.uint8)
+        for (x1, y1, x2, y2), label in zip(sample.shapes.astype(int), sample.labels, strict=True):
+            pixels[y1:y2, x1:x2] = np.eye(3, dtype=np.uint8)[label] * 250
+        Image.fromarray(pixels).save(path)
+        samples.append((replace(sample, path=str(path)),))
+    return replace(archive, samples=tuple(samples))
+
+
+def test_an_arm_that_searches_for_objects(folder: Path) -> None:
+    """`targeted queries=objects` finds scenes of the class that the model misses, and looks at windows of candidates and mined scenes
+    alone; its cells are the same when they are made again, and others with another encoder."""
+    world = replace(tiny.targeting_helps(2), drives=24)
+    archive, plan, learns = with_images(world.archive(), folder), Plan(folder, 2, 6), tiny.Learns(world)
+    chooser = arm("targeted queries=objects", archive.config)
+    line = [cell(archive, plan, chooser, 0, number, learns) for number in range(2)]
+    assert [len(one.targeted) for one in line] == [0, 6]
+    kept = {path.stem.partition("-")[2] for path in (folder / "crops").glob("*.npz")}
+    part = parts(archive, 0)
+    held = hashes(folder, [{"image": archive.samples[row][0].path} for row in part.score], 1)
+    assert kept
+    assert not kept & set(held)
+    shutil.rmtree(folder / "cells")
+    assert [cell(archive, plan, chooser, 0, number, learns) for number in range(2)] == line
+    other = merged(archive.config, {"embed": {"encoder": "field:given"}}, "a test")
+    with pytest.raises(ConfigError, match="field:given"):
+        arm("targeted queries=objects", other)
 
 
 def test_a_broken_cell_is_made_again(folder: Path) -> None:

@@ -21,15 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 import swath
-from swath import evaluations, models
+from swath import crops, evaluations, models
 from swath.backtest.archive import Archive, Parts, Sample, parts
 from swath.backtest.arms import Arm, Found, Given, Mined
 from swath.config import canonical, digest, merged
 from swath.errors import ConfigError, StateError
 from swath.formats.files import write_atomic
+from swath.formats.images import image_size
 from swath.kernels.detection import (
     Matched,
     Predictions,
+    References,
     draws,
     mean,
     numbered,
@@ -37,10 +39,11 @@ from swath.kernels.detection import (
     score_matches,
 )
 from swath.policies import failures as policy
-from swath.policies import ratio, selection
+from swath.policies import objects, ratio, selection
+from swath.policies.selection import Vectors
 from swath.records.backtest import Cell
 from swath.records.batch import Failure, TrainedModel
-from swath.records.manifest import Manifest, RoundWorth, Stream
+from swath.records.manifest import Manifest, RoundWorth, Stream, Window, Wrong
 from swath.trainers import make, settings_of
 from swath.trainers.base import Model, Trainer, TrainingSet
 
@@ -328,6 +331,49 @@ class _Asked:
     def worths(self) -> tuple[RoundWorth, ...]:
         return tuple(self.at.worth(self.before[: number + 1]) for number in range(1, len(self.before)))
 
+    def objects(self, most: int) -> tuple[Wrong, ...]:
+        archive, rows = self.at.archive, self.at.part.mine
+        looked = []
+        found, threshold = self._operating
+        at = [(row, sample) for row in rows for sample in archive.samples[row]]
+        for (row, sample), one in zip(at, found, strict=True):
+            wanted = sample.references
+            if not isinstance(one, Predictions) or not isinstance(wanted, References):
+                raise ConfigError(
+                    "backtest: select.queries: objects are cut out of images, and clouds are learned here"
+                )
+            wrong = evaluations.mistakes(one, wanted, threshold, archive.config.evaluate.iou)
+            size = image_size(sample.path, whole=False)
+            looked.append(objects.Looked(archive.keys[row], sample.channel, size, one, wanted, wrong))
+        return objects.failing(looked, archive.config.classes, self._mined.references, most)
+
+    def windows(self, asked: Sequence[Wrong]) -> tuple[dict[str, tuple[Window, ...]], ...]:
+        archive, threshold = self.at.archive, self._operating[1]
+        sought = [
+            (one.object, image_size(self._path(one.key, one.object.channel), whole=False))
+            for one in asked
+            if one.object is not None
+        ]
+        return tuple(
+            {
+                sample.channel: objects.windows(
+                    found, threshold, image_size(sample.path, whole=False), sought
+                )
+                for sample, found in zip(archive.samples[row], channels, strict=True)
+                if isinstance(found, Predictions)
+            }
+            for row, channels in zip(self.at.candidates, self._found, strict=True)
+        )
+
+    def cut(self, places: Sequence[selection.Place]) -> Vectors:
+        encoder = crops.encoder_of(self.at.archive.config.embed.encoder)
+        wanted = [(self._path(key, channel), window) for key, channel, window in places]
+        return crops.vectors(self.at.folder, encoder, wanted)
+
+    def _path(self, key: str, channel: str) -> str:
+        archive = self.at.archive
+        return next(one.path for one in archive.samples[archive.row_of[key]] if one.channel == channel)
+
     def found(self) -> Sequence[Sequence[Found]]:
         return self._found
 
@@ -339,11 +385,15 @@ class _Asked:
         return self.at.predict(self.model, self.at.candidates)
 
     @cached_property
+    def _operating(self) -> tuple[list[Found], float]:
+        return self.at.operating(self.model)
+
+    @cached_property
     def _mined(self) -> Mined:
         """The failures of the drives that are mined, as an evaluation ranks them."""
         archive, rows = self.at.archive, self.at.part.mine
         config = archive.config
-        found, threshold = self.at.operating(self.model)
+        found, threshold = self._operating
         failures = self.at.failures(rows, found, threshold)
         there = archive.counts[list(rows)].sum(axis=0)
         return Mined(

@@ -10,7 +10,7 @@ from swath.records.assignment import Assignment
 from swath.records.base import Document, Record
 from swath.records.batch import Evaluated, Failure, Finding, Gain, Left, Stopped
 from swath.records.loop import Damaged, Pair
-from swath.records.manifest import BatchSize, Chosen, Ratio
+from swath.records.manifest import BatchSize, Chosen, FailingObject, Ratio
 from swath.records.shown import Difference, Next
 
 # ---------------------------------------------------------------------- outside rounds
@@ -104,7 +104,8 @@ class AdjudicateResult(Record):
 
 
 class Choice(Record):
-    """One scene of a batch. `rank` counts from 1 within its stream; `failure` is the val scene it answers, or None."""
+    """One scene of a batch. `rank` counts from 1 within its stream; `failure` is the val scene it answers, or None; `object` that of
+    it, where an object was searched for."""
 
     key: str
     stream: str
@@ -113,6 +114,7 @@ class Choice(Record):
     reason: str
     failure: str | None = None
     similarity: float | None = None
+    object: FailingObject | None = None
 
 
 class SelectResult(Record):

@@ -124,6 +124,7 @@ def list_batch(workspace: Workspace, name: str) -> BatchResult:
                 reason=one.reason or "",
                 failure=one.failure,
                 similarity=one.similarity,
+                object=one.object,
             ),
             status=states[one.key].status,
             answers=answers.get(one.key, {}),
