@@ -254,7 +254,7 @@ class Select(_Section):
     queries: Literal["scenes", "objects", "both"] = Field(
         "scenes",
         description="what of the failures is searched for: their scenes, by the vectors; the objects that were missed or seen falsely, cut out "
-        "of their images, among what candidates show; or both in turn",
+        "of their images, among what candidates show; or both, with half of the places each",
     )
     failure_by: Literal["count", "rate"] = Field(
         "count",

@@ -766,8 +766,8 @@ def test_scenes_that_show_a_failing_object_are_chosen() -> None:
     assert canonical(chosen(asked, by).document()) == canonical(manifest.document())
 
 
-def test_scenes_and_objects_take_turns() -> None:
-    """With both, each failing scene and each failing object has its turn."""
+def test_scenes_and_objects_have_half_of_the_places_each() -> None:
+    """However similar windows are to objects, failing scenes have their half."""
     asked, by = shown({3: 0, 17: 1, 30: 0, 8: 1})
     both = asked.with_(failures=(*FAILURES, *asked.failures))
     manifest = chosen(both, replace(by, failures=vectors(2, 1)))

@@ -235,7 +235,10 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         targets.scores,
         keys=question.candidates,
         share=share,
-        groups=[(mine, wanted) for _, mine, wanted in quotas],
+        groups=[
+            *((mine, wanted) for _, mine, wanted in quotas),
+            *_halves(targets, budget - ceil(Fraction(share) * budget) - sum(wanted for *_, wanted in quotas)),
+        ],
     )
     scenes = _reasoned(question, config, chosen, known, targets)
     streams = [scene.stream for scene in scenes]
@@ -360,26 +363,20 @@ def _targets(question: Question, config: LoopConfig, known: Known, dataset: str)
     if question.answers is None:
         return nothing()
     notes: list[str] = []
-    whole = [one for one in question.failures if one.object is None]
-    parts = [one for one in question.failures if one.object is not None]
-    good, fine = usable(known.failures), usable(known.objects)
-    if not good.all():
-        named = some(one.key for one, is_good in zip(whole, good, strict=True) if not is_good)
+    whole, queries, lost = _with_vectors([one for one in question.failures if not one.object], known.failures)
+    parts, objects, uncut = _with_vectors([one for one in question.failures if one.object], known.objects)
+    if lost:
         notes.append(
-            f"{int((~good).sum())} failures have no usable vector and are left out: {named}; "
+            f"{len(lost)} failures have no usable vector and are left out: {some(one.key for one in lost)}; "
             f"run `{command('embed', dataset)}`"
         )
-    if not fine.all():
-        named = some(
-            f"{one.object} in {one.key}" for one, is_good in zip(parts, fine, strict=True) if not is_good
-        )
-        notes.append(f"{int((~fine).sum())} failing objects cannot be cut out and are left out: {named}")
+    if uncut:
+        named = some(f"{one.object} in {one.key}" for one in uncut)
+        notes.append(f"{len(uncut)} failing objects cannot be cut out and are left out: {named}")
     if config.select.modes.share > 0 and not question.modes:
         notes.append(f"{question.answers} has no failure modes: their places go to its failures")
-    if not good.any() and not fine.any():
+    if not whole and not parts:
         return nothing(*notes, f"{question.answers} has no failures to answer: all places go to coverage")
-    whole = [one for one, is_good in zip(whole, good, strict=True) if is_good]
-    parts = [one for one, is_good in zip(parts, fine, strict=True) if is_good]
     share = config.select.class_evidence
     if not question.evidence:
         if share > 0:
@@ -388,24 +385,29 @@ def _targets(question: Question, config: LoopConfig, known: Known, dataset: str)
             )
         share = 0.0
     evidence = np.array(question.evidence, dtype=float).reshape(len(known.vectors), -1) / 1000
-    seen = usable(known.windows)
-    counts = [sum(len(windows) for windows in channels.values()) for channels in question.windows]
-    of = np.repeat(np.arange(len(counts)), counts)[seen]
-    windows, objects, queries = known.windows[seen], known.objects[fine], known.failures[good]
+    of, windows = _shown(question, known)
     most = config.select.neighbors
-    scenes = nearest_with_evidence(
-        queries, _by_class(whole, config, evidence), known.vectors, evidence, share, most
+    scenes = _nearest(queries, _by_class(whole, config, evidence), known.vectors, evidence, share, most)
+    most *= int(np.bincount(of).max(initial=0))  # windows of as many candidates, at least
+    shown, scores = _nearest(objects, _by_class(parts, config, evidence), windows, evidence[of], share, most)
+    return _Targets(
+        (*whole, *parts), queries, *_together(scenes, (of[shown], scores)), tuple(notes), objects, windows, of
     )
-    shown, likeness = nearest_with_evidence(
-        objects,
-        _by_class(parts, config, evidence),
-        windows,
-        evidence[of],
-        share,
-        most * int(np.bincount(of).max(initial=0)),
-    )
-    rows, scores = _together(scenes, (of[shown], likeness))
-    return _Targets((*whole, *parts), queries, rows, scores, tuple(notes), objects, windows, of)
+
+
+def _with_vectors(failures: Sequence[Wrong], vectors: Vectors) -> tuple[list[Wrong], Vectors, list[Wrong]]:
+    """The failures that have a usable vector, those vectors, and the other failures."""
+    good = usable(vectors)
+    pairs = list(zip(failures, good.tolist(), strict=True))
+    return [one for one, fine in pairs if fine], vectors[good], [one for one, fine in pairs if not fine]
+
+
+def _shown(question: Question, known: Known) -> tuple[npt.NDArray[np.int64], Vectors]:
+    """Of all windows with a usable vector: the row (W,) of the candidate, and the vectors (W, E)."""
+    counts = [sum(map(len, channels.values())) for channels in question.windows]
+    seen = usable(known.windows)
+    rows = np.repeat(np.arange(len(counts)), np.array(counts, dtype=np.int64))
+    return rows[seen], known.windows[seen]
 
 
 def _by_class(
@@ -420,7 +422,17 @@ def _by_class(
     return weights
 
 
-Ranked = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
+Floats = npt.NDArray[np.float64]
+Ranked = tuple[npt.NDArray[np.int64], Floats]
+
+
+def _nearest(
+    queries: Vectors, weights: Floats, pool: Vectors, evidence: Floats, share: float, most: int
+) -> Ranked:
+    """`nearest_with_evidence`; no vectors have no width."""
+    if not len(queries):
+        return np.zeros((0, 0), np.int64), np.zeros((0, 0))
+    return nearest_with_evidence(queries, weights, pool, evidence, share, most)
 
 
 def _together(one: Ranked, other: Ranked) -> Ranked:
@@ -451,6 +463,13 @@ def _quotas(
         (mode.name, {i for i, one in enumerate(targets.failures) if one.mode == mode.name}, n)
         for mode, n in zip(question.modes, wanted, strict=True)
     ]
+
+
+def _halves(targets: _Targets, places_: int) -> list[tuple[set[int], int]]:
+    """Where scenes and objects are answered, half of the `places_` are for scenes; objects have what is left."""
+    own = [(i, one.object) for i, one in enumerate(targets.failures) if one.mode is None]
+    scenes = {i for i, shape in own if shape is None}
+    return [(scenes, (places_ + 1) // 2)] if 0 < len(scenes) < len(own) else []
 
 
 def second_opinions(question: Question, config: LoopConfig, chosen: Sequence[str]) -> tuple[str, ...]:

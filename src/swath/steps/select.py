@@ -149,6 +149,8 @@ def _differences(old: Manifest, new: Manifest) -> list[str]:
         ("candidates", one.embeddings, two.embeddings),
         ("failures", one.failures, two.failures),
         ("labelled scenes", one.labelled, two.labelled),
+        ("failing objects", one.objects, two.objects),
+        ("windows of the candidates", one.windows, two.windows),
     ):
         if then != now:
             differs.append(f"embeddings: the vectors of the {whose} are not the ones it was chosen with")
@@ -338,6 +340,10 @@ def _failing_objects(
     """The objects that the model of `batch` gets wrong in the worst scenes of val."""
     select = workspace.config.select
     encoder_of(workspace.config.embed.encoder)  # or says that there is none
+    if batch.steps.train is None:
+        raise StateError(
+            f"select.queries: {batch.round} has no model to find failing objects with: `select.queries: scenes`"
+        )
     if done.modality != "2d":
         raise ConfigError(
             "select.queries: objects are cut out of images, and what is mined here are clouds: `select.queries: scenes`"
