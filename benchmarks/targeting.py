@@ -1,8 +1,9 @@
-"""Do targeted scenes hold what their failures missed? Looks alone against looks and what the model sees.
+"""Do targeted scenes hold what their failures missed? Looks alone against looks and what the model sees; scenes against objects.
 
 What is measured: made worlds with hidden truth; v0 is labelled, trained and evaluated by the loop itself, then the next batch
-is chosen (and not committed) for several shares of class evidence (`select.class_evidence`). The failing kind of a failure is
-the class it missed most of, measured against how many of that class val has. `share`: targeted scenes that hold the failing
+is chosen (and not committed) for several shares of class evidence (`select.class_evidence`), and for failing scenes, failing objects
+or both as queries (`select.queries`). The failing kind of a failure is the class it missed most of, measured against how many of that class
+val has; that of an object is its class. `share`: targeted scenes that hold the failing
 kind of the failure they answer, over all worlds; `base`: the same for scenes drawn from the candidates by chance. Share 0 is
 the guide's rule, the nearest scenes by embedding. To beat: the base rate.
 
@@ -29,13 +30,13 @@ if TYPE_CHECKING:
     from swath.records.results import SelectResult
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-ENCODERS = ("descriptor", "model:v0")
+QUERIES = {"descriptor": ("scenes", "objects", "both"), "model:v0": ("scenes",)}
 
 
 def main() -> None:
     long = options(__doc__)
     worlds, scenes, scale = (range(11, 15), 200, 0.5) if long else (range(11, 12), 100, 0.25)
-    found: dict[tuple[str, float], list[tuple[float, float]]] = {}
+    found: dict[Way, list[tuple[float, float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         server = database.start(Path(folder) / "db")
         os.environ["FIFTYONE_DATABASE_URI"] = server.uri
@@ -47,22 +48,31 @@ def main() -> None:
         finally:
             server.stop()
     rows = []
-    for (encoder, share), pairs in found.items():
+    for (encoder, queries, share), pairs in found.items():
         hits, base = np.array(pairs).T
         gain, low, high = interval(hits - base)
         gained = {"gain": gain, "worlds": len(pairs)}
         if len(pairs) > 1:
             gained |= {"low": low, "high": high}
         rows.append(
-            {"encoder": encoder, "class evidence": share, "share": hits.mean(), "base": base.mean(), **gained}
+            {
+                "encoder": encoder,
+                "queries": queries,
+                "class evidence": share,
+                "share": hits.mean(),
+                "base": base.mean(),
+                **gained,
+            }
         )
     save("targeting", long, __doc__, {"Targeted scenes that hold the failing kind": rows})
 
 
-def measure(
-    seed: int, scenes: int, scale: float, folder: Path
-) -> dict[tuple[str, float], tuple[float, float]]:
-    """(encoder, share of class evidence) -> (share of targeted scenes with the failing kind, base rate) in one world."""
+Way = tuple[str, str, float]
+"""Encoder, queries, share of class evidence."""
+
+
+def measure(seed: int, scenes: int, scale: float, folder: Path) -> dict[Way, tuple[float, float]]:
+    """Way -> (share of targeted scenes with the failing kind, base rate) in one world."""
     from swath.loop import Loop
     from swath.worlds import make_world
 
@@ -72,12 +82,14 @@ def measure(
     loop, _ = Loop.init_kitti(name, folder / "kitti", changes=settings, home=folder / "home")
     loop.run(1)
     out = {}
-    for encoder in ENCODERS:
+    for encoder, queries in QUERIES.items():
         loop = Loop.open(name, changes={"embed": {"encoder": encoder}})
         loop.embed()
-        for share in SHARES:
-            loop = Loop.open(name, changes={"select": {"class_evidence": share}})
-            out[encoder, share] = hits(loop, loop.select(dry_run=True))
+        for query in queries:
+            for share in SHARES:
+                changes = {"select": {"class_evidence": share, "queries": query}}
+                loop = Loop.open(name, changes=changes)
+                out[encoder, query, share] = hits(loop, loop.select(dry_run=True))
     return out
 
 

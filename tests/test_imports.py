@@ -24,7 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "projection policies",
         "database formats media",
         "worlds",
-        "store annotators encoders exports models sources trainers",
+        "store annotators crops encoders exports models sources trainers",
         "workspace commit evaluations adjudication aspects appearance opinions prelabels tracking",
         "steps report opening",
         "backtest",
@@ -51,7 +51,7 @@ TOGETHER = (
     {"show", "measure", "demo"},  # the demo shows what the others make
     {"formats", "media", "database"},
     {"errors", "changes", "config", "settings", "suggest"},
-    {"encoders", "exports", "models", "sources", "trainers"},
+    {"crops", "encoders", "exports", "models", "sources", "trainers"},
 )
 STORE = ("blobs", "codec", "lease", "batches", "assignments", "journal")
 """Inside `store/journal`, from the ground up; `journal` is the door that puts them together."""

@@ -220,6 +220,11 @@ class Modes(_Section):
         return self
 
 
+ADAPTIVE: tuple[Fraction, Fraction] = (Fraction("0.3"), Fraction("0.9"))
+"""Between what shares for coverage an adaptive ratio moves: coverage keeps 30 %, and targets a tenth, without which their worth would
+be known no more."""
+
+
 class Select(_Section):
     """Sizes of batches, and what fills them."""
 
@@ -237,10 +242,20 @@ class Select(_Section):
         "0.30",
         description="share of a batch that covers the pool; the rest is like the failures. v0 covers only",
     )
+    ratio: Literal["fixed", "adaptive"] = Field(
+        "fixed",
+        description="whether `coverage_share` holds for every batch, or is where it begins: adaptive, it moves between 0.3 and 0.9 by the "
+        "errors that each stream has shown per minute of labelling",
+    )
     coverage_method: Literal["zcore", "zcore_joint", "kcenter", "random"] = Field(
         "zcore", description="how scenes that cover the pool are chosen"
     )
     failures: Positive = Field(10, description="failures that are answered, at most")
+    queries: Literal["scenes", "objects", "both"] = Field(
+        "scenes",
+        description="what of the failures is searched for: their scenes, by the vectors; the objects that were missed or seen falsely, cut out "
+        "of their images, among what candidates show; or both, with half of the places each",
+    )
     failure_by: Literal["count", "rate"] = Field(
         "count",
         description="which failures come first: those with the most errors, or with the most against the objects that they hold",
@@ -280,6 +295,16 @@ class Select(_Section):
         if not fine:
             raise ValueError(f'expected a share from 0 to 1, as 0.3, "0.30" or "3/10", got {shortly(value)}')
         return value
+
+    @model_validator(mode="after")
+    def _room_to_move(self) -> Select:
+        low, high = ADAPTIVE
+        if self.ratio == "adaptive" and not low <= Fraction(self.coverage_share) <= high:
+            raise ValueError(
+                f"ratio: adaptive begins at coverage_share: expected one from {float(low):g} to {float(high):g}, got "
+                f"{self.coverage_share}"
+            )
+        return self
 
 
 Chances = Annotated[dict[str, dict[str, Share]], Expected("class: {class: share}, such as {Car: {Van: 0.1}}")]

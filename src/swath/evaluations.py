@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from swath import life, models
 from swath.config import digest
-from swath.errors import IntegrityError, SwathError
+from swath.errors import FormatError, IntegrityError, SwathError, some
 from swath.formats.readable import broken
 from swath.kernels import boxes as box_kernel
 from swath.kernels import cuboids as cuboid_kernel
@@ -142,10 +142,10 @@ def predict(
     model = trained.of(modality) if trained else None
     if model is None:
         raise SwathError(f"{batch.round} has no {modality} model")
-    return predicted(workspace, model, listed, notes)
+    return predict_with(workspace, model, listed, notes)
 
 
-def predicted(
+def predict_with(
     workspace: Workspace, model: TrainedModel, listed: Sequence[Truth], notes: list[str] | None = None
 ) -> list[Found]:
     """What a model sees in the media of a reference; see `predict`."""
@@ -161,6 +161,21 @@ def predicted(
     if notes is not None:
         notes += trainer.notes
     return list(found)
+
+
+def predict_readable(
+    workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
+) -> tuple[Sequence[Truth], Sequence[Found]]:
+    """What the model sees; without the scenes whose file cannot be read, which a note names."""
+    try:
+        return truths, predict(workspace, batch, truths, modality, notes)
+    except FormatError:
+        whole = readable(workspace, truths)
+        if len(whole) == len(truths):
+            raise
+        lost = sorted({one.key for one in truths} - {one.key for one in whole})
+        notes.append(f"{len(lost)} scenes have a file that cannot be read, and are left out: {some(lost)}")
+        return whole, predict(workspace, batch, whole, modality, notes)
 
 
 def labels_of(found: Found, classes: Sequence[str]) -> Labels:

@@ -102,9 +102,13 @@ def measured(
     held: Mapping[str, set[str]],
     free: Sequence[set[str]],
 ) -> Targeted:
-    """Of a batch, committed or not. `kinds`: the failing kind of each failure; `held`: what scenes hold; `free`: what those hold that
-    could have been chosen."""
-    asked = [(one.key, kinds[one.failure]) for one in batch.scenes if one.failure and one.failure in kinds]
+    """Of a batch, committed or not. `kinds`: the failing kind of each failure (that of an object is its class); `held`: what scenes hold;
+    `free`: what those hold that could have been chosen."""
+    asked = [
+        (one.key, one.object.name if one.object else kinds[one.failure])
+        for one in batch.scenes
+        if one.failure and (one.object or one.failure in kinds)
+    ]
     hits = sum(kind in held.get(key, ()) for key, kind in asked)
     rates = [sum(kind in one for one in free) / len(free) for _, kind in asked]
     share = hits / len(asked) if asked else 0.0

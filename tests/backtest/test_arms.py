@@ -12,10 +12,11 @@ import pytest
 import quick_loop
 from swath import models
 from swath.backtest.arms import Given, Mined, arm
-from swath.config import LoopConfig
+from swath.config import LoopConfig, merged
 from swath.errors import ConfigError, SwathError, UnknownNameError
 from swath.kernels.detection import Predictions
 from swath.records.batch import Failure
+from swath.records.manifest import Manifest, RoundWorth
 from swath.trainers import make
 
 CONFIG = LoopConfig(classes=("car", "tram"))
@@ -34,6 +35,9 @@ class Said:
 
     def mirrored(self) -> Any:
         return self.turned
+
+    def worths(self) -> tuple[RoundWorth, ...]:
+        raise AssertionError("nobody asked what streams were worth")
 
     def mined(self) -> Mined:
         assert self.wrong is not None, "nobody asked for failures"
@@ -107,15 +111,29 @@ def test_hybrid_chooses_what_select_chooses(dataset_name: str) -> None:
         model=Said([(one,) for one in seen], wrong=mined),
         rng=np.random.default_rng(0),
     )
-    rows = arm("hybrid", config).choose(asked)
-    assert [keys[row] for row in rows] == [one.key for one in chosen.scenes]
+    found = arm("hybrid", config).choose(asked)
+    assert isinstance(found, Manifest)
+    assert [one.key for one in found.scenes] == [one.key for one in chosen.scenes]
+    assert [one.stream for one in found.scenes] == [one.stream for one in chosen.scenes]
     assert {one.stream for one in chosen.scenes} == {"coverage", "targeted"}
 
 
 def test_coverage_asks_no_model() -> None:
     """The arm that covers looks at vectors alone: neither predictions nor failures are asked for, and settings behind it hold."""
-    rows = arm("coverage coverage_method=kcenter", CONFIG).choose(given(12, model=Said()))
-    assert len(rows) == len(set(rows)) == 2
+    found = arm("coverage coverage_method=kcenter", CONFIG).choose(given(12, model=Said()))
+    assert isinstance(found, Manifest)
+    assert len({one.key for one in found.scenes}) == len(found.scenes) == 2
+
+
+def test_an_adaptive_loop_leaves_other_arms_as_they_are() -> None:
+    """Where the configured ratio adapts, coverage, targeted and guide keep theirs; cells of hybrid alone depend on prices."""
+    adaptive = merged(CONFIG, {"select": {"ratio": "adaptive"}}, "a test")
+    dear = merged(adaptive, {"cost": {"box": 70}}, "a test")
+    for name in ("coverage", "targeted", "guide"):
+        assert arm(name, adaptive).mark == arm(name, CONFIG).mark == arm(name, dear).mark
+    marks = {arm("hybrid", one).mark for one in (CONFIG, adaptive, dear)}
+    assert len(marks) == 3
+    assert arm("hybrid ratio=adaptive", CONFIG).mark == arm("hybrid", adaptive).mark
 
 
 def test_uncertain_scenes_come_first() -> None:
@@ -161,6 +179,7 @@ def test_the_oracle_goes_by_what_is_missed() -> None:
         ("random budget=3", "settings go with", ConfigError),
         ("hybrid kcenter", "expected SETTING=VALUE", ConfigError),
         ("hybrid coverage_share=7", "a share from 0 to 1", ConfigError),
+        ("targeted ratio=adaptive", "expected one from 0.3 to 0.9, got 0", ConfigError),
         ("hybrid coverage_mehtod=kcenter", "coverage_method", ConfigError),
         ("nowhere_to_be_found:choose", "cannot be imported", UnknownNameError),
     ],

@@ -3,28 +3,37 @@ changes nothing."""
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny
+from PIL import Image
 
+from swath import models
 from swath.backtest import Ask, answer, run, run_of
 from swath.backtest.archive import Archive, parts
 from swath.backtest.arms import AGAIN, arm
-from swath.backtest.cells import Plan, cell, kept
+from swath.backtest.cells import Plan, cell, kept, path_of
 from swath.config import merged
 from swath.errors import ConfigError, StateError
+from swath.media import hashes
 from swath.policies import chance
-from swath.records.backtest import BacktestResult
+from swath.policies.ratio import learned
+from swath.records.backtest import BacktestResult, Cell
+from swath.records.batch import TrainedModel
+from swath.records.manifest import RoundWorth, StreamWorth
 
 HERE = Path(__file__)
 
@@ -101,7 +110,7 @@ def test_nobody_sees_the_held_out_drives(folder: Path) -> None:
     """Drives are whole; no model learns from held-out or mined scenes; when an arm asks, held-out scenes are not predicted."""
     world = tiny.targeting_helps(1)
     archive, spy = world.archive(), tiny.Spies(world)
-    run(archive, Ask(("hybrid", "entropy"), 1, 3, 8), folder, trainer_of=spy)
+    run(archive, Ask(("hybrid", "hybrid ratio=adaptive", "entropy"), 1, 3, 8), folder, trainer_of=spy)
     part = parts(archive, 0)
     drives = [{archive.drives[row] for row in rows} for rows in (part.pool, part.mine, part.score)]
     assert not drives[0] & drives[1]
@@ -177,6 +186,87 @@ def test_prices_change_no_cell(folder: Path) -> None:
     point = after.curves[0].points[-1]
     assert point.minutes == pytest.approx(point.scenes + 2 * point.boxes)
     assert after.of("coverage", "boxes") == before.of("coverage", "boxes")
+
+
+def test_an_adaptive_arm_goes_by_what_its_streams_were_worth(folder: Path) -> None:
+    """`hybrid ratio=adaptive` is hybrid until a batch of both streams is labelled; then coverage gets of each batch what the errors of
+    every model in the batch after it lead to, counted here from the tiny trainer's own predictions. Another price is another cell."""
+    world = tiny.targeting_hurts(2)
+    archive, plan, learns = world.archive(), Plan(folder, 4, 25), tiny.Learns(world)
+    half = "hybrid coverage_share=0.5"
+    adaptive, fixed = (arm(name, archive.config) for name in (f"{half} ratio=adaptive", half))
+    line = [cell(archive, plan, adaptive, 0, number, learns) for number in range(4)]
+    same = [cell(archive, plan, fixed, 0, number, learns) for number in range(2)]
+    assert [one.chosen for one in line[:2]] == [one.chosen for one in same]
+    assert [len(one.targeted) for one in line[:2]] == [0, 12]
+    trainer, worths = learns(archive), []
+    for before, one, after in zip(line, line[1:], line[2:], strict=False):
+        model = models.load(folder, shelved(folder, before.model))
+        worths.append(counted(archive, trainer, model, one))
+        share = Fraction(learned("0.5", worths, after.round).share)
+        assert len(after.targeted) == 25 - math.ceil(share * 25)
+    assert len(line[-1].targeted) > 12, "what nobody can learn has errors for ever"
+    dear = replace(archive, config=merged(archive.config, {"cost": {"box": 70}}, "a test"))
+    trainer = learns(archive)
+    paths = [path_of(one, plan, arm(adaptive.name, one.config), 0, 0, trainer) for one in (archive, dear)]
+    assert paths[0] != paths[1]
+
+
+def shelved(folder: Path, key: str) -> TrainedModel:
+    """The model that learned from `key`."""
+    found = next(one for n in range(4) if (one := models.find(folder, f"v{n}", "2d", key)) is not None)
+    return found
+
+
+def counted(archive: Archive, trainer: Any, model: Any, one: Cell) -> RoundWorth:
+    """What the streams of a cell were worth, to a model: what a tiny trainer finds has a score of 0.4 and more, what it sees out of
+    place has less than 0.3, which is below the operating threshold."""
+    sums = {name: np.zeros(3) for name in ("coverage", "targeted")}
+    for key in one.chosen:
+        row = archive.row_of[key]
+        (sample,) = archive.samples[row]
+        (found,) = trainer.predict(model, [sample.path])
+        missed = len(sample.labels) - int((found.scores >= 0.4).sum())
+        name = "targeted" if key in one.targeted else "coverage"
+        sums[name] += [1, 10 + 7 * archive.boxes[row], missed]
+    streams = {
+        name: StreamWorth(scenes=int(n), seconds=seconds, errors=errors)
+        for name, (n, seconds, errors) in sums.items()
+    }
+    return RoundWorth(round=f"v{one.round}", **streams)
+
+
+def with_images(archive: Archive, folder: Path) -> Archive:
+    """The same with a file for each scene: noise, and its objects in the colours of their classes."""
+    samples = []
+    for key, (sample,) in zip(archive.keys, archive.samples, strict=True):
+        path = folder / Path(sample.path).name
+        pixels = np.random.default_rng(int(key)).integers(0, 90, (50, 160, 3), np.uint8)
+        for (x1, y1, x2, y2), label in zip(sample.shapes.astype(int), sample.labels, strict=True):
+            pixels[y1:y2, x1:x2] = np.eye(3, dtype=np.uint8)[label] * 250
+        Image.fromarray(pixels).save(path)
+        samples.append((replace(sample, path=str(path)),))
+    return replace(archive, samples=tuple(samples))
+
+
+def test_an_arm_that_searches_for_objects(folder: Path) -> None:
+    """`targeted queries=objects` finds scenes of the class that the model misses, and looks at windows of candidates and mined scenes
+    alone; its cells are the same when they are made again, and others with another encoder."""
+    world = replace(tiny.targeting_helps(2), drives=24)
+    archive, plan, learns = with_images(world.archive(), folder), Plan(folder, 2, 6), tiny.Learns(world)
+    chooser = arm("targeted queries=objects", archive.config)
+    line = [cell(archive, plan, chooser, 0, number, learns) for number in range(2)]
+    assert [len(one.targeted) for one in line] == [0, 6]
+    kept = {path.stem.partition("-")[2] for path in (folder / "crops").glob("*.npz")}
+    part = parts(archive, 0)
+    held = hashes(folder, [{"image": archive.samples[row][0].path} for row in part.score], 1)
+    assert kept
+    assert not kept & set(held)
+    shutil.rmtree(folder / "cells")
+    assert [cell(archive, plan, chooser, 0, number, learns) for number in range(2)] == line
+    other = merged(archive.config, {"embed": {"encoder": "field:given"}}, "a test")
+    with pytest.raises(ConfigError, match="field:given"):
+        arm("targeted queries=objects", other)
 
 
 def test_a_broken_cell_is_made_again(folder: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from some_records import a_failure, a_row
 from swath.config import LoopConfig, Modes, Select, canonical, digest, parse
 from swath.errors import StateError
 from swath.kernels.vectors import fingerprint
+from swath.policies.ratio import learned
 from swath.policies.selection import (
     BY_HAND,
     NO_VECTOR,
@@ -33,7 +35,16 @@ from swath.policies.selection import (
 )
 from swath.records.assignment import AnswerState
 from swath.records.batch import Failure, Mode
-from swath.records.manifest import Asked, AskedMode, Manifest, Question, Wrong
+from swath.records.manifest import (
+    Asked,
+    AskedMode,
+    FailingObject,
+    Manifest,
+    Question,
+    RoundWorth,
+    StreamWorth,
+    Wrong,
+)
 
 # ---------------------------------------------------------------------- who may be chosen
 
@@ -299,6 +310,43 @@ def test_another_share_for_coverage() -> None:
     half = config(coverage_share="1/2")
     assert chosen(question(half, budget=9)).size.coverage == 5
     assert chosen(question(half, **FIRST, budget=9), known(failures=NONE)).size.coverage == 9
+
+
+WORTHS = (
+    RoundWorth(
+        round="v1",
+        coverage=StreamWorth(scenes=30, seconds=1000, errors=90),
+        targeted=StreamWorth(scenes=70, seconds=3000, errors=70),
+    ),
+)
+
+
+@settings(max_examples=15)
+@given(budget=st.integers(2, 40))
+def test_an_adaptive_ratio_fills_the_budget(budget: int) -> None:
+    """Coverage gets exactly the share that the rounds so far lead to, targets the rest; the manifest says both, and why; the same
+    question and vectors give the same bytes."""
+    of = question(config(ratio="adaptive"), budget=budget, number=2, answers="v1", worths=WORTHS)
+    manifest = chosen(of)
+    expected = learned("0.30", WORTHS, 2)
+    assert manifest.ratio == expected
+    assert Fraction(expected.share) > Fraction("0.30")
+    assert manifest.notes[0] == expected.reason
+    covered = math.ceil(Fraction(expected.share) * budget)
+    assert (manifest.size.coverage, manifest.size.targeted) == (covered, budget - covered)
+    again = Manifest.model_validate(manifest.document())
+    assert canonical(chosen(again.question or of).document()) == canonical(manifest.document())
+
+
+def test_an_adaptive_ratio_that_knows_nothing_is_the_fixed_one() -> None:
+    """The same scenes, and a note that says so; a first batch is for coverage as ever."""
+    fixed, adaptive = (chosen(question(config(ratio=one), budget=10)) for one in ("fixed", "adaptive"))
+    assert adaptive.scenes == fixed.scenes
+    assert fixed.ratio is None
+    assert adaptive.ratio is not None
+    assert "nothing is known of what the streams are worth" in adaptive.notes[0]
+    first = answer(question(config(ratio="adaptive"), **FIRST), known(failures=NONE), "d").manifest
+    assert (first.ratio, first.size.targeted, first.notes) == (None, 0, ())
 
 
 def test_targets_look_like_failures() -> None:
@@ -666,3 +714,90 @@ def test_what_stands_for_a_mode() -> None:
     assert [(one.key, one.fn, one.mode) for one in told] == [("a", 4, "far"), ("b", 4, "far")]
     assert told[0].kinds == {"car": 0.5, "person": 0.5}
     assert [one.key for one in of_modes([mode], there, references, 1)] == ["a"]
+
+
+# ---------------------------------------------------------------------- objects
+
+
+def an_object(name: str = "person", x: int = 10, false: bool = False) -> Wrong:
+    shape = FailingObject(
+        channel="left", name=name, false=false, box=(x, 5, x + 9, 20), window=(x, 0, x + 20, 24)
+    )
+    return Wrong(key="f0", fn=int(not false), fp=int(false), kinds={name: 1.0}, object=shape)
+
+
+def shown(at: Mapping[int, int], n: int = 2) -> tuple[Question, Known]:
+    """A question about two objects, and candidates with `n` windows each: vectors by chance, but for candidate -> object that its last
+    window looks like."""
+    rng = np.random.default_rng(5)
+    objects = rng.normal(size=(2, 9)).astype(np.float32)
+    windows = rng.normal(size=(len(KEYS) * n, 9)).astype(np.float32)
+    for row, of in at.items():
+        windows[row * n + n - 1] = 3 * objects[of] + rng.normal(0, 0.01, 9).astype(np.float32)
+    asked = question(
+        config(coverage_share="0", queries="objects", class_evidence=0),
+        budget=len(at),
+        failures=(an_object(), an_object("car", 40)),
+        windows=tuple({"left": tuple((i, 0, i + 24, 24) for i in range(n))} for _ in KEYS),
+    )
+    return asked, known(failures=NONE, objects=objects, windows=windows)
+
+
+def test_scenes_that_show_a_failing_object_are_chosen() -> None:
+    """A scene is as similar to an object as the most similar of its windows; objects take turns; the reason names the object, and the
+    manifest knows the vectors."""
+    asked, by = shown({3: 0, 17: 1, 30: 0, 8: 1})
+    manifest = chosen(asked, by)
+    assert sorted(scene.key for scene in manifest.scenes) == ["003", "008", "017", "030"]
+    assert sorted(str(scene.object and scene.object.name) for scene in manifest.scenes) == [
+        *["car"] * 2,
+        *["person"] * 2,
+    ]
+    first = next(scene for scene in manifest.scenes if scene.key == "003")
+    assert first.similarity is not None
+    assert first.similarity > 0.99
+    assert first.reason == (
+        f"shows what looks like the missed person at 10, 5, 19, 20 px of left, in f0, a failure of v0: cosine similarity "
+        f"{first.similarity:.4f}"
+    )
+    changed = by.windows.copy()
+    changed[0, 0] += 1
+    assert manifest.fingerprints.windows != chosen(asked, replace(by, windows=changed)).fingerprints.windows
+    assert canonical(chosen(asked, by).document()) == canonical(manifest.document())
+
+
+def test_scenes_and_objects_have_half_of_the_places_each() -> None:
+    """However similar windows are to objects, failing scenes have their half."""
+    asked, by = shown({3: 0, 17: 1, 30: 0, 8: 1})
+    both = asked.with_(failures=(*FAILURES, *asked.failures))
+    manifest = chosen(both, replace(by, failures=vectors(2, 1)))
+    assert sum(scene.object is None for scene in manifest.scenes) == 2
+    assert {scene.key for scene in manifest.scenes if scene.object} <= {"003", "017", "030", "008"}
+
+
+def test_objects_and_windows_that_cannot_be_read() -> None:
+    """An object without a vector is named and left out, a window without one is not looked at."""
+    asked, by = shown({3: 0, 17: 1, 30: 0, 8: 1})
+    objects, windows = by.objects.copy(), by.windows.copy()
+    objects[1], windows[3 * 2 + 1] = np.nan, np.nan
+    manifest = chosen(asked, replace(by, objects=objects, windows=windows))
+    assert (
+        "1 failing objects cannot be cut out and are left out: missed car at 40, 5, 49, 20 px of left in f0"
+        in manifest.notes
+    )
+    assert {scene.object.name for scene in manifest.scenes if scene.object} == {"person"}
+    assert "003" not in [scene.key for scene in manifest.scenes][:1]
+
+
+def test_evidence_counts_for_objects_too() -> None:
+    """With a share of 1, the scenes that hold most evidence of the object's class come first, whatever they look like."""
+    asked, by = shown({3: 0, 17: 1, 30: 0, 8: 1})
+    seen = evidence(
+        *({"person": 900} if key == "005" else {"car": 800} if key == "006" else {} for key in KEYS)
+    )
+    settings_ = config(coverage_share="0", queries="objects", class_evidence=1)
+    manifest = chosen(asked.with_(evidence=seen, budget=2, config=settings_.model_dump(mode="json")), by)
+    assert {scene.key: scene.object and scene.object.name for scene in manifest.scenes} == {
+        "005": "person",
+        "006": "car",
+    }

@@ -32,6 +32,7 @@ import numpy.typing as npt
 from swath import __version__
 from swath.changes import assignment
 from swath.config import LoopConfig, digest, merged
+from swath.crops import encoder_of
 from swath.errors import ConfigError, UnknownNameError
 from swath.kernels.boxes import iou
 from swath.kernels.detection import Predictions
@@ -39,7 +40,7 @@ from swath.kernels.detection3d import Predictions3D
 from swath.policies import selection
 from swath.policies.failures import ordered
 from swath.records.batch import Failure
-from swath.records.manifest import Question
+from swath.records.manifest import Manifest, Question, RoundWorth, Window, Wrong
 from swath.suggest import meant
 
 Floats = npt.NDArray[np.float64]
@@ -65,6 +66,22 @@ class Looks(Protocol):
     """What the last model says, when it is asked: predictions cost time."""
 
     def mined(self) -> Mined: ...
+
+    def worths(self) -> tuple[RoundWorth, ...]:
+        """What the streams of the rounds so far were worth, each to the model before it."""
+        ...
+
+    def objects(self, most: int) -> tuple[Wrong, ...]:
+        """The worst objects that it gets wrong on the drives that are mined."""
+        ...
+
+    def windows(self, asked: Sequence[Wrong]) -> tuple[dict[str, tuple[Window, ...]], ...]:
+        """Per candidate, channel -> where such objects may be."""
+        ...
+
+    def cut(self, places: Sequence[selection.Place]) -> Vectors:
+        """Vectors of these parts of images."""
+        ...
 
     def found(self) -> Sequence[Sequence[Found]]:
         """Per candidate, per channel: its detections."""
@@ -99,13 +116,13 @@ class Given:
     truth: Ints | None = None
 
 
-Choose = Callable[[Given], Sequence[int]]
+Choose = Callable[[Given], Sequence[int] | Manifest]
 
 
 @dataclass(frozen=True)
 class Arm:
-    """`name` as it was asked for; `choose` gives positions of candidates, best first; `mark`: what its choices depend on; `draw`:
-    which draw of chance it sees."""
+    """`name` as it was asked for; `choose` gives positions of candidates, best first, or the manifest of a batch; `mark`: what its
+    choices depend on; `draw`: which draw of chance it sees."""
 
     name: str
     choose: Choose
@@ -135,8 +152,22 @@ def arm(name: str, config: LoopConfig) -> Arm:
     choose = NAMED[first]
     if first in LOOPS:
         changed = merged(config, {"select": changes}, f"arm {name!r}").select.model_dump(mode="json")
-        return Arm(name, lambda given: choose(_with(given, changed)), digest([first, changed]))
+        return Arm(
+            name,
+            lambda given: choose(_with(given, changed)),
+            digest([first, changed, *_beside(config, changed)]),
+        )
     return Arm(name, choose, digest(first), knows=first == "oracle")
+
+
+def _beside(config: LoopConfig, select: dict[str, Any]) -> list[Any]:
+    """What choices depend on besides the settings of `select`: prices, where the ratio adapts; who looks at objects, where those are
+    searched for."""
+    prices = [config.cost.model_dump(mode="json")] if select["ratio"] == "adaptive" else []
+    if select["queries"] == "scenes":
+        return prices
+    encoder = encoder_of(config.embed.encoder)
+    return [*prices, encoder.name, encoder.version]
 
 
 def _settings(name: str, words: Sequence[str]) -> dict[str, Any]:
@@ -169,7 +200,7 @@ def _own(name: str) -> Arm:
 # ---------------------------------------------------------------------- the loop's own choice
 
 
-def _by_loop(given: Given, by_misses: bool = False) -> list[int]:
+def _by_loop(given: Given, by_misses: bool = False) -> Manifest:
     """What `swath select` would choose: the same question, answered by the same function."""
     config, mined = given.config, None
     if given.model is not None and Fraction(config.select.coverage_share) < 1:
@@ -180,9 +211,9 @@ def _by_loop(given: Given, by_misses: bool = False) -> list[int]:
         failures=failures,
         labelled=given.labelled_vectors,
         ids=given.keys,
+        **_cut(given, question),
     )
-    row = {key: i for i, key in enumerate(given.keys)}
-    return [row[one.key] for one in selection.answer(question, known, given.dataset).manifest.scenes]
+    return selection.answer(question, known, given.dataset).manifest
 
 
 def _question(given: Given, mined: Mined | None, by_misses: bool) -> tuple[Question, Vectors]:
@@ -193,18 +224,27 @@ def _question(given: Given, mined: Mined | None, by_misses: bool) -> tuple[Quest
         listed = list(ordered(mined.failures, config.select.failure_by))
         if by_misses:
             listed.sort(key=lambda one: (-one.fn, one.key))
-    wrong = selection.wrong(listed, mined.references if mined else {}, config.select.failures)
+    queries = config.select.queries
+    wrong: tuple[Wrong, ...] = ()
+    objects: tuple[Wrong, ...] = ()
+    if queries != "objects":
+        wrong = selection.wrong(listed, mined.references if mined else {}, config.select.failures)
+    if queries != "scenes" and given.model is not None and mined is not None:
+        objects = given.model.objects(config.select.failures)
     evidence: tuple[tuple[int, ...], ...] = ()
-    if wrong and config.select.class_evidence > 0 and given.model is not None:
+    if (wrong or objects) and config.select.class_evidence > 0 and given.model is not None:
         evidence = selection.thousandths(best_scores(given.model.found(), len(config.classes)))
+    adaptive = config.select.ratio == "adaptive"
     question = Question(
         number=given.round,
         candidates=given.keys,
         channels=given.channels,
         evidence=evidence,
-        failures=wrong,
+        windows=given.model.windows(objects) if objects and given.model else (),
+        failures=(*wrong, *objects),
         answers=f"v{given.round - 1}" if given.round else None,
         labelled=given.labelled,
+        worths=given.model.worths() if adaptive and given.model else (),
         budget=given.budget,
         config=config.model_dump(mode="json"),
         config_hash=config.hash(),
@@ -216,6 +256,14 @@ def _question(given: Given, mined: Mined | None, by_misses: bool) -> tuple[Quest
     return question, mined.vectors[[row[one.key] for one in wrong]]
 
 
+def _cut(given: Given, question: Question) -> dict[str, Vectors]:
+    """Vectors of the objects and windows that a question is about; none where it is about scenes."""
+    asked, shown = selection.cut(question)
+    if not asked or given.model is None:
+        return {}
+    return {"objects": given.model.cut(asked), "windows": given.model.cut(shown)}
+
+
 def best_scores(found: Sequence[Sequence[Found]], classes: int) -> Floats:
     """(C, K) the highest score of each class in each candidate, 0 where it was not seen."""
     best = np.zeros((len(found), classes))
@@ -225,7 +273,7 @@ def best_scores(found: Sequence[Sequence[Found]], classes: int) -> Floats:
     return best
 
 
-def guide(given: Given) -> list[int]:
+def guide(given: Given) -> Manifest:
     return _by_loop(given, by_misses=True)
 
 
@@ -334,11 +382,13 @@ NAMED: Final[dict[str, Choose]] = {
     "oracle": oracle,
 }
 LOOPS: Final[dict[str, dict[str, Any]]] = {
-    "coverage": {"coverage_share": "1"},
-    "targeted": {"coverage_share": "0"},
+    "coverage": {"ratio": "fixed", "coverage_share": "1"},
+    "targeted": {"ratio": "fixed", "coverage_share": "0"},
     "hybrid": {},
     "guide": {
         "coverage_method": "zcore",
+        "queries": "scenes",
+        "ratio": "fixed",
         "coverage_share": "0.30",
         "class_evidence": 0.0,
         "failure_by": "count",

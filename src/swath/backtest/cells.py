@@ -21,15 +21,17 @@ import numpy as np
 import numpy.typing as npt
 
 import swath
-from swath import evaluations, models
+from swath import crops, evaluations, models
 from swath.backtest.archive import Archive, Parts, Sample, parts
 from swath.backtest.arms import Arm, Found, Given, Mined
 from swath.config import canonical, digest, merged
 from swath.errors import ConfigError, StateError
 from swath.formats.files import write_atomic
+from swath.formats.images import image_size
 from swath.kernels.detection import (
     Matched,
     Predictions,
+    References,
     draws,
     mean,
     numbered,
@@ -37,9 +39,11 @@ from swath.kernels.detection import (
     score_matches,
 )
 from swath.policies import failures as policy
-from swath.policies import selection
+from swath.policies import objects, ratio, selection
+from swath.policies.selection import Vectors
 from swath.records.backtest import Cell
-from swath.records.batch import TrainedModel
+from swath.records.batch import Failure, TrainedModel
+from swath.records.manifest import Manifest, RoundWorth, Stream, Window, Wrong
 from swath.trainers import make, settings_of
 from swath.trainers.base import Model, Trainer, TrainingSet
 
@@ -141,7 +145,7 @@ def _made(
     labelled = sorted(archive.rows(key for one in before for key in one.chosen))
     candidates = [row for row in part.pool if row not in set(labelled)]
     at = _At(archive, plan.folder, part, candidates, trainer, seed)
-    chosen = _choice(at, plan, arm, labelled, before)
+    chosen, targeted = _choice(at, plan, arm, labelled, before)
     labelled = sorted(labelled + chosen)
     learned = at.learn(len(before), labelled)
     marks = at.marks(models.load(plan.folder, learned))
@@ -150,14 +154,17 @@ def _made(
         seed=seed,
         round=len(before),
         chosen=tuple(archive.keys[row] for row in sorted(chosen)),
+        targeted=tuple(archive.keys[row] for row in sorted(targeted)),
         marks=marks,
         model=learned.data or "",
         notes=tuple(trainer.notes),
     )
 
 
-def _choice(at: _At, plan: Plan, arm: Arm, labelled: list[int], before: Sequence[Cell]) -> list[int]:
-    """Rows of the archive that the arm labels next."""
+def _choice(
+    at: _At, plan: Plan, arm: Arm, labelled: list[int], before: Sequence[Cell]
+) -> tuple[list[int], list[int]]:
+    """Rows of the archive that the arm labels next, and which of them are targeted."""
     archive, candidates = at.archive, at.candidates
     config = merged(archive.config, {"seed": archive.config.seed + at.seed}, "backtest")
     budget = selection.size(config.select, len(candidates), not before, plan.budget)
@@ -178,18 +185,23 @@ def _choice(at: _At, plan: Plan, arm: Arm, labelled: list[int], before: Sequence
         labelled=tuple(archive.keys[row] for row in labelled),
         labelled_drives=tuple(archive.drives[row] for row in labelled),
         labelled_vectors=archive.vectors[labelled],
-        model=_Asked(at, models.load(plan.folder, key)) if key else None,
+        model=_Asked(at, models.load(plan.folder, key), before) if key else None,
         rng=np.random.default_rng([config.seed, len(before), 0xBAC7, arm.draw]),
         truth=archive.counts[candidates] if arm.knows else None,
     )
-    rows = [int(row) for row in arm.choose(given)]
+    chosen = arm.choose(given)
+    if isinstance(chosen, Manifest):
+        place = {name: row for row, name in enumerate(given.keys)}
+        targeted = [candidates[place[one.key]] for one in chosen.scenes if one.stream == "targeted"]
+        return [candidates[place[one.key]] for one in chosen.scenes], targeted
+    rows = [int(row) for row in chosen]
     fine = all(0 <= row < len(candidates) for row in rows) and len(set(rows)) == len(rows)
     if not fine or len(rows) < budget:
         raise ConfigError(
             f"backtest: arm {arm.name!r}: expected at least {budget} different positions of {len(candidates)} candidates, "
             f"got {len(rows)}, {len(set(rows))} of them different"
         )
-    return [candidates[row] for row in rows[:budget]]
+    return [candidates[row] for row in rows[:budget]], []
 
 
 @dataclass(eq=False)
@@ -242,6 +254,45 @@ class _At:
             ],
         )
 
+    def operating(self, model: Model) -> tuple[list[Found], float]:
+        """Its detections on the drives that are mined, and its operating threshold there."""
+        archive, rows = self.archive, self.part.mine
+        found, _, matched = self.matched(model, rows)
+        keys = [archive.keys[row] for row in rows for _ in archive.samples[row]]
+        rng = np.random.default_rng(0)  # without resamples nothing is drawn
+        return found, score_matches(matched, keys, rng=rng, resamples=0).operating.threshold
+
+    def failures(self, rows: Sequence[int], found: Sequence[Found], threshold: float) -> tuple[Failure, ...]:
+        """What is wrong with the detections of these rows, one per channel, as an evaluation ranks it."""
+        archive, iou = self.archive, self.archive.config.evaluate.iou
+        at = [(archive.keys[row], sample) for row in rows for sample in archive.samples[row]]
+        seen = (
+            policy.Seen(
+                key,
+                evaluations.mistakes(one, sample.references, threshold, iou),
+                one.scores,
+                one.labels,
+                sample.labels,
+            )
+            for (key, sample), one in zip(at, found, strict=True)
+        )
+        return policy.rank(seen, archive.config.classes)
+
+    def worth(self, line: Sequence[Cell]) -> RoundWorth:
+        """What the streams of the last of these cells were worth, to the model that had learned from those before."""
+        archive, last = self.archive, line[-1]
+        labelled = sorted(archive.rows(key for one in line[:-1] for key in one.chosen))
+        model = models.load(self.folder, self.learn(len(line) - 2, labelled))
+        rows = archive.rows(last.chosen)
+        found = [one for channels in self.predict(model, rows) for one in channels]
+        failures = self.failures(rows, found, self.operating(model)[1])
+        streams: dict[str, Stream] = {
+            key: "targeted" if key in last.targeted else "coverage" for key in last.chosen
+        }
+        counts = zip(archive.boxes[rows].tolist(), archive.cuboids[rows].tolist(), strict=True)
+        prices = [ratio.price(archive.config.cost, *one) for one in counts]
+        return ratio.worth(f"v{last.round}", streams, dict(zip(last.chosen, prices, strict=True)), failures)
+
     def marks(self, model: Model) -> tuple[tuple[float | None, ...], ...]:
         """The figures of a cell, on the held-out drives. The draws are of all drives of the archive, the same in every cell:
         arms are compared on the same ones, and a drive that two seeds hold out counts as often for both."""
@@ -272,9 +323,56 @@ class _Asked:
 
     at: _At
     model: Model
+    before: Sequence[Cell]
 
     def mined(self) -> Mined:
         return self._mined
+
+    def worths(self) -> tuple[RoundWorth, ...]:
+        return tuple(self.at.worth(self.before[: number + 1]) for number in range(1, len(self.before)))
+
+    def objects(self, most: int) -> tuple[Wrong, ...]:
+        archive, rows = self.at.archive, self.at.part.mine
+        looked = []
+        found, threshold = self._operating
+        at = [(row, sample) for row in rows for sample in archive.samples[row]]
+        for (row, sample), one in zip(at, found, strict=True):
+            wanted = sample.references
+            if not isinstance(one, Predictions) or not isinstance(wanted, References):
+                raise ConfigError(
+                    "backtest: select.queries: objects are cut out of images, and clouds are learned here"
+                )
+            wrong = evaluations.mistakes(one, wanted, threshold, archive.config.evaluate.iou)
+            size = image_size(sample.path, whole=False)
+            looked.append(objects.Looked(archive.keys[row], sample.channel, size, one, wanted, wrong))
+        return objects.failing(looked, archive.config.classes, self._mined.references, most)
+
+    def windows(self, asked: Sequence[Wrong]) -> tuple[dict[str, tuple[Window, ...]], ...]:
+        archive, threshold = self.at.archive, self._operating[1]
+        sought = [
+            (one.object, image_size(self._path(one.key, one.object.channel), whole=False))
+            for one in asked
+            if one.object is not None
+        ]
+        return tuple(
+            {
+                sample.channel: objects.windows(
+                    found, threshold, image_size(sample.path, whole=False), sought
+                )
+                for sample, found in zip(archive.samples[row], channels, strict=True)
+                if isinstance(found, Predictions)
+            }
+            for row, channels in zip(self.at.candidates, self._found, strict=True)
+        )
+
+    def cut(self, places: Sequence[selection.Place]) -> Vectors:
+        encoder = crops.encoder_of(self.at.archive.config.embed.encoder)
+        wanted = [(self._path(key, channel), window) for key, channel, window in places]
+        return crops.vectors(self.at.folder, encoder, wanted)
+
+    def _path(self, key: str, channel: str) -> str:
+        archive = self.at.archive
+        return next(one.path for one in archive.samples[archive.row_of[key]] if one.channel == channel)
 
     def found(self) -> Sequence[Sequence[Found]]:
         return self._found
@@ -287,25 +385,16 @@ class _Asked:
         return self.at.predict(self.model, self.at.candidates)
 
     @cached_property
+    def _operating(self) -> tuple[list[Found], float]:
+        return self.at.operating(self.model)
+
+    @cached_property
     def _mined(self) -> Mined:
         """The failures of the drives that are mined, as an evaluation ranks them."""
         archive, rows = self.at.archive, self.at.part.mine
         config = archive.config
-        found, samples, matched = self.at.matched(self.model, rows)
-        keys = [archive.keys[row] for row in rows for _ in archive.samples[row]]
-        rng = np.random.default_rng(0)  # without resamples nothing is drawn
-        threshold = score_matches(matched, keys, rng=rng, resamples=0).operating.threshold
-        seen = (
-            policy.Seen(
-                key,
-                evaluations.mistakes(one, sample.references, threshold, config.evaluate.iou),
-                one.scores,
-                one.labels,
-                sample.labels,
-            )
-            for key, one, sample in zip(keys, found, samples, strict=True)
-        )
-        failures = policy.rank(seen, config.classes)
+        found, threshold = self._operating
+        failures = self.at.failures(rows, found, threshold)
         there = archive.counts[list(rows)].sum(axis=0)
         return Mined(
             failures,

@@ -2,13 +2,14 @@
 
 The first batch is chosen for coverage alone. Later ones give `ceil(30 %)` of the budget to coverage and the rest to scenes
 that look like the failures of the last evaluation, failure by failure in turn (`kernels.allocate`); failure modes can have a share
-of it for themselves (`select.modes`). The same question and vectors give the same manifest, byte by byte.
+of it for themselves (`select.modes`). The share for coverage can learn (`policies.ratio`). The same question and vectors give the
+same manifest, byte by byte.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from math import ceil
 from typing import Any, Final
@@ -23,6 +24,7 @@ from swath.kernels.allocate import Allocation, allocate
 from swath.kernels.coverage import coverage_scores
 from swath.kernels.evidence import class_evidence, nearest_with_evidence
 from swath.kernels.vectors import cosine, fingerprint, usable
+from swath.policies import ratio
 from swath.records.assignment import Assignment
 from swath.records.batch import Failure, Mode
 from swath.records.manifest import (
@@ -34,6 +36,7 @@ from swath.records.manifest import (
     ModePlaces,
     Question,
     Stream,
+    Window,
     Wrong,
 )
 from swath.suggest import command
@@ -41,6 +44,7 @@ from swath.suggest import command
 Vectors = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
+NONE: Final[Vectors] = np.zeros((0, 1), np.float32)
 NO_VECTOR: Final = "no usable vector"
 NOTHING_LEFT: Final = "nothing is left to label: it has labels, or no medium for them"
 BY_HAND: Final = "excluded by hand"
@@ -168,13 +172,32 @@ def size(settings: Select, left: int, first: bool, asked: int | None = None) -> 
 
 @dataclass(frozen=True)
 class Known:
-    """What a question is answered from: vectors (C, D) of the candidates, (F, D) of the failures, (M, D) of the labelled
-    scenes; FiftyOne ids of the candidates."""
+    """What a question is answered from: vectors (C, D) of the candidates, (F, D) of the failures that are scenes, (M, D) of the
+    labelled scenes; FiftyOne ids of the candidates; vectors of another width (O, E) of the failures that are objects, and (W, E) of the
+    windows, both in the order of `cut`."""
 
     vectors: Vectors
     failures: Vectors
     labelled: Vectors
     ids: Sequence[str]
+    objects: Vectors = field(default_factory=lambda: NONE)
+    windows: Vectors = field(default_factory=lambda: NONE)
+
+
+Place = tuple[str, str, Window]
+"""Scene, channel and window."""
+
+
+def cut(question: Question) -> tuple[list[Place], list[Place]]:
+    """Where the failing objects of a question are, and all windows that candidates are looked at in."""
+    asked = [(one.key, one.object.channel, one.object.window) for one in question.failures if one.object]
+    shown = [
+        (key, channel, window)
+        for key, channels in zip(question.candidates, question.windows, strict=bool(question.windows))
+        for channel, windows in sorted(channels.items())
+        for window in windows
+    ]
+    return asked, shown
 
 
 @dataclass(frozen=True)
@@ -199,7 +222,10 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         )
     covered, scores, beside = _coverage(question, config, known, budget, progress)
     targets = _targets(question, config, known, dataset)
-    share = "1" if first else config.select.coverage_share
+    learned = None
+    if config.select.ratio == "adaptive" and not first:
+        learned = ratio.learned(config.select.coverage_share, question.worths, question.number)
+    share = "1" if first else learned.share if learned else config.select.coverage_share
     quotas = _quotas(question, config, targets, budget - ceil(Fraction(share) * budget))
     chosen = allocate(
         budget,
@@ -209,7 +235,10 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         targets.scores,
         keys=question.candidates,
         share=share,
-        groups=[(mine, wanted) for _, mine, wanted in quotas],
+        groups=[
+            *((mine, wanted) for _, mine, wanted in quotas),
+            *_halves(targets, budget - ceil(Fraction(share) * budget) - sum(wanted for *_, wanted in quotas)),
+        ],
     )
     scenes = _reasoned(question, config, chosen, known, targets)
     streams = [scene.stream for scene in scenes]
@@ -227,11 +256,12 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         golden=question.golden,
         second=(twice := second_opinions(question, config, [scene.key for scene in scenes])),
         slots=2 if twice else 1,
-        notes=(*targets.notes, *(() if first else chosen.notes)),
+        notes=(*([learned.reason] if learned else []), *targets.notes, *(() if first else chosen.notes)),
         modes=tuple(
             ModePlaces(name=name, places=wanted, filled=sum(scene.mode == name for scene in scenes))
             for name, _, wanted in quotas
         ),
+        ratio=learned,
         question=question,
         coverage=Coverage(
             draws=covered.draws,
@@ -241,8 +271,11 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         ),
         fingerprints=Fingerprints(
             embeddings=fingerprint(question.candidates, known.vectors),
-            failures=fingerprint([one.key for one in targets.failures], targets.queries),
+            failures=fingerprint(
+                [one.key for one in targets.failures if one.object is None], targets.queries
+            ),
             labelled=beside,
+            **_of_objects(question, known),
             pool=digest(list(question.candidates)),
         ),
     )
@@ -292,16 +325,35 @@ def _coverage(
     return covered, scores, beside
 
 
+def _of_objects(question: Question, known: Known) -> dict[str, str]:
+    """Fingerprints of the vectors of objects and windows, where objects were asked for."""
+    asked, shown = ([f"{key} {channel} {window}" for key, channel, window in part] for part in cut(question))
+    if not asked:
+        return {}
+    return {"objects": fingerprint(asked, known.objects), "windows": fingerprint(shown, known.windows)}
+
+
 @dataclass(frozen=True)
 class _Targets:
-    """Failures (worst first) and their vectors, the candidate rows (F, K) that answer each best, their scores, and what is
-    worth saying."""
+    """Failures (scenes first, then objects; worst first), the candidate rows (F, K) that answer each best (-1: none more), their scores,
+    and what is worth saying. `queries`: vectors of the scenes; `objects`: of the objects; `windows` (W, E): of what candidates show,
+    `of` (W,): the candidate of each."""
 
     failures: tuple[Wrong, ...]
     queries: Vectors
     rows: npt.NDArray[np.int64]
     scores: npt.NDArray[np.float64]
     notes: tuple[str, ...]
+    objects: Vectors = field(default_factory=lambda: NONE)
+    windows: Vectors = field(default_factory=lambda: NONE)
+    of: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def looks(self, failure: int, row: int, vectors: Vectors) -> float:
+        """How similar a candidate looks to a failure, or what it shows to an object."""
+        if failure < len(self.queries):
+            return cosine(self.queries[failure], vectors[row])
+        one = self.objects[failure - len(self.queries)]
+        return max(cosine(one, window) for window in self.windows[self.of == row])
 
 
 def _targets(question: Question, config: LoopConfig, known: Known, dataset: str) -> _Targets:
@@ -311,19 +363,20 @@ def _targets(question: Question, config: LoopConfig, known: Known, dataset: str)
     if question.answers is None:
         return nothing()
     notes: list[str] = []
-    good = usable(known.failures)
-    keys = [one.key for one in question.failures]
-    if not good.all():
-        named = some(key for key, fine in zip(keys, good, strict=True) if not fine)
+    whole, queries, lost = _with_vectors([one for one in question.failures if not one.object], known.failures)
+    parts, objects, uncut = _with_vectors([one for one in question.failures if one.object], known.objects)
+    if lost:
         notes.append(
-            f"{int((~good).sum())} failures have no usable vector and are left out: {named}; "
+            f"{len(lost)} failures have no usable vector and are left out: {some(one.key for one in lost)}; "
             f"run `{command('embed', dataset)}`"
         )
+    if uncut:
+        named = some(f"{one.object} in {one.key}" for one in uncut)
+        notes.append(f"{len(uncut)} failing objects cannot be cut out and are left out: {named}")
     if config.select.modes.share > 0 and not question.modes:
         notes.append(f"{question.answers} has no failure modes: their places go to its failures")
-    if not good.any():
+    if not whole and not parts:
         return nothing(*notes, f"{question.answers} has no failures to answer: all places go to coverage")
-    failures = tuple(one for one, fine in zip(question.failures, good, strict=True) if fine)
     share = config.select.class_evidence
     if not question.evidence:
         if share > 0:
@@ -332,15 +385,69 @@ def _targets(question: Question, config: LoopConfig, known: Known, dataset: str)
             )
         share = 0.0
     evidence = np.array(question.evidence, dtype=float).reshape(len(known.vectors), -1) / 1000
+    of, windows = _shown(question, known)
+    most = config.select.neighbors
+    scenes = _nearest(queries, _by_class(whole, config, evidence), known.vectors, evidence, share, most)
+    most *= int(np.bincount(of).max(initial=0))  # windows of as many candidates, at least
+    shown, scores = _nearest(objects, _by_class(parts, config, evidence), windows, evidence[of], share, most)
+    return _Targets(
+        (*whole, *parts), queries, *_together(scenes, (of[shown], scores)), tuple(notes), objects, windows, of
+    )
+
+
+def _with_vectors(failures: Sequence[Wrong], vectors: Vectors) -> tuple[list[Wrong], Vectors, list[Wrong]]:
+    """The failures that have a usable vector, those vectors, and the other failures."""
+    good = usable(vectors)
+    pairs = list(zip(failures, good.tolist(), strict=True))
+    return [one for one, fine in pairs if fine], vectors[good], [one for one, fine in pairs if not fine]
+
+
+def _shown(question: Question, known: Known) -> tuple[npt.NDArray[np.int64], Vectors]:
+    """Of all windows with a usable vector: the row (W,) of the candidate, and the vectors (W, E)."""
+    counts = [sum(map(len, channels.values())) for channels in question.windows]
+    seen = usable(known.windows)
+    rows = np.repeat(np.arange(len(counts)), np.array(counts, dtype=np.int64))
+    return rows[seen], known.windows[seen]
+
+
+def _by_class(
+    failures: Sequence[Wrong], config: LoopConfig, evidence: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """(F, K) weights of the classes that failures are about; (F, 0) without evidence."""
     weights = np.zeros((len(failures), evidence.shape[1]))
     for i, failure in enumerate(failures):
         for name, weight in failure.kinds.items():
             if evidence.shape[1]:
                 weights[i, config.classes.index(name)] = weight
-    rows, scores = nearest_with_evidence(
-        known.failures[good], weights, known.vectors, evidence, share, config.select.neighbors
+    return weights
+
+
+Floats = npt.NDArray[np.float64]
+Ranked = tuple[npt.NDArray[np.int64], Floats]
+
+
+def _nearest(
+    queries: Vectors, weights: Floats, pool: Vectors, evidence: Floats, share: float, most: int
+) -> Ranked:
+    """`nearest_with_evidence`; no vectors have no width."""
+    if not len(queries):
+        return np.zeros((0, 0), np.int64), np.zeros((0, 0))
+    return nearest_with_evidence(queries, weights, pool, evidence, share, most)
+
+
+def _together(one: Ranked, other: Ranked) -> Ranked:
+    """Rows and scores of both, one list below the other, the shorter lines filled up with -1 and 0."""
+    width = max(one[0].shape[1], other[0].shape[1])
+    rows, scores = (
+        np.concatenate(
+            [
+                np.pad(two[part], ((0, 0), (0, width - two[part].shape[1])), constant_values=fill)
+                for two in (one, other)
+            ]
+        )
+        for part, fill in ((0, -1), (1, 0))
     )
-    return _Targets(failures, known.failures[good], rows, scores, tuple(notes))
+    return rows, scores
 
 
 def _quotas(
@@ -356,6 +463,13 @@ def _quotas(
         (mode.name, {i for i, one in enumerate(targets.failures) if one.mode == mode.name}, n)
         for mode, n in zip(question.modes, wanted, strict=True)
     ]
+
+
+def _halves(targets: _Targets, places_: int) -> list[tuple[set[int], int]]:
+    """Where scenes and objects are answered, half of the `places_` are for scenes; objects have what is left."""
+    own = [(i, one.object) for i, one in enumerate(targets.failures) if one.mode is None]
+    scenes = {i for i, shape in own if shape is None}
+    return [(scenes, (places_ + 1) // 2)] if 0 < len(scenes) < len(own) else []
 
 
 def second_opinions(question: Question, config: LoopConfig, chosen: Sequence[str]) -> tuple[str, ...]:
@@ -381,10 +495,10 @@ def _reasoned(
         failure, looks = None, None
         if of >= 0:
             failure = targets.failures[of]
-            looks = cosine(targets.queries[of], known.vectors[row])
+            looks = targets.looks(int(of), int(row), known.vectors)
             reason = (
-                f"{_of_mode(question, failure)}like {failure.key}, a failure of {question.answers} ({failure.fn} missed, "
-                f"{failure.fp} false): cosine similarity {looks:.4f}{_seen(question, config, failure, row)}"
+                f"{_of_mode(question, failure)}{_like(question, failure)}: cosine similarity {looks:.4f}"
+                f"{_seen(question, config, failure, row)}"
             )
         else:
             reason = (
@@ -402,11 +516,21 @@ def _reasoned(
                 reason=reason,
                 failure=failure and failure.key,
                 similarity=looks,
+                object=failure and failure.object,
                 mode=failure and failure.mode,
                 split="pool",
             )
         )
     return tuple(scenes)
+
+
+def _like(question: Question, failure: Wrong) -> str:
+    """What a scene is like, in words."""
+    if failure.object is not None:
+        return (
+            f"shows what looks like the {failure.object}, in {failure.key}, a failure of {question.answers}"
+        )
+    return f"like {failure.key}, a failure of {question.answers} ({failure.fn} missed, {failure.fp} false)"
 
 
 def _of_mode(question: Question, failure: Wrong) -> str:

@@ -11,7 +11,8 @@ Cost = Literal["boxes", "scenes", "minutes"]
 
 
 class Cell(Record):
-    """One arm, seed and round: the scenes that were chosen, and how good the model is that learned from them and all before.
+    """One arm, seed and round: the scenes that were chosen (which of them `targeted`), and how good the model is that learned from
+    them and all before.
 
     `figures`: map, then AP50 by class, in the order of the class map; `marks`: their values, first on all held-out drives, then
     in each draw of the drives (1 + draws, figures); None where a class is not there.
@@ -21,6 +22,7 @@ class Cell(Record):
     seed: int
     round: int
     chosen: tuple[str, ...]
+    targeted: tuple[str, ...] = ()
     marks: tuple[tuple[float | None, ...], ...]
     model: str
     notes: tuple[str, ...] = ()

@@ -10,7 +10,7 @@ from swath.records.assignment import Assignment
 from swath.records.base import Document, Record
 from swath.records.batch import Evaluated, Failure, Finding, Gain, Left, Stopped, Trainings
 from swath.records.loop import Damaged, Pair
-from swath.records.manifest import BatchSize, Chosen
+from swath.records.manifest import BatchSize, Chosen, FailingObject, Ratio
 from swath.records.shown import Difference, Next
 
 # ---------------------------------------------------------------------- outside rounds
@@ -104,7 +104,8 @@ class AdjudicateResult(Record):
 
 
 class Choice(Record):
-    """One scene of a batch. `rank` counts from 1 within its stream; `failure` is the val scene it answers, or None."""
+    """One scene of a batch. `rank` counts from 1 within its stream; `failure` is the val scene it answers, or None; `object` that of
+    it, where an object was searched for."""
 
     key: str
     stream: str
@@ -113,10 +114,12 @@ class Choice(Record):
     reason: str
     failure: str | None = None
     similarity: float | None = None
+    object: FailingObject | None = None
 
 
 class SelectResult(Record):
-    """A batch. `excluded`: (scene, reason) of pool scenes that could not be candidates; `notes`: what ran short."""
+    """A batch. `excluded`: (scene, reason) of pool scenes that could not be candidates; `notes`: what ran short, and how the ratio
+    came about where it adapts (`ratio`)."""
 
     dataset: str
     round: str
@@ -129,6 +132,7 @@ class SelectResult(Record):
     excluded: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     overlap: float | None
+    ratio: Ratio | None = None
     dry_run: bool
 
 
@@ -155,6 +159,7 @@ class BatchResult(Record):
     excluded: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     overlap: float | None = None
+    ratio: Ratio | None = None
 
     def as_json(self) -> Document:
         data = self.model_dump(mode="json", exclude={"scenes", "size"})
@@ -270,13 +275,15 @@ class ReplayResult(Record):
 
 
 class ExplainedRound(Record):
-    """A batch that a scene was part of: why it was chosen (None: sent blind, or as a reference), and what came back."""
+    """A batch that a scene was part of: why it was chosen (None: sent blind, or as a reference), how much of the batch was for which
+    stream, where that adapts, and what came back."""
 
     round: str
     state: str
     chosen: Chosen | None
     answers: tuple[Assignment, ...]
     modality_of: dict[str, str]
+    ratio: Ratio | None = None
 
     def as_json(self) -> Document:
         parts = ("role", "channel", "slot", "state", "annotator", "count", "rejected")
@@ -288,7 +295,8 @@ class ExplainedRound(Record):
         if self.chosen:
             kinds = [self.modality_of.get(name, "") for name in self.chosen.channels]
             chosen["modalities"] = list(dict.fromkeys(kinds))
-        return {"round": self.round, "state": self.state, **chosen, "answers": answers}
+        more = {"ratio": self.ratio.as_json()} if self.ratio else {}
+        return {"round": self.round, "state": self.state, **chosen, **more, "answers": answers}
 
 
 class ExplainedFailure(Record):

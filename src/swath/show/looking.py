@@ -205,6 +205,8 @@ def _explained_round(scene: str, one: ExplainedRound) -> None:
     if one.chosen is not None and one.chosen.reason is not None:
         why = f"{one.chosen.stream} {one.chosen.rank}: {one.chosen.reason}"
     line(f"  {one.round} ({one.state}): {why}")
+    if one.ratio is not None:
+        line(f"    {one.ratio.reason}", hang=2)
     by_channel: dict[str, list[Assignment]] = {}
     for row in one.answers:
         by_channel.setdefault(row.channel, []).append(row)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from swath import appearance, aspects, commit, evaluations, life, opinions, tracking
-from swath.errors import FormatError, StateError, some
+from swath.errors import StateError, some
 from swath.evaluations import Found, Truth
 from swath.kernels import typed
 from swath.kernels.detection import (
@@ -273,7 +273,7 @@ def _score(
     workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
 ) -> _Scored:
     config = workspace.config
-    truths, found = _predicted(workspace, batch, truths, modality, notes)
+    truths, found = evaluations.predict_readable(workspace, batch, truths, modality, notes)
     table = workspace.scenes.of({truth.key for truth in truths})
     drives = [table.drive(truth.key) for truth in truths]
     wanted, classes, strict = (
@@ -321,21 +321,6 @@ def _score(
     )
 
 
-def _predicted(
-    workspace: Workspace, batch: Batch, truths: Sequence[Truth], modality: Modality, notes: list[str]
-) -> tuple[Sequence[Truth], Sequence[Found]]:
-    """What the model sees; without the scenes whose file cannot be read, which a note names."""
-    try:
-        return truths, evaluations.predict(workspace, batch, truths, modality, notes)
-    except FormatError:
-        whole = evaluations.readable(workspace, truths)
-        if len(whole) == len(truths):
-            raise
-        lost = sorted({one.key for one in truths} - {one.key for one in whole})
-        notes.append(f"{len(lost)} scenes have a file that cannot be read, and are left out: {some(lost)}")
-        return whole, evaluations.predict(workspace, batch, whole, modality, notes)
-
-
 # ---------------------------------------------------------------------- repeated trainings
 
 
@@ -344,7 +329,7 @@ def _trainings(workspace: Workspace, batch: Batch, scored: _Scored, notes: list[
     classes, own = len(workspace.config.classes), scored.matches
     wanted = [truth.references for truth in scored.truths]
     more = batch.steps.train.trainings(scored.modality)[1:] if batch.steps.train else ()
-    found = [evaluations.predicted(workspace, one, scored.truths, notes) for one in more]
+    found = [evaluations.predict_with(workspace, one, scored.truths, notes) for one in more]
     return own, *(
         packed(evaluations.matched(one, wanted, classes)[0], own.samples, own.strict) for one in found
     )

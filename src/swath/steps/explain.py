@@ -43,8 +43,8 @@ def explain(workspace: Workspace, name: str) -> ExplainResult:
     for batch in journal.batches.all():
         answers = tuple(row for row in asked if row.round == batch.round)
         if answers:
-            scenes = journal.batches.manifest(batch).scenes
-            chosen = next((one for one in scenes if one.key == key), None)
+            manifest = journal.batches.manifest(batch)
+            chosen = next((one for one in manifest.scenes if one.key == key), None)
             rounds.append(
                 ExplainedRound(
                     round=batch.round,
@@ -52,6 +52,7 @@ def explain(workspace: Workspace, name: str) -> ExplainResult:
                     chosen=chosen,
                     answers=answers,
                     modality_of=workspace.modality_of(),
+                    ratio=manifest.ratio if chosen else None,
                 )
             )
         for failure in journal.batches.failures(batch):
@@ -123,6 +124,7 @@ def list_batch(workspace: Workspace, name: str) -> BatchResult:
                 reason=one.reason or "",
                 failure=one.failure,
                 similarity=one.similarity,
+                object=one.object,
             ),
             status=states[one.key].status,
             answers=answers.get(one.key, {}),
@@ -139,6 +141,7 @@ def list_batch(workspace: Workspace, name: str) -> BatchResult:
         excluded=manifest.question.excluded if manifest.question else (),
         notes=manifest.notes,
         overlap=manifest.coverage.overlap if manifest.coverage else None,
+        ratio=manifest.ratio,
     )
 
 

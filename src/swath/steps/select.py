@@ -7,25 +7,41 @@ the last evaluation, and what its model sees in each candidate.
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
-from swath import __version__, commit, life, models
+from swath import __version__, commit, evaluations, life, models
 from swath.config import LoopConfig, canonical, parse
-from swath.errors import FormatError, StateError, SwathError, UnknownNameError, some
+from swath.crops import encoder_of, vectors
+from swath.errors import (
+    ConfigError,
+    FormatError,
+    IntegrityError,
+    StateError,
+    SwathError,
+    UnknownNameError,
+    some,
+)
+from swath.evaluations import Truth
 from swath.formats.readable import broken
+from swath.kernels.detection import References
+from swath.kernels.mistakes import Mistakes
 from swath.kernels.vectors import usable
-from swath.policies import selection
-from swath.policies.failures import ordered
+from swath.policies import objects, ratio, selection
+from swath.policies.failures import Seen, ordered, rank
 from swath.policies.golden import rotation
-from swath.records.batch import Batch, TrainedModel
-from swath.records.manifest import Asked, AskedMode, Manifest, Question, Wrong
+from swath.policies.selection import Vectors
+from swath.records.batch import Batch, Evaluated, Failure, TrainedModel
+from swath.records.manifest import Asked, AskedMode, Manifest, Question, RoundWorth, Window, Wrong
 from swath.records.results import Choice, ReplayResult, SelectResult
 from swath.suggest import command, meant
 from swath.trainers import make
 from swath.trainers.base import Predictions, Predictions3D
 from swath.workspace import Workspace
+
+WORST = 10  # times the objects that are answered: so many val scenes they are taken from
 
 
 def select(
@@ -82,6 +98,7 @@ def result_of(dataset: str, manifest: Manifest, *, dry_run: bool) -> SelectResul
                 reason=one.reason or "",
                 failure=one.failure,
                 similarity=one.similarity,
+                object=one.object,
             )
             for one in manifest.scenes
         ),
@@ -89,6 +106,7 @@ def result_of(dataset: str, manifest: Manifest, *, dry_run: bool) -> SelectResul
         excluded=manifest.question.excluded if manifest.question else (),
         notes=manifest.notes,
         overlap=manifest.coverage.overlap if manifest.coverage else None,
+        ratio=manifest.ratio,
         dry_run=dry_run,
     )
 
@@ -131,6 +149,8 @@ def _differences(old: Manifest, new: Manifest) -> list[str]:
         ("candidates", one.embeddings, two.embeddings),
         ("failures", one.failures, two.failures),
         ("labelled scenes", one.labelled, two.labelled),
+        ("failing objects", one.objects, two.objects),
+        ("windows of the candidates", one.windows, two.windows),
     ):
         if then != now:
             differs.append(f"embeddings: the vectors of the {whose} are not the ones it was chosen with")
@@ -165,29 +185,42 @@ def _ask(workspace: Workspace, exclude: Sequence[str], anyway: bool, budget: int
     found = _candidates(workspace, exclude)
     done = last.steps.evaluate if last else None
     failures: tuple[Wrong, ...] = ()
+    failing: tuple[Wrong, ...] = ()
     modes = [one for one in done.main.modes if one.scenes] if done and config.select.modes.share > 0 else []
     if last is not None and done is not None:
         known = workspace.scenes.table.row_of
         there = [one for one in journal.batches.failures(last) if one.key in known]
         references = {name: one.references for name, one in done.main.classes.items()}
         most = config.select.failures
-        failures = selection.wrong(ordered(there, config.select.failure_by), references, most)
+        worst = ordered(there, config.select.failure_by)
+        if config.select.queries != "objects":
+            failures = selection.wrong(worst, references, most)
         failures += selection.of_modes(modes, there, references, most)
+        if config.select.queries != "scenes":
+            failing = _failing_objects(workspace, last, done, worst, references)
     evidence: tuple[tuple[int, ...], ...] = ()
-    if failures and config.select.class_evidence > 0 and last and last.steps.train is not None:
-        evidence, lost = _evidence(workspace, last, found.keys)
+    windows: tuple[dict[str, tuple[Window, ...]], ...] = ()
+    asked = bool(failing) or (bool(failures) and config.select.class_evidence > 0)
+    if asked and last and done and last.steps.train is not None:
+        seen, lost = _seen_in(workspace, last, found.keys)
         found = found.without(lost)
+        if seen and config.select.class_evidence > 0:
+            evidence = _evidence(config, seen)
+        if failing:
+            windows = _windows(workspace, done, found.keys, seen, failing)
     table = workspace.scenes.table
     return Question(
         number=number,
         candidates=found.keys,
         channels=found.channels,
         evidence=evidence,
+        windows=windows,
         excluded=found.excluded,
-        failures=failures,
+        failures=(*failures, *failing),
         modes=tuple(AskedMode(name=one.name, objects=one.objects, missed=one.missed) for one in modes),
         answers=last.round if last else None,
         labelled=_labelled(workspace, config, number),
+        worths=_worths(workspace, life.standing(batches)) if config.select.ratio == "adaptive" else (),
         golden=tuple(
             Asked(key=key, channels=tuple(one.name for one in workspace.channels_of(table, key)))
             for key in rotation(workspace.members("golden"), config.golden.per_round, number, config.seed)
@@ -242,16 +275,17 @@ def _labelled(workspace: Workspace, config: LoopConfig, before: int) -> tuple[st
     return tuple(workspace.scenes.table.known(sorted(keys)))
 
 
-def _evidence(
-    workspace: Workspace, batch: Batch, keys: Sequence[str]
-) -> tuple[tuple[tuple[int, ...], ...], dict[str, str]]:
-    """What the model of `batch` sees in each candidate, per class of the class map, in thousandths; and (scene -> reason) those that
-    it cannot look at, which have no row."""
+Seeing = dict[str, Predictions | Predictions3D]
+"""Of one scene: channel -> what a model sees in it."""
+
+
+def _seen_in(workspace: Workspace, batch: Batch, keys: Sequence[str]) -> tuple[list[Seeing], dict[str, str]]:
+    """What the model of `batch` sees in each candidate; and (scene -> reason) those that it cannot look at, which have no row."""
     trained, done = batch.steps.train, batch.steps.evaluate
     model = trained.of(done.modality) if trained and done else None
     if model is None:
-        return (), {}
-    best = np.zeros((len(keys), len(workspace.config.classes)))
+        return [], {}
+    seen: list[Seeing] = [{} for _ in keys]
     table, lost = workspace.scenes.table, dict[str, str]()
     for channel in workspace.rig.labelled:
         if channel.modality != model.modality:
@@ -268,8 +302,17 @@ def _evidence(
             lost |= {keys[row]: f"{why} ({paths.pop(row)})" for row in bad}
             found = _seen(workspace, model, list(paths.values()))
         for row, one in zip(paths, found, strict=True):
+            seen[row][channel.name] = one
+    return [one for key, one in zip(keys, seen, strict=True) if key not in lost], lost
+
+
+def _evidence(config: LoopConfig, seen: Sequence[Seeing]) -> tuple[tuple[int, ...], ...]:
+    """Per candidate and class of the class map, in thousandths."""
+    best = np.zeros((len(seen), len(config.classes)))
+    for row, channels in enumerate(seen):
+        for one in channels.values():
             np.maximum.at(best[row], one.labels, one.scores)
-    return selection.thousandths(best[[key not in lost for key in keys]]), lost
+    return selection.thousandths(best)
 
 
 def _seen(
@@ -282,6 +325,113 @@ def _seen(
         for note in trainer.notes:
             workspace.held(note)
     return found
+
+
+# ---------------------------------------------------------------------- failing objects
+
+
+def _failing_objects(
+    workspace: Workspace,
+    batch: Batch,
+    done: Evaluated,
+    worst: Sequence[Failure],
+    references: Mapping[str, int],
+) -> tuple[Wrong, ...]:
+    """The objects that the model of `batch` gets wrong in the worst scenes of val."""
+    select = workspace.config.select
+    encoder_of(workspace.config.embed.encoder)  # or says that there is none
+    if batch.steps.train is None:
+        raise StateError(
+            f"select.queries: {batch.round} has no model to find failing objects with: `select.queries: scenes`"
+        )
+    if done.modality != "2d":
+        raise ConfigError(
+            "select.queries: objects are cut out of images, and what is mined here are clouds: `select.queries: scenes`"
+        )
+    keys = workspace.only("val", [one.key for one in worst[: WORST * select.failures]], "targeted selection")
+    looked = []
+    for truth, found, wrong in _judged(workspace, batch, done, evaluations.truths(workspace, keys, "2d")):
+        wanted = truth.references
+        if isinstance(found, Predictions) and isinstance(wanted, References):
+            looked.append(objects.Looked(truth.key, truth.channel.name, truth.size, found, wanted, wrong))
+    return objects.failing(looked, workspace.config.classes, references, select.failures)
+
+
+def _windows(
+    workspace: Workspace,
+    done: Evaluated,
+    keys: Sequence[str],
+    seen: Sequence[Seeing],
+    asked: Sequence[Wrong],
+) -> tuple[dict[str, tuple[Window, ...]], ...]:
+    """Per candidate, channel -> where it is looked at."""
+    table, at = workspace.scenes.table, done.main.operating.threshold
+    sought = [
+        (one.object, table.size(one.object.channel, one.key)) for one in asked if one.object is not None
+    ]
+    return tuple(
+        {
+            channel: objects.windows(found, at, table.size(channel, key), sought)
+            for channel, found in channels.items()
+            if isinstance(found, Predictions)
+        }
+        for key, channels in zip(keys, seen, strict=True)
+    )
+
+
+# ---------------------------------------------------------------------- what the streams were worth
+
+
+def _worths(workspace: Workspace, there: Sequence[Batch]) -> tuple[RoundWorth, ...]:
+    """Of each round that had a round before it: as the last question has it, else measured now."""
+    last = workspace.journal.batches.manifest(there[-1]).question if there else None
+    known = {one.round: one for one in last.worths if one.unknown is None} if last else {}
+    return tuple(known.get(one.round) or _worth(workspace, before, one) for before, one in pairwise(there))
+
+
+def _worth(workspace: Workspace, before: Batch, batch: Batch) -> RoundWorth:
+    """What the streams of a round were worth: the errors of the model before it in what was labelled."""
+    done = before.steps.evaluate
+    if done is None or before.steps.train is None:
+        return RoundWorth(round=batch.round, unknown=f"{before.round} has no evaluated model")
+    of = workspace.modality_of()
+    rows = workspace.journal.assignments.labelled(round=batch.round, role="pool")
+    asked = {(row.key, row.channel) for row in rows if of.get(row.channel) == done.modality}
+    keys = workspace.only("pool", sorted({key for key, _ in asked}), "select")
+    there = evaluations.truths(workspace, keys, done.modality)
+    answered = [one for one in there if (one.key, one.channel.name) in asked]
+    try:
+        judged = _judged(workspace, before, done, answered)
+    except IntegrityError as error:
+        return RoundWorth(round=batch.round, unknown=str(error))
+    seen = [Seen(one.key, wrong, found.scores, found.labels, one.positions) for one, found, wrong in judged]
+    looked_at = {one.key for one in seen}
+    chosen = workspace.journal.batches.manifest(batch).scenes
+    streams = {one.key: one.stream for one in chosen if one.stream and one.key in looked_at}
+    drawn = {key: {"2d": 0, "3d": 0} for key in streams}
+    for row in rows:
+        if row.key in drawn and row.channel in of:
+            drawn[row.key][of[row.channel]] += row.count or 0
+    cost = workspace.config.cost
+    seconds = {key: ratio.price(cost, boxes=n["2d"], cuboids=n["3d"]) for key, n in drawn.items()}
+    return ratio.worth(batch.round, streams, seconds, rank(seen, workspace.config.classes))
+
+
+def _judged(
+    workspace: Workspace, batch: Batch, done: Evaluated, listed: Sequence[Truth]
+) -> list[tuple[Truth, Predictions | Predictions3D, Mistakes]]:
+    """What the model of `batch` sees in what is labelled, and what is wrong with that at its operating threshold; files that cannot be
+    read are left out, and said."""
+    notes: list[str] = []
+    listed, found = evaluations.predict_readable(workspace, batch, listed, done.modality, notes)
+    if workspace.held is not None:
+        for note in notes:
+            workspace.held(note)
+    at, iou = done.main.operating.threshold, workspace.config.evaluate.iou
+    return [
+        (one, seen, evaluations.mistakes(seen, one.references, at, iou))
+        for one, seen in zip(listed, found, strict=True)
+    ]
 
 
 # ---------------------------------------------------------------------- the answer
@@ -298,9 +448,26 @@ def _answer(workspace: Workspace, question: Question) -> selection.Answer:
     of_scene = dict(zip(scenes.table.keys.tolist(), scenes.table.ids.tolist(), strict=True))
     known = selection.Known(
         vectors=scenes.vectors(question.candidates, field),
-        failures=scenes.vectors([one.key for one in question.failures], field),
+        failures=scenes.vectors([one.key for one in question.failures if one.object is None], field),
         labelled=scenes.vectors(labelled, field),
         ids=[of_scene.get(key, "") for key in question.candidates],
+        **_cut(workspace, question, config),
     )
     progress = workspace.progress("score coverage (ZCore)")
     return selection.answer(question, known, workspace.name, progress)
+
+
+def _cut(workspace: Workspace, question: Question, config: LoopConfig) -> dict[str, Vectors]:
+    """Vectors of the objects and windows that a question is about; none where it is about scenes."""
+    asked, shown = selection.cut(question)
+    if not asked:
+        return {}
+    encoder, table = encoder_of(config.embed.encoder), workspace.scenes.table
+    wanted, looked_at = (
+        [(table.path(channel, key), window) for key, channel, window in places] for places in (asked, shown)
+    )
+    progress = workspace.progress(f"look at {len(shown)} windows of the candidates")
+    return {
+        "objects": vectors(workspace.home, encoder, wanted),
+        "windows": vectors(workspace.home, encoder, looked_at, progress),
+    }
