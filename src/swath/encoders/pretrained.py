@@ -55,14 +55,17 @@ class Pretrained:
         with steady_torch(threads=1, seed=0):
             return gather(paths, self._one, self.dim, workers, progress)
 
-    def _one(self, scene: Mapping[str, str]) -> npt.NDArray[np.float32]:
+    def see(self, image: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """(1280,) the vector of an image (H, W, 3), RGB in 0 .. 1, at the size that it has."""
         import torch
 
-        path = path_of(scene, "image")
-        image = read_image(path, *seen_size(*image_size(path, whole=False), self._pixels))
         with torch.no_grad():
             pixels = torch.from_numpy(image * 2 - 1).permute(2, 0, 1)[None]  # channels last in memory
             return np.asarray(self._net(pixels)[0].numpy(), np.float32)
+
+    def _one(self, scene: Mapping[str, str]) -> npt.NDArray[np.float32]:
+        path = path_of(scene, "image")
+        return self.see(read_image(path, *seen_size(*image_size(path, whole=False), self._pixels)))
 
 
 def seen_size(width: int, height: int, pixels: int) -> tuple[int, int]:
