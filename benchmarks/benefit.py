@@ -165,7 +165,9 @@ def _cuboid(shape: Any, solid: Any, rig: Any) -> Any:
 
     x, y, z = (float(value) for value in solid.place)
     size = shape.height, shape.width, shape.length
-    return to_cuboid(KittiObject("", 0, 0, 0, (0, 0, 1, 1), size, (x, y, z), solid.rotation_y), rig.calibration)
+    return to_cuboid(
+        KittiObject("", 0, 0, 0, (0, 0, 1, 1), size, (x, y, z), solid.rotation_y), rig.calibration
+    )
 
 
 # ---------------------------------------------------------------------- cells

@@ -49,7 +49,7 @@ def test_the_backbone_learns_at_its_own_rate(data: TrainingSet, tmp_path: Path, 
     assert not any("running" in name for name in moved)
     most = max((float(np.abs(state[name] - taught[name]).max()) for name in moved), default=0.0)
     assert most <= 3 * 1.5 * rate * TRAINER.lr
-    assert header["classes"] == ["thing", "other"]
+    assert (header["backbone"], header["classes"]) == ("efficientnet-lite0", ["thing", "other"])
 
 
 def test_a_model_needs_no_weights_but_its_own(

@@ -43,11 +43,8 @@ if TYPE_CHECKING:
 
 BUILT_IN, PRETRAINED = "built-in", "efficientnet-lite0"
 Backbone = Literal["built-in", "efficientnet-lite0"]
-FORMATS: Final = (
-    1,
-    2,
-    3,
-)  # of the model file; 1: another network, no fitted scores; 3: as 2, with another backbone
+FORMATS: Final = (1, 2, 3)
+"""Of the model file. 1: another network, no fitted scores; 3: as 2, on a pretrained backbone."""
 SECONDS: Final[Mapping[tuple[str, bool], float]] = {
     (BUILT_IN, True): 0.5,
     (PRETRAINED, True): 2.5,
@@ -154,13 +151,15 @@ class CenterTrainer:
         apart = np.array([group in held for group in data.groups], dtype=bool)
         with steady_torch(self.threads, seed):
             state, fit, info = _train(self, shrunk, samples, apart, len(data.classes), rng, progress)
-        header = {
+        header: dict[str, Any] = {
             "format": 2 if self.backbone == BUILT_IN else 3,
             "classes": list(data.classes),
             "width": self.width,
             "height": height,
             "scores": fit.tolist(),
         }
+        if self.backbone != BUILT_IN:
+            header["backbone"] = self.backbone
         digest = write_model(out, header, state)
         info |= {
             "images": len(data.media),
