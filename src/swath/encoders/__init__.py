@@ -10,7 +10,14 @@ from swath.errors import UnknownNameError
 
 __all__ = ["SPECS", "Encoded", "Encoder", "make"]
 
-SPECS = ("descriptor", "descriptor:image", "descriptor:cloud", "onnx:PATH", "zoo:NAME")
+SPECS = (
+    "descriptor",
+    "descriptor:image",
+    "descriptor:cloud",
+    "pretrained:efficientnet-lite0",
+    "onnx:PATH",
+    "zoo:NAME",
+)
 
 
 def make(spec: str, **settings: Any) -> Encoder:
@@ -23,6 +30,10 @@ def make(spec: str, **settings: Any) -> Encoder:
         if not detail:
             return Descriptor(**settings)
         return Descriptor(slices=(detail,), **settings)  # type: ignore[arg-type]
+    if spec == "pretrained:efficientnet-lite0":
+        from swath.encoders.pretrained import Pretrained
+
+        return Pretrained(**settings)
     if kind == "onnx" and detail:
         from swath.encoders.onnx import Onnx
 

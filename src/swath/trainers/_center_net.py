@@ -10,7 +10,7 @@ the network's input.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -42,20 +42,22 @@ def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Seq
     )
 
 
-class CenterNet(nn.Module):
+class LevelNet(nn.Module):
     """(B, 3, H, W) in about [-1, 1] -> for all N cells, those of 8 px first, row by row: classes (B, C, N) as
     logits, and sides (B, 4, N), the distances left, up, right and down in pixels > 0.
+
+    What it sees at strides 8, 16 and 32 is its subclass's: maps of `channels`, which `head` is told.
     """
 
-    features = 320
+    features: int
+    """Numbers of `pooled`: the sum of the channels."""
 
-    def __init__(self, classes: int, width: int = 64) -> None:
-        super().__init__()
-        self.at4 = nn.Sequential(_conv(3, 16, 2), _conv(16, 32, 2), _conv(32, 32))
-        self.at8 = nn.Sequential(_conv(32, 64, 2), _conv(64, 64))
-        self.at16 = nn.Sequential(_conv(64, 128, 2), _conv(128, 128))
-        self.at32 = nn.Sequential(_conv(128, 128, 2), _conv(128, 128))
-        self.narrow = nn.ModuleList(_conv(channels, width, kernel=1) for channels in (64, 128, 128))
+    def seen(self, images: Tensor) -> Sequence[Tensor]:
+        raise NotImplementedError
+
+    def head(self, classes: int, channels: Sequence[int], width: int = 64) -> None:
+        """Adds the layers that speak."""
+        self.narrow = nn.ModuleList(_conv(one, width, kernel=1) for one in channels)
         self.mix = nn.ModuleList(_conv(width, width) for _ in STRIDES)
         self.tower = _conv(width, width)
         self.classes = nn.Conv2d(width, classes, 1)
@@ -66,12 +68,12 @@ class CenterNet(nn.Module):
         nn.init.normal_(self.sides.weight, std=0.01)
 
     def pooled(self, images: Tensor) -> Tensor:
-        """(B, 320) what the backbone sees, averaged over the image at strides 8, 16 and 32."""
-        return torch.cat([one.mean(dim=(2, 3)) for one in self._seen(images)], dim=1)
+        """(B, features) what the backbone sees, averaged over the image at strides 8, 16 and 32."""
+        return torch.cat([one.mean(dim=(2, 3)) for one in self.seen(images)], dim=1)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         levels: list[Tensor] = [
-            narrow(seen) for narrow, seen in zip(self.narrow, self._seen(images), strict=True)
+            narrow(seen) for narrow, seen in zip(self.narrow, self.seen(images), strict=True)
         ]
         for fine in (1, 0):
             up = F.interpolate(levels[fine + 1], size=levels[fine].shape[2:])
@@ -89,7 +91,21 @@ class CenterNet(nn.Module):
         classes, sides = self(images)
         yield from decode(classes, sides, height, width, most)
 
-    def _seen(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+
+class CenterNet(LevelNet):
+    """With a backbone of its own, which knows nothing before it has learned."""
+
+    features = 320
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.at4 = nn.Sequential(_conv(3, 16, 2), _conv(16, 32, 2), _conv(32, 32))
+        self.at8 = nn.Sequential(_conv(32, 64, 2), _conv(64, 64))
+        self.at16 = nn.Sequential(_conv(64, 128, 2), _conv(128, 128))
+        self.at32 = nn.Sequential(_conv(128, 128, 2), _conv(128, 128))
+        self.head(classes, (64, 128, 128))
+
+    def seen(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         at8 = self.at8(self.at4(images))
         at16 = self.at16(at8)
         return at8, at16, self.at32(at16)

@@ -1,16 +1,16 @@
 """The built-in detector: a small center detector, trained from nothing in under a minute on one CPU thread.
 
-It is made to close the loop anywhere, not to win: 0.76 million parameters, no pretrained weights. With one
-thread the same images, settings and seed give the same weights, bit for bit, on the same machine and torch.
+It is made to close the loop anywhere, not to win: 0.76 million parameters, no pretrained weights (but those of a backbone, for
+who asks for one). With one thread the same images, settings and seed give the same weights, bit for bit, on the same machine and torch.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,16 +29,29 @@ from swath.trainers._center_images import (
     read_image,
 )
 from swath.trainers.base import Model, Predictions, Progress, TrainingSet
-from swath.trainers.fitting import Learner, Pace, channels_last, hold_out, learn, steady_torch, weights
+from swath.trainers.fitting import Learner, Pace, alike, channels_last, hold_out, learn, steady_torch, weights
 from swath.trainers.model_file import read_model, write_model
 from swath.trainers.scores import fit_scores, fitted
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-FORMATS: Final = (1, 2)  # of the model file; 1: another network, no fitted scores
-SECONDS: Final = 0.5
-"""Of processor time that a megapixel of the input costs each time it trains (Intel Xeon, one thread)."""
+    from swath.trainers._center_first import FirstNet
+    from swath.trainers._center_net import CenterNet, LevelNet
+    from swath.trainers._center_pretrained import PretrainedNet
+    from swath.trainers.fitting import Rates
+
+BUILT_IN, PRETRAINED = "built-in", "efficientnet-lite0"
+Backbone = Literal["built-in", "efficientnet-lite0"]
+FORMATS: Final = (1, 2, 3)
+"""Of the model file. 1: another network, no fitted scores; 3: as 2, on a pretrained backbone."""
+SECONDS: Final[Mapping[tuple[str, bool], float]] = {
+    (BUILT_IN, True): 0.5,
+    (PRETRAINED, True): 2.5,
+    (PRETRAINED, False): 0.7,
+}
+"""Of processor time that a megapixel of the input costs each time it trains (Intel Xeon, one thread), by backbone, and whether
+that learns too."""
 
 Found = Iterator[tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]]
 
@@ -61,6 +74,8 @@ class CenterTrainer:
     epochs, seconds, steps, batch, lr: see `Pace`
     threads: of torch; 1 gives the same weights every time
     holdout: share of the drives that is kept apart, to choose among `checks` checkpoints; 0: take the last
+    backbone: what sees; efficientnet-lite0 comes with ImageNet's weights (extra `pretrained`)
+    backbone_rate: its share of the learning rate, where it is a pretrained one; 0: it stays as it came
     min_score, most: predictions below the score or beyond the count (per image) are not reported
     """
 
@@ -70,6 +85,8 @@ class CenterTrainer:
     steps: int = 0
     batch: int = 4
     lr: float = 3e-3
+    backbone: Backbone = "built-in"
+    backbone_rate: float = 0.1
     threads: int = 1
     holdout: float = 0.15
     checks: int = 5
@@ -81,6 +98,10 @@ class CenterTrainer:
             raise ConfigError(
                 f"center trainer: expected a width that is a multiple of 16 and positive counts, got {self}"
             )
+        if self.backbone not in (BUILT_IN, PRETRAINED) or not 0 <= self.backbone_rate <= 1:
+            raise ConfigError(
+                f"center trainer: expected a backbone {BUILT_IN} or {PRETRAINED} and a rate of 0 to 1 of it, got {self}"
+            )
         if not 0 <= self.holdout < 1:
             raise ConfigError(f"center trainer: expected 0 <= holdout < 1, got {self}")
         _ = self.pace
@@ -88,6 +109,11 @@ class CenterTrainer:
     @property
     def pace(self) -> Pace:
         return Pace(self.epochs, self.seconds, self.steps, self.batch, self.lr, self.checks)
+
+    @property
+    def cost(self) -> float:
+        """Seconds that a megapixel of the input is said to cost each time it trains."""
+        return SECONDS[self.backbone, self.backbone == BUILT_IN or self.backbone_rate > 0]
 
     @property
     def name(self) -> str:
@@ -125,13 +151,15 @@ class CenterTrainer:
         apart = np.array([group in held for group in data.groups], dtype=bool)
         with steady_torch(self.threads, seed):
             state, fit, info = _train(self, shrunk, samples, apart, len(data.classes), rng, progress)
-        header = {
-            "format": FORMATS[-1],
+        header: dict[str, Any] = {
+            "format": 2 if self.backbone == BUILT_IN else 3,
             "classes": list(data.classes),
             "width": self.width,
             "height": height,
             "scores": fit.tolist(),
         }
+        if self.backbone != BUILT_IN:
+            header["backbone"] = self.backbone
         digest = write_model(out, header, state)
         info |= {
             "images": len(data.media),
@@ -156,7 +184,7 @@ class CenterTrainer:
     def features(
         self, model: Model, images: Sequence[str], *, progress: Progress | None = None
     ) -> NDArray[np.float32]:
-        """(n, 320) what the backbone sees, averaged over each image. See `FeatureTrainer.features`."""
+        """(n, 320), or (n, 472) with a pretrained backbone: what it sees, averaged over each image. See `FeatureTrainer.features`."""
         rows: list[NDArray[np.float32]] = []
 
         def collect(net: _Network, batch: Tensor, *_: object) -> None:
@@ -193,12 +221,24 @@ def _loaded(form: int, state: dict[str, NDArray[Any]], classes: int) -> _Network
     """The network of a model file of this format."""
     import torch
 
-    from swath.trainers._center_first import FirstNet
-    from swath.trainers._center_net import CenterNet
-
-    net: FirstNet | CenterNet = FirstNet(classes) if form == 1 else CenterNet(classes)
+    net = _network(form, classes)
     net.load_state_dict({name: torch.from_numpy(values) for name, values in state.items()})
     return channels_last(net.eval())
+
+
+def _network(form: int, classes: int) -> FirstNet | CenterNet | PretrainedNet:
+    """The network that model files of this format hold, with weights that mean nothing."""
+    if form == 1:
+        from swath.trainers._center_first import FirstNet
+
+        return FirstNet(classes)
+    if form == 2:
+        from swath.trainers._center_net import CenterNet
+
+        return CenterNet(classes)
+    from swath.trainers._center_pretrained import PretrainedNet
+
+    return PretrainedNet(classes, taught=False)
 
 
 def _read(
@@ -222,22 +262,37 @@ def _train(
     progress: Progress | None,
 ) -> tuple[dict[str, NDArray[Any]], NDArray[np.float64], dict[str, Any]]:
     """The weights, what held-out images say of their scores, and how it went."""
-    from swath.trainers._center_net import CenterNet, loss, targets
+    from swath.trainers._center_net import loss, targets
 
     height, width = samples.pixels.shape[1:3]
+    new, rates = _to_learn(settings, classes)
 
-    def told(net: CenterNet, images: Tensor, boxes: Boxes, labels: Labels) -> Tensor:
+    def told(net: LevelNet, images: Tensor, boxes: Boxes, labels: Labels) -> Tensor:
         named, sides = net(images)
         return loss(named, sides, targets(boxes, labels, height, width))
 
     learner = Learner(
-        network=lambda: CenterNet(classes),
+        network=new,
         shaken=lambda net, rows: told(net, *samples.shaken(rows, rng)),
         plain=lambda net, rows: told(net, *samples.plain(rows)),
+        rates=rates,
     )
-    net, info = learn(learner, settings.pace, apart, SECONDS * height * width / 1e6, rng, progress)
+    net, info = learn(learner, settings.pace, apart, settings.cost * height * width / 1e6, rng, progress)
     fit = _fit(settings, net, shrunk, samples, np.flatnonzero(apart), classes)
     return weights(net), fit, info
+
+
+def _to_learn(
+    settings: CenterTrainer, classes: int
+) -> tuple[Callable[[], LevelNet], Callable[[LevelNet], Rates]]:
+    """What makes the network that is to learn, and what says at which rates its parameters do."""
+    if settings.backbone == BUILT_IN:
+        from swath.trainers._center_net import CenterNet
+
+        return lambda: CenterNet(classes), alike
+    from swath.trainers._center_pretrained import PretrainedNet, rates
+
+    return lambda: PretrainedNet(classes, taught=True), lambda net: rates(net, settings.backbone_rate)
 
 
 def _fit(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -16,7 +16,9 @@ from swath.trainers.base import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.nn import Conv2d, Module
+    from torch.nn import Conv2d, Module, Parameter
+
+    Rates = Iterable[tuple[list[Parameter], float]]
 
 N = TypeVar("N", bound="Module")
 Rows = NDArray[np.int64]
@@ -52,13 +54,20 @@ class Pace:
         return max(1, min(whole, int(self.seconds / (seconds * self.batch))))
 
 
+def alike(net: Module) -> Rates:
+    """All parameters learn at the same rate."""
+    return [(list(net.parameters()), 1.0)]
+
+
 @dataclass(frozen=True, eq=False)
 class Learner(Generic[N]):
-    """What learns: a network that is made anew at each call, and its loss on some rows of the data, shaken and plain."""
+    """What learns: a network that is made anew at each call, its loss on some rows of the data, shaken and plain, and which
+    parameters learn at which share of the rate."""
 
     network: Callable[[], N]
     shaken: Callable[[N, Rows], Tensor]
     plain: Callable[[N, Rows], Tensor]
+    rates: Callable[[N], Rates] = alike
 
 
 def learn(
@@ -80,8 +89,11 @@ def learn(
     steps = pace.length(len(rows), seconds)
     net, smooth = (channels_last(learner.network()) for _ in range(2))
     smooth.eval().load_state_dict(net.state_dict())
-    optimizer = torch.optim.AdamW(net.parameters(), lr=pace.lr, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, pace.lr, total_steps=steps, pct_start=0.15)
+    parts, shares = zip(*learner.rates(net), strict=True)
+    highest = [share * pace.lr for share in shares]
+    groups = [{"params": part, "lr": lr} for part, lr in zip(parts, highest, strict=True)]
+    optimizer = torch.optim.AdamW(groups, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps, pct_start=0.15)
     queue: Rows = rows[:0]
     every = max(1, steps // 2 // pace.checks)  # early checkpoints are unfinished, lucky or not
     best: tuple[float, int, dict[str, Any]] | None = None
