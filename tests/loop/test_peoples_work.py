@@ -99,13 +99,16 @@ class Changing(Picky):
 
     fetched = 0
     changes = False
+    only = ""  # the one scene that is drawn otherwise; all of them, where none is named
 
     def fetch(self, work: Work, receipt: Any) -> Fetched:
         self.fetched += 1
         answers = list(super().fetch(work, receipt).answers)
+        key_of = {task.task: f"{number_of(task):04d}" for task in work.tasks}
         if self.changes and self.fetched > 1:
             for i, one in enumerate(answers):
-                if isinstance(one.labels, Boxes) and len(one.labels):
+                mine = self.only in ("", key_of[one.task])
+                if mine and isinstance(one.labels, Boxes) and len(one.labels):
                     boxes = one.labels.boxes.copy()
                     boxes[0] += 1
                     answers[i] = Answer(
@@ -220,6 +223,32 @@ def test_2_where_both_changed_somebody_decides(at: Callable[[str], Loop], choice
     assert (after.state, after.waiting) == ("labeled", 0)
     kept = boxes_of(loop, key)[0]["bounding_box"] == [0.1, 0.1, 0.5, 0.5]
     assert kept == (choice == "mine")
+
+
+def test_edits_that_no_annotator_touched_outlive_the_annotators_choice(at: Callable[[str], Loop]) -> None:
+    """Two scenes are edited, the annotator changes one: `--theirs` takes that one, and keeps and names the other; asked for once more,
+    with nothing disputed, it takes the other too, and names it."""
+    loop = at("sent")
+    annotator, key = half_fetched(loop, changes=True)
+    other = next(
+        row.key
+        for row in loop.workspace.journal.assignments.find(round="v0", role="pool")
+        if row.key != key and row.channel == "left" and row.state == "labeled" and row.count
+    )
+    edit(loop, key)
+    edit(loop, other)
+    annotator.only = key
+    result = loop.fetch()
+    assert (result.disputed, other in result.edited) == ((key,), True)
+    assert any("are kept" in note and other in note for note in result.notes)
+    after = loop.fetch(edits="theirs")
+    assert boxes_of(loop, key)[0]["bounding_box"] != [0.1, 0.1, 0.5, 0.5]
+    assert boxes_of(loop, other)[0]["bounding_box"] == [0.1, 0.1, 0.5, 0.5]
+    assert any("gave way" in note and key in note and other not in note for note in after.notes)
+    assert any("are kept" in note and other in note for note in after.notes)
+    last = loop.fetch(edits="theirs")
+    assert any("gave way" in note and other in note for note in last.notes)
+    assert boxes_of(loop, other)[0]["bounding_box"] != [0.1, 0.1, 0.5, 0.5]
 
 
 def test_a_box_drawn_before_the_first_fetch_is_not_overwritten(at: Callable[[str], Loop]) -> None:

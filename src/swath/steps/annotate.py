@@ -196,6 +196,7 @@ def fetch(
 
     A scene of which labels went to quarantine waits until they are mended, or `accept_partial` takes it without them. Labels
     that were edited by hand since they were fetched are kept; where the annotators changed theirs too, `edits` says whose hold.
+    "theirs" where nothing is disputed takes the annotators' again.
     """
     with workspace.writer("fetch") as writer:
         journal = workspace.journal
@@ -329,8 +330,12 @@ class _Hands:
     def is_disputed(self, one: _Heard) -> bool:
         return one.place in self.disputed
 
+    def replaced(self, choice: Choice | None) -> frozenset[tuple[str, str]]:
+        """The edited ones that the annotators' labels replace: those that both changed; all of them, where there are none such."""
+        return (self.disputed or self.edited) if choice == "theirs" else frozenset()
+
     def may_write(self, one: _Heard, choice: Choice | None) -> bool:
-        return one.place not in self.edited or choice == "theirs"
+        return one.place not in self.edited or one.place in self.replaced(choice)
 
 
 def _hands(
@@ -566,6 +571,7 @@ def _result(
     for row in rows:
         labels[of[row.channel]] += row.count or 0
     edited = tuple(sorted({key for key, _ in hands.edited}))
+    replaced = sorted({key for key, _ in hands.replaced(choice)})
     disputed = tuple(sorted({key for key, _ in hands.disputed})) if choice is None else ()
     waits = {row.key for row in rows if row.state not in DONE} | set(disputed)
     waiting = workspace.scenes.of(waits).keys.tolist()  # those that were deleted by hand are not waited for
@@ -589,14 +595,16 @@ def _result(
         disputed=disputed,
         notes=(
             *notes,
-            *_advice(workspace.name, edited, disputed, choice),
+            *_advice(workspace.name, edited, disputed, replaced),
             *_quarantined(workspace.name, batch.round, sorted(held - bare), sorted(bare)),
         ),
     )
 
 
-def _advice(dataset: str, edited: Sequence[str], disputed: Sequence[str], choice: Choice | None) -> list[str]:
-    """What to do about edits, in words."""
+def _advice(
+    dataset: str, edited: Sequence[str], disputed: Sequence[str], replaced: Sequence[str]
+) -> list[str]:
+    """What to do about edits, in words, and what was done."""
     said = []
     if disputed:
         mine, theirs = command("fetch", dataset, "--mine"), command("fetch", dataset, "--theirs")
@@ -604,9 +612,14 @@ def _advice(dataset: str, edited: Sequence[str], disputed: Sequence[str], choice
             f"labels of {len(disputed)} scenes were edited by hand and changed by the annotators as well ({some(disputed)}); "
             f"nothing of either is lost: `{mine}` keeps the edits, `{theirs}` takes the annotators'"
         )
-    elif edited and choice != "theirs":
+    if replaced:
         said.append(
-            f"labels of {len(edited)} scenes were edited by hand since they were fetched, and are kept: {some(edited)}"
+            f"edits by hand of {len(replaced)} scenes gave way to the annotators' labels: {some(replaced)}"
+        )
+    kept = [key for key in edited if key not in disputed and key not in replaced]
+    if kept:
+        said.append(
+            f"labels of {len(kept)} scenes were edited by hand since they were fetched, and are kept: {some(kept)}"
         )
     return said
 
