@@ -166,7 +166,7 @@ def test_every_training_is_evaluated(repeated: str) -> None:
     truth = evaluations.truths(work, work.members("val"), "2d")
     wanted = [one for one in (it.references for it in truth) if isinstance(one, References)]
     for training, model in zip(told.each, v1.steps.train.trainings("2d"), strict=True):
-        found = [one for one in evaluations.predicted(work, model, truth) if isinstance(one, Predictions)]
+        found = [one for one in evaluations.predict_with(work, model, truth) if isinstance(one, Predictions)]
         curves = detection.detection_curves(found, wanted, len(work.config.classes))
         assert training.map50 == pytest.approx(float(np.nanmean(curves.precision[0].mean(axis=1))), abs=1e-12)
 
