@@ -284,10 +284,10 @@ class Gain(Record):
 class Training(Record):
     """One training of a round: its seed, the hash of its model, and what that scored."""
 
-    seed: int | None
+    seed: int | None = None
     sha256: str
-    map: float | None
-    map50: float | None
+    map: float | None = None
+    map50: float | None = None
 
 
 class Trainings(Record):
