@@ -18,9 +18,7 @@ from swath.records.manifest import Ratio, RatioMove, RoundWorth, Stream, StreamW
 
 ROUNDS: Final = 10  # that a loop is thought to have: with more, the rate would be smaller
 RATE: Final = sqrt(8 * log(2) / ROUNDS)  # Cesa-Bianchi and Lugosi 2006, theorem 2.2, for two experts
-PRIOR: Final = (
-    20  # scenes of the round's average that each stream is thought to have had besides: few scenes say little
-)
+PRIOR: Final = 20  # scenes like the round's average that each stream has besides: few scenes say little
 TOLD: Final = 3  # rounds that a reason names
 
 
