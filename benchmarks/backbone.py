@@ -28,7 +28,7 @@ from swath.worlds import make_world
 
 ARMS: dict[str, dict[str, Any]] = {
     "built-in": {},
-    "efficientnet-lite0, rate 0": {"backbone": "efficientnet-lite0", "backbone_rate": 0.0},
+    "efficientnet-lite0, rate 0": {"backbone": "efficientnet-lite0"},
     "efficientnet-lite0, rate 0.1": {"backbone": "efficientnet-lite0", "backbone_rate": 0.1},
 }
 

@@ -501,7 +501,7 @@ class Center(_Section):
         description="what sees: a network that learns from nothing, or one with ImageNet's weights (extra `pretrained`)",
     )
     backbone_rate: Share = Field(
-        0.1, description="a pretrained backbone's share of the learning rate; 0: it stays as it came"
+        0.0, description="a pretrained backbone's share of the learning rate; 0: it stays as it came"
     )
 
 

@@ -86,7 +86,7 @@ class CenterTrainer:
     batch: int = 4
     lr: float = 3e-3
     backbone: Backbone = "built-in"
-    backbone_rate: float = 0.1
+    backbone_rate: float = 0.0
     threads: int = 1
     holdout: float = 0.15
     checks: int = 5
