@@ -65,9 +65,9 @@ def test_a_failure_is_told(tmp_path: Path) -> None:
     a training that takes too long is ended."""
     data = bright(tmp_path, 4)
     with pytest.raises(
-        SwathError, match=r"ended with exit code 1; its last words: .*yolov8nn\.yaml.*; all of them: .*m\.log"
+        SwathError, match=r"ended with exit code 1; its last words: .*nosuch\.yaml.*; all of them: .*m\.log"
     ):
-        trainer(model="yolov8nn.yaml").fit(data, tmp_path / "m.pt", seed=0)
+        trainer(model="nosuch.yaml").fit(data, tmp_path / "m.pt", seed=0)
     weights = tmp_path / "w.pt"
     weights.write_bytes(b"none")
     with pytest.raises(SwathError, match="ended with exit code 1"):
