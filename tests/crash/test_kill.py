@@ -23,11 +23,12 @@ def some_points(bench: Bench, case: str) -> list[tuple[int, str]]:
 
 
 def own_writes(bench: Bench, case: str) -> list[int]:
-    """Writes that are done while the dataset is held: one who stops before taking it is nobody's predecessor. A training is:
-    it goes by what it read before."""
+    """Writes that are done while the dataset is held: one who stops before taking it is nobody's predecessor. A training is, once
+    its model is on the shelf: it goes by what it read before. (One that stops sooner keeps its lock, and others are told to wait.)"""
     log = bench.unbroken(case)
     if case == "train":
-        return [n for n, what in enumerate(log, 1) if what != "takes the dataset"]
+        shelved = max(n for n, what in enumerate(log, 1) if what.startswith("replace"))
+        return [n for n, what in enumerate(log, 1) if n > shelved and what != "takes the dataset"]
     first = log.index("takes the dataset") if "takes the dataset" in log else len(log)
     return [n for n, what in enumerate(log, 1) if n > first + 1 and what != "takes the dataset"]
 
@@ -132,6 +133,21 @@ def test_looking_writes_nothing(bench: Bench) -> None:
         log = bench.check(bench.forks.call("look", **bench.where))
         assert set(log) <= {"createIndexes datasets", "update datasets"}, f"{prepared} {killed}: {log}"
         assert differences(bench.say(), before) == []
+
+
+def test_one_who_stops_while_it_trains_is_waited_for(bench: Bench) -> None:
+    """A training that stopped before its model is on the shelf holds its lock: another process is told which one to wait for, and
+    changes nothing."""
+    it = CASES["train"]
+    put_back(bench.db, bench.home, bench.prepared[it.prepared])
+    before = bench.say()["rounds"]
+    first = bench.forks.start("operate", **bench.about(it), names=["train"], plant="stopped in the fit")
+    assert first.wait_stopped()
+    end = bench.forks.call("operate", **bench.about(it), names=["train"])
+    first.kill()
+    assert end.error == "ConflictError"
+    assert f"is being trained by process {first.pid}" in end.text
+    assert differences(bench.say()["rounds"], before) == []
 
 
 def test_killed_while_it_trains(bench: Bench) -> None:
