@@ -81,7 +81,7 @@ def test_fields_of_ones_own_are_not_taken_over(dataset_name: str, tmp_path: Path
     others = {
         "predictions": "seen", "detections": "drawn", "zcore": "score", "status": "state", "embeddings": "vectors"
     }  # fmt: skip
-    changes = {**quick_loop.SETTINGS, "fields": others}
+    changes = {**quick_loop.SETTINGS, "fields": others, "splits": {"by": "scene"}}
     loop, result = Loop.init_fiftyone(dataset_name, changes=changes, home=home)
     assert result.added == 12
     loop.split()
@@ -101,7 +101,7 @@ def test_human_labels_that_the_configuration_names_stay(dataset_name: str, tmp_p
     made.clone_sample_field("ground_truth", "boxes")
     made.clone_sample_field("given", "embeddings")
     changes = {
-        **quick_loop.SETTINGS, "fields": {"detections": "boxes"}, "embed": {"encoder": "field:embeddings"}
+        **quick_loop.SETTINGS, "splits": {"by": "scene"}, "fields": {"detections": "boxes"}, "embed": {"encoder": "field:embeddings"}
     }  # fmt: skip
     loop, result = Loop.init_fiftyone(dataset_name, changes=changes, home=tmp_path)
     assert [note for note in result.notes if note.startswith("boxes holds labels of 12 samples already")]
@@ -118,7 +118,8 @@ def test_a_field_that_is_named_later_is_looked_at_too(dataset_name: str, tmp_pat
     Loop.init_fiftyone(dataset_name, changes=quick_loop.SETTINGS, home=tmp_path)
     with pytest.raises(ConfigError, match=r"given \(12 values\)"):
         Loop.init_fiftyone(
-            dataset_name, changes={"fields": {"embeddings": "given"}, "embed": {"encoder": "auto"}}
+            dataset_name,
+            changes={"fields": {"embeddings": "given"}, "embed": {"encoder": "descriptor:image"}},
         )
     assert Loop.open(dataset_name).workspace.config.fields.embeddings == "embeddings"
 
@@ -201,7 +202,7 @@ def kitti(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_rig_folder_does_not_replace_the_rig(dataset_name: str, kitti: Path, tmp_path: Path) -> None:
     """`init --rig` of another rig over a loop that is split: one line, exit 1, and everything is as it was; more frames of the
     same folder still come."""
-    changes = {"splits": {"golden": 0}}
+    changes = {"splits": {"by": "scene"}}
     loop, _ = Loop.init_kitti(dataset_name, kitti, changes=changes, home=tmp_path / "home")
     loop.split()
     make_world(tmp_path / "rig", rig="images", scenes=2, seed=1, scale=0.1)

@@ -71,7 +71,8 @@ def init_folder(
             f"{root}: no usable frame; {len(scan.damages)} damages: {some(map(str, scan.damages), 3)}"
         )
     given, config = config, _with_channels(config, kind, scan)
-    _may_change(name, given, config)
+    if config != given:
+        _may_change(name, given, config)
     origins = sources(origins or {}, given, config, {}, "the folder's rig")
     home = _made(home)
     workspace = _open(_dataset(name, config.primary), config, origins, home, progress, held)
@@ -196,7 +197,8 @@ def _labels_there(dataset: Any, config: LoopConfig) -> list[str]:
     scenes, there = Scenes(Stored.of(dataset), config), dataset.get_field_schema()
     fields, usual = config.fields, LoopConfig().fields
     labels = {fields.detections, fields.cuboids} - {usual.detections, usual.cuboids}
-    read = {fields.sequence, config.embed.encoder.removeprefix("field:")}
+    has_vectors = config.embed.encoder == f"field:{fields.embeddings}"
+    read = {fields.sequence, *([fields.embeddings] if has_vectors else [])}
     told: list[str] = []
     others: dict[str, str] = {}
     for name, how in _new_fields(scenes).items():
