@@ -215,6 +215,7 @@ def init(
             )
             return begun
     if fiftyone is not None and fiftyone != name:
+        Loop.may_init_fiftyone(fiftyone)
         how = suggested(fiftyone, "--fiftyone", fiftyone)
         raise ConfigError(f"init: a loop runs on the dataset itself: `{how}`")
     return Loop.init_fiftyone(name, changes=changes, home=home, progress=bars, held=bars.say)[1]

@@ -16,12 +16,11 @@ from swath.life import STEPS
 from swath.records.loop import Configured
 from swath.records.results import FetchResult, RunResult, Setting, Settings, Standing, StepResult, Where
 from swath.records.shown import Next
-from swath.settings import shortly
 from swath.store.dataset import find, names_of
-from swath.store.journal import Journal, datasets_with_a_loop
+from swath.store.journal import datasets_with_a_loop
 from swath.store.scenes import Scenes, open_journal
 from swath.suggest import command, meant, ways_on
-from swath.workspace import Progress, Workspace, checked_name, default_home, silent
+from swath.workspace import Progress, Workspace, checked_name, default_home, may_change, silent
 
 if TYPE_CHECKING:
     from swath.annotators.base import Annotator
@@ -50,7 +49,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 LISTED: Final = 6  # loops that `where` tells of
-FROZEN: Final = ("channels", "primary", "fields", "splits")  # settings that a split dataset keeps
 
 
 @dataclass
@@ -102,7 +100,7 @@ class Loop:
         config = configuration.merged(before, changes, source)
         if config == before:
             return
-        _may_change(self.workspace.journal, before, config)
+        may_change(self.workspace.journal, before, config)
         self.workspace.config = config
         self.workspace.origins = configuration.sources(
             self.workspace.origins, before, config, changes, source
@@ -209,12 +207,22 @@ class Loop:
         progress: Progress = silent,
         held: Callable[[str], None] | None = None,
     ) -> tuple[Loop, InitResult]:
-        """Begins the loop of a FiftyOne dataset that exists, grouped or plain."""
+        """Begins the loop of a FiftyOne dataset that exists, grouped or plain. `ConfigError` where it has fields of its own under names
+        that swath writes."""
         from swath.steps.init import init_fiftyone
 
         config, origins, home = _config_of(name, changes, home)
         workspace, result = init_fiftyone(name, config, home, origins=origins, progress=progress, held=held)
         return cls(workspace), result
+
+    @staticmethod
+    def may_init_fiftyone(name: str) -> None:
+        """`SwathError` where there is no FiftyOne dataset `name` that a loop could run on."""
+        from swath import database
+        from swath.steps.init import usable
+
+        database.ensure()
+        usable(name)
 
     @classmethod
     def adopt(
@@ -233,7 +241,7 @@ class Loop:
         configuration.merged(LoopConfig(), changes or {}, "the call")  # settings that cannot be come first
         refuse_a_loop(open_journal(find(name)), name)
         config, origins, home = _config_of(name, changes, home)
-        workspace, _ = init_fiftyone(name, config, home, origins=origins, progress=progress)
+        workspace, _ = init_fiftyone(name, config, home, origins=origins, by_hand=True, progress=progress)
         return cls(workspace), adopt(workspace, fix=fix)
 
     @property
@@ -652,23 +660,6 @@ def _config_of(
             stored = journal.loop()
             base, known = configuration.parse(stored.config, "the journal"), stored.known()
             home = home or (Path(stored.home) if stored.home else None)
-            _may_change(journal, base, configuration.merged(base, given, "the call"))
+            may_change(journal, base, configuration.merged(base, given, "the call"))
     config = configuration.merged(base, given, "the call")
     return config, configuration.sources(known, base, config, given, "the call"), home or default_home(name)
-
-
-def _may_change(journal: Journal, before: LoopConfig, after: LoopConfig) -> None:
-    """`ConfigError` for settings that can no longer change: those of the rig and the splits once the dataset is split, the class
-    map once a label has come."""
-    if journal.loop().membership is not None:
-        was, now = configuration.values(before), configuration.values(after)
-        for name in {**was, **now}:
-            if name.split(".")[0] in FROZEN and was.get(name) != now.get(name):
-                raise ConfigError(
-                    f"{name}: cannot change once the dataset is split (it is {shortly(was.get(name))}); "
-                    "start another dataset for that"
-                )
-    if after.classes != before.classes and journal.assignments.any_labelled():
-        raise ConfigError(
-            f"classes: cannot change once labels have come (they are {', '.join(before.classes)}); start another dataset for that"
-        )

@@ -24,8 +24,13 @@ def command(step: str, dataset: str, *more: str) -> str:
 
 
 def init(dataset: str, *source: str) -> str:
-    """`swath init NAME SOURCE`: the one command that names its dataset otherwise."""
+    """`swath init NAME SOURCE`: it and `adopt` name their dataset otherwise."""
     return shlex.join(["swath", "init", dataset, *source])
+
+
+def adopt(dataset: str) -> str:
+    """`swath adopt NAME`: takes over what was run by hand."""
+    return shlex.join(["swath", "adopt", dataset])
 
 
 def ways_on(

@@ -10,13 +10,14 @@ from pathlib import Path
 from urllib.parse import quote
 
 from swath import projection
-from swath.config import LoopConfig
+from swath.config import LoopConfig, values
 from swath.errors import ConfigError, FrozenSplitError, StateError, some
 from swath.labels import stored
 from swath.labels.channels import Channel, Rig
 from swath.records.assignment import Assignment
 from swath.records.batch import Batch, Failure
 from swath.records.shown import SceneState
+from swath.settings import shortly
 from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.scenes import Scenes
@@ -32,6 +33,7 @@ def silent(title: str) -> Tick:
 
 
 LONGEST_NAME = 100
+FROZEN = ("channels", "primary", "fields", "splits")  # settings that a split dataset keeps
 
 
 def checked_name(name: str) -> str:
@@ -50,6 +52,23 @@ def default_home(name: str) -> Path:
     cannot be called is spelled with percent signs."""
     folder = quote(name, safe=" !#$&'()+,;=@[]{}~")
     return Path(os.environ.get("SWATH_HOME") or Path.home() / ".swath") / folder
+
+
+def may_change(journal: Journal, before: LoopConfig, after: LoopConfig) -> None:
+    """`ConfigError` for settings that can no longer change: those of the rig and the splits once the dataset is split, the class
+    map once a label has come."""
+    if journal.loop().membership is not None:
+        was, now = values(before), values(after)
+        for name in {**was, **now}:
+            if name.split(".")[0] in FROZEN and was.get(name) != now.get(name):
+                raise ConfigError(
+                    f"{name}: cannot change once the dataset is split (it is {shortly(was.get(name))}); "
+                    "start another dataset for that"
+                )
+    if after.classes != before.classes and journal.assignments.any_labelled():
+        raise ConfigError(
+            f"classes: cannot change once labels have come (they are {', '.join(before.classes)}); start another dataset for that"
+        )
 
 
 @dataclass

@@ -10,6 +10,7 @@ cuboids, `pcd` the clouds that the App draws.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -50,6 +51,7 @@ __all__ = [
     "read_pcd",
     "scan",
     "to_cuboid",
+    "whole",
     "write_objects",
     "write_pcd",
 ]
@@ -128,13 +130,13 @@ def check_image(path: Path) -> tuple[int, int]:
 
 
 def scan(root: Path, *, progress: Callable[[int, int], None] | None = None, workers: int = 1) -> KittiFolder:
-    """Read a KITTI folder: `root` holds `training/`, or is it. Every image is decoded and every cloud read.
+    """Read a KITTI folder (`whole`). Every image is decoded and every cloud read.
 
     Frames are the stems found in image_2, image_3 and velodyne. Every file of the five folders is either used
     or in `damages`. `workers` threads read; the result doesn't depend on them. `progress(done, total)` counts
     frames. FormatError where this is no KITTI folder.
     """
-    root = Path(root)
+    root = whole(Path(root))
     training = _training_folder(root)
     listing = _Listing(training)
     drives = Drives((root / "drives.txt", training / "drives.txt"))
@@ -150,6 +152,14 @@ def scan(root: Path, *, progress: Callable[[int, int], None] | None = None, work
                 progress(done, len(keys))
     named = (replace(damage, file=relative(damage.file, root)) for damage in damages)
     return KittiFolder(tuple(frames), tuple(sorted(named, key=lambda d: (d.file, d.line or 0, d.reason))))
+
+
+def whole(root: Path) -> Path:
+    """The KITTI folder that `root` means: it holds `training/`, or the folders of media themselves. A folder `training` is a part of
+    its parent, where the drives are told."""
+    inside = Path(os.path.abspath(root))
+    is_part = inside.name == "training" and any((root / name).is_dir() for name in _MEDIA)
+    return inside.parent if is_part and not (root / "training").is_dir() else root
 
 
 def _training_folder(root: Path) -> Path:

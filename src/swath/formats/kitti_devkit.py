@@ -19,7 +19,7 @@ from swath.errors import some
 from swath.formats.damage import Damage, DamageError
 from swath.formats.folders import read_text
 
-PLACES = (".", "mapping", "devkit/mapping", "devkit_object/mapping")
+PLACES = (".", "mapping", "devkit/mapping", "devkit_object/mapping", "training", "training/mapping")
 MAPPING, RAND = "train_mapping.txt", "train_rand.txt"
 
 

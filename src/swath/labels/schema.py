@@ -41,6 +41,16 @@ def _unless_there(path: str) -> tuple[dict[str, Any], str, list[Mapping[str, Any
     return {}, ".".join(["sample_fields", *(f"$[at{n}].fields" for n in range(len(parents)))]), inside
 
 
+def fits(field: Any, how: Mapping[str, Any]) -> bool:
+    """Whether a field that is there is of the type that `declare` would give it."""
+    from fiftyone.core.odm import create_field
+
+    def kind(one: Any) -> tuple[Any, ...]:
+        return type(one), getattr(one, "document_type", None), type(getattr(one, "field", None))
+
+    return kind(field) == kind(create_field("any", **how))
+
+
 def labels_field() -> dict[str, Any]:
     """What `declare` is told of a field of boxes or cuboids."""
     import fiftyone as fo

@@ -21,18 +21,18 @@ from swath.errors import ConfigError
 from swath.formats import kitti_devkit
 from swath.formats.damage import Damage
 from swath.formats.folders import relative
-from swath.formats.kitti import Frame, KittiObject, read_cloud, scan, to_cuboid
+from swath.formats.kitti import Frame, KittiObject, read_cloud, scan, to_cuboid, whole
 from swath.labels.shapes import Boxes, Cuboids
 from swath.sources.base import DONT_CARE, Cloud, Found, Labelled, Progress, Scan, digest_of_files, shown
 
 
 class Kitti:
-    """The KITTI folder `root`: it holds `training/`, or is it."""
+    """The KITTI folder `root`: it holds `training/`, or is it; both are one folder (`formats.kitti.whole`)."""
 
     name = "kitti"
 
     def __init__(self, root: Path, channels: Mapping[str, Channel] = CHANNELS) -> None:
-        self.root = Path(root)
+        self.root = whole(Path(root))
         self._channels = channels
         self._left = _first(channels, "image", "P2")
         self._right = _first(channels, "image", "P3")

@@ -34,9 +34,10 @@ from swath.sources.base import Found, Labelled, Scan, Source
 from swath.store.dataset import Stored
 from swath.store.journal.lease import Writer
 from swath.store.scenes import DONT_CARE, FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
+from swath.suggest import adopt as suggested_adopt
 from swath.suggest import command, meant
 from swath.suggest import init as suggested
-from swath.workspace import Progress, Workspace, silent
+from swath.workspace import Progress, Workspace, may_change, silent
 
 CHUNK = 100  # frames per insert
 LISTED = 1000  # damages that the journal keeps
@@ -70,6 +71,8 @@ def init_folder(
             f"{root}: no usable frame; {len(scan.damages)} damages: {some(map(str, scan.damages), 3)}"
         )
     given, config = config, _with_channels(config, kind, scan)
+    if config != given:
+        _may_change(name, given, config)
     origins = sources(origins or {}, given, config, {}, "the folder's rig")
     home = _made(home)
     workspace = _open(_dataset(name, config.primary), config, origins, home, progress, held)
@@ -83,7 +86,7 @@ def init_folder(
         workspace.scenes.give_keys()
         aside = _place_new(workspace, writer)
         damages = tuple(Damaged(file=one.file, line=one.line, reason=one.reason) for one in scan.damages)
-        begun = Initialised(scenes=0, **{kind: str(root.resolve())})
+        begun = Initialised(scenes=0, **{kind: str(source.root.resolve())})
         told += _other_classes(workspace) + _without_calibration(workspace)
         return workspace, _record(workspace, writer, begun, added, damages, aside, told)
 
@@ -123,6 +126,14 @@ def _clear_half_made(dataset: Any, name: str) -> None:
         )
 
 
+def _may_change(name: str, before: LoopConfig, after: LoopConfig) -> None:
+    """`ConfigError` where the loop that is there already must keep what a folder would change."""
+    import fiftyone as fo
+
+    if fo.dataset_exists(name) and (journal := open_journal(fo.load_dataset(name))).exists():
+        may_change(journal, before, after)
+
+
 def _with_channels(config: LoopConfig, kind: str, scan: Scan) -> LoopConfig:
     """The configuration, with the channels of a rig folder where the user named none."""
     if kind == "kitti" or config.channels != LoopConfig().channels:
@@ -141,16 +152,15 @@ def init_fiftyone(
     home: Path,
     *,
     origins: Sources | None = None,
+    by_hand: bool = False,
     progress: Progress = silent,
     held: Held = None,
 ) -> tuple[Workspace, InitResult]:
-    """Starts a loop on the dataset `name`, grouped or plain; doing it again takes in scenes that were added since."""
-    dataset = load_dataset(name)
-    if dataset.media_type not in ("group", *KINDS):
-        raise ConfigError(
-            f"dataset {name!r} holds {dataset.media_type or 'nothing'}; expected groups, images or point clouds"
-        )
+    """Starts a loop on the dataset `name`, grouped or plain; doing it again takes in scenes that were added since. `by_hand`: its fields
+    of swath's names are of a loop that was run by hand, and are taken over."""
+    dataset = usable(name)
     given, config = config, _fitting(dataset, config)
+    labelled = [] if by_hand else _labels_there(dataset, config)
     origins = sources(origins or {}, given, config, {}, "the dataset's slices")
     home = _made(home)
     dataset.persistent = True
@@ -163,11 +173,69 @@ def init_fiftyone(
         aside = _place_new(workspace, writer)
         begun = Initialised(scenes=0, fiftyone=name)
         told = (
-            _read_fields(workspace, given, before)
+            labelled
+            + _read_fields(workspace, given, before)
             + _other_classes(workspace)
             + _without_calibration(workspace)
         )
         return workspace, _record(workspace, writer, begun, added, damages, aside, told)
+
+
+def usable(name: str) -> Any:
+    """FiftyOne's dataset `name`; `SwathError` where there is none, or none of media that swath reads."""
+    dataset = load_dataset(name)
+    if dataset.media_type not in ("group", *KINDS):
+        raise ConfigError(
+            f"dataset {name!r} holds {dataset.media_type or 'nothing'}; expected groups, images or point clouds"
+        )
+    return dataset
+
+
+def _labels_there(dataset: Any, config: LoopConfig) -> list[str]:
+    """What to say of people's labels that are there already, in fields that the configuration names. `ConfigError` where the dataset
+    has other fields of its own under names that swath writes."""
+    scenes, there = Scenes(Stored.of(dataset), config), dataset.get_field_schema()
+    fields, usual = config.fields, LoopConfig().fields
+    labels = {fields.detections, fields.cuboids} - {usual.detections, usual.cuboids}
+    has_vectors = config.embed.encoder == f"field:{fields.embeddings}"
+    read = {fields.sequence, *([fields.embeddings] if has_vectors else [])}
+    told: list[str] = []
+    others: dict[str, str] = {}
+    for name, how in _new_fields(scenes).items():
+        if name not in there or name in read:
+            continue
+        count = scenes.holding(name)
+        if not schema.fits(there[name], how):
+            others[name] = f"{name} (of another type, {count} values)"
+        elif count and name in labels:
+            told.append(
+                f"{name} holds labels of {count} samples already; they stay until their scene is labelled, and are replaced then"
+            )
+        elif count and name != KEY:
+            others[name] = f"{name} ({count} values)"
+    if others:
+        raise ConfigError(_others(dataset.name, config, others))
+    return told
+
+
+def _new_fields(scenes: Scenes) -> dict[str, dict[str, Any]]:
+    """The fields that swath writes, but for those that its loop on this dataset, if there is one, named before: they are swath's."""
+    journal, wanted = open_journal(scenes.stored), scenes.fields()
+    if not journal.exists():
+        return wanted
+    before = Scenes(scenes.stored, parse(journal.loop().config, "the journal")).fields()
+    return {name: how for name, how in wanted.items() if name not in before}
+
+
+def _others(name: str, config: LoopConfig, others: Mapping[str, str]) -> str:
+    """That a dataset has `others`, fields of its own (name -> in words) under names that swath writes, and the ways out."""
+    mine = ", ".join(f"{setting}: NAME" for setting, field in config.fields if field in others)
+    ways = [f"give swath other names (--config, `fields: {{{mine}}}`)"] if mine else []
+    ways.append("rename yours in FiftyOne (`dataset.rename_sample_field(OLD, NEW)`)")
+    return (
+        f"dataset {name!r} has {len(others)} fields of its own under names that swath writes: {some(others.values(), 20)}; nothing was "
+        f"changed: {', or '.join(ways)}; where a loop was run by hand with the guide: `{suggested_adopt(name)}`"
+    )
 
 
 def _fitting(dataset: Any, config: LoopConfig) -> LoopConfig:
@@ -199,6 +267,7 @@ def _fitting(dataset: Any, config: LoopConfig) -> LoopConfig:
 def _other_classes(workspace: Workspace) -> list[str]:
     """What to say where label fields hold classes that the class map lacks."""
     classes, collection = workspace.config.classes, workspace.scenes
+    late = workspace.journal.assignments.any_labelled()
     told = []
     fields = dict.fromkeys([*collection.label_fields(), *(one.human for one in workspace.rig.labelled)])
     for field in fields:
@@ -206,10 +275,12 @@ def _other_classes(workspace: Workspace) -> list[str]:
         strange = sorted(found - set(classes))
         if strange:
             listed = sorted(found & set(classes)) + strange
+            way = (
+                f"; to take them in, before the first label comes: `{_with_classes(workspace.name, listed)}`"
+            )
             told.append(
                 f"{field} holds labels of {len(strange)} classes that are not in the class map ({', '.join(classes)}): {some(strange)}; "
-                f"nothing is trained or compared on them; to take them in, before the first label comes: "
-                f"`{_with_classes(workspace.name, listed)}`"
+                f"nothing is trained or compared on them{'' if late else way}"
             )
     return told
 
@@ -222,23 +293,41 @@ def _with_classes(name: str, classes: Sequence[str]) -> str:
 
 
 def _read_fields(workspace: Workspace, config: LoopConfig, before: Collection[str]) -> list[str]:
-    """What to say where a field that was named to be read from was not there: it is found out when it is too late, once the dataset
-    is split. `before`: the fields that were there."""
+    """What to say where there is nothing in a field that is read: it is found out when it is too late, once the dataset is split.
+    `before`: the fields that were there."""
+    if workspace.is_split():
+        return []
     told, usual = [], LoopConfig().fields
-    for setting, what in (
-        (
-            "truth",
-            f"no labels came with the data; fields with labels: {some(workspace.scenes.label_fields())}",
-        ),
-        ("sequence", "no drive is known"),
+    labels = [one for one in workspace.scenes.label_fields() if workspace.scenes.holding(one)]
+    drives = _like_drives(workspace, before)
+    for setting, what, instead in (
+        ("truth", "no labels came with the data; fields with labels", labels),
+        ("sequence", "no drive is known; fields whose values scenes share", drives),
     ):
         field = getattr(config.fields, setting)
-        if field != getattr(usual, setting) and field.split(".")[0] not in before:
-            told.append(
-                f"fields: {{{setting}: {field}}}: the dataset has no such field{meant(field, before)}: {what}; it can be corrected until "
-                f"the split: `{command('config', workspace.name, '--set', f'fields.{setting}=NAME')}`"
-            )
+        is_lost = field != getattr(usual, setting) and field.split(".")[0] not in before
+        if not is_lost and (not instead or workspace.scenes.holding(field)):
+            continue
+        lost = (
+            f"the dataset has no such field{meant(field, before)}" if is_lost else "nothing is in this field"
+        )
+        told.append(
+            f"fields: {{{setting}: {field}}}: {lost}: {what}: {some(instead)}; it can be corrected until the split: "
+            f"`{command('config', workspace.name, '--set', f'fields.{setting}=NAME')}`"
+        )
     return told
+
+
+def _like_drives(workspace: Workspace, before: Collection[str]) -> list[str]:
+    """Fields of the dataset's own that may say a scene's drive: text or numbers, several, of which one stands for two scenes or more
+    as a rule."""
+    import fiftyone as fo
+
+    scenes = workspace.scenes
+    ours = {*scenes.fields(), "filepath", LABEL_DIGEST}
+    found = scenes.dataset.get_field_schema(ftype=(fo.StringField, fo.IntField)).keys() & set(before) - ours
+    most = len(scenes.table) // 2
+    return [name for name in sorted(found) if 1 < scenes.different(name, most + 1) <= most]
 
 
 def _without_calibration(workspace: Workspace) -> list[str]:

@@ -56,6 +56,13 @@ def split(workspace: Workspace) -> SplitResult:
             )
             units = found
             _write_drives(workspace, writer, units)
+        elif config.by == "sequence" and config.join_duplicates is None and not all(named):
+            alone = [key for key, drive in zip(table.keys.tolist(), named, strict=True) if not drive]
+            notes.append(
+                f"{len(alone)} of {len(named)} scenes have no drive ({some(alone)}), and each stands alone: where they were recorded in a "
+                "row, near-duplicates leak from test and val into the pool; give their drives, in another dataset, or keep together what "
+                "looks alike there (splits: {join_duplicates: 0.95})"
+            )
         if config.join_duplicates is not None:
             units, joined = _join(looks(workspace), units, config.join_duplicates)
             notes.append(f"{joined} scenes joined to units by near-duplicates")

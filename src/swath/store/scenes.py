@@ -139,12 +139,13 @@ class Scenes:
             scene_id, name = (
                 (str(group["_id"]), group["name"]) if group else (str(doc["_id"]), self.slices[0])
             )
-            scene = scenes.setdefault(scene_id, {"paths": {}, "sizes": {}, "key": None, "sequence": None})
+            scene = scenes.setdefault(scene_id, {"paths": {}, "sizes": {}, "key": None, "sequence": ""})
             scene["paths"][name] = doc["filepath"]
             metadata = doc.get("metadata") or {}
             scene["sizes"][name] = (metadata.get("width") or 0, metadata.get("height") or 0)
             scene["key"] = scene["key"] or doc.get(KEY)
-            scene["sequence"] = scene["sequence"] or doc.get(sequence)
+            drive = doc.get(sequence)  # of somebody's own field, perhaps a number: 0 is one
+            scene["sequence"] = scene["sequence"] or ("" if drive is None else str(drive))
         self._each_has_a_key(scenes)
         ordered = sorted(scenes.items(), key=lambda item: str(item[1]["key"]))
 
@@ -161,7 +162,7 @@ class Scenes:
             ids=np.array([scene_id for scene_id, _ in ordered], dtype=np.str_),
             paths={name: column(name) for name in self.slices},
             sizes={name: sizes(name) for name in self.slices if name not in clouds},
-            sequence=np.array([scene["sequence"] or "" for _, scene in ordered], dtype=np.str_),
+            sequence=np.array([scene["sequence"] for _, scene in ordered], dtype=np.str_),
         )
 
     def _found(self, keys: Sequence[str] | None, wanted: Mapping[str, int]) -> Iterator[Document]:
@@ -286,8 +287,8 @@ class Scenes:
 
     # ------------------------------------------------------------------ writing
 
-    def declare(self) -> None:
-        """Adds swath's fields to the schema, so that FiftyOne and its App know what the bulk writes put there."""
+    def fields(self) -> dict[str, dict[str, Any]]:
+        """The fields that swath writes, as `schema.declare` takes them."""
         import fiftyone as fo
 
         fields = self.config.fields
@@ -306,8 +307,25 @@ class Scenes:
         for channel in self.rig.labelled:
             for name in (channel.human, channel.golden, channel.opinions, channel.predictions):
                 wanted[name] = schema.labels_field()
-        schema.declare(self.dataset, wanted)
-        for name in (KEY, fields.status):
+        return wanted
+
+    def holding(self, field: str) -> int:
+        """Samples with a value in a field, counted by the server."""
+        return int(self.samples.count_documents({field: {"$nin": [None, "", []]}}))
+
+    def different(self, field: str, most: int) -> int:
+        """Values of a field that differ, counted by the server, up to `most`."""
+        stages: list[Document] = [
+            {"$match": {field: {"$nin": [None, ""]}}},
+            {"$group": {"_id": f"${field}"}},
+            {"$limit": most},
+        ]
+        return len(list(self.samples.aggregate(stages, allowDiskUse=True)))
+
+    def declare(self) -> None:
+        """Adds swath's fields to the schema, so that FiftyOne and its App know what the bulk writes put there."""
+        schema.declare(self.dataset, self.fields())
+        for name in (KEY, self.config.fields.status):
             self.dataset.create_index(name)
 
     def give_keys(self) -> int:
