@@ -662,8 +662,10 @@ def _may_change(journal: Journal, before: LoopConfig, after: LoopConfig) -> None
     map once a label has come."""
     if journal.loop().membership is not None:
         was, now = configuration.values(before), configuration.values(after)
+        begun = journal.loop().steps.init
+        free = ("fields.truth",) if begun and begun.fiftyone else ()  # no step but init of a folder writes it
         for name in {**was, **now}:
-            if name.split(".")[0] in FROZEN and was.get(name) != now.get(name):
+            if name.split(".")[0] in FROZEN and name not in free and was.get(name) != now.get(name):
                 raise ConfigError(
                     f"{name}: cannot change once the dataset is split (it is {shortly(was.get(name))}); "
                     "start another dataset for that"

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from swath import projection
 from swath.config import LoopConfig
-from swath.errors import ConfigError, FrozenSplitError, StateError, some
+from swath.errors import ConfigError, FormatError, FrozenSplitError, StateError, some
 from swath.labels import stored
 from swath.labels.channels import Channel, Rig
 from swath.records.assignment import Assignment
@@ -21,6 +21,7 @@ from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.scenes import Scenes
 from swath.store.table import SceneTable
+from swath.suggest import init
 
 Tick = Callable[[int, int], None]  # (done, of)
 Progress = Callable[[str], Tick]  # a title -> a tick
@@ -114,6 +115,27 @@ class Workspace:
         return keys
 
     # ------------------------------------------------------------------ labels that nobody sent
+
+    def bare(self, rows: Iterable[Assignment]) -> dict[str, list[str]]:
+        """Channel -> scenes whose labels came and are gone from the dataset, of the pool's and the references' `rows`: the sample is
+        there, and its field is empty, as of one that was deleted and taken in again."""
+        came = [row for row in rows if row.role in ("pool", "reference") and row.labelled and row.count]
+        of = {
+            one.name: self.scenes.without(
+                one.name, (row.key for row in came if row.channel == one.name), one.human
+            )
+            for one in self.rig.labelled
+        }
+        return {name: keys for name, keys in of.items() if keys}
+
+    def away(self, error: FormatError) -> FormatError:
+        """`error`, of media most of which cannot be read, with the way out."""
+        begun = self.journal.loop().steps.init
+        kind = "rig" if begun and begun.rig else "kitti" if begun and begun.kitti else None
+        how = "give the samples their new filepath in FiftyOne"
+        if kind is not None:
+            how = f"`{init(self.name, f'--{kind}', 'NEWPLACE')}`"
+        return FormatError(f"{error}; most of the media cannot be read: where they have moved, {how}")
 
     def drawn(self, rows: Iterable[Assignment]) -> dict[tuple[str, str], int]:
         """(scene, channel) -> labels that are there and came with no fetch, of those of `rows` that wait: somebody drew them."""
