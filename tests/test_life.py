@@ -301,9 +301,9 @@ def test_then_the_reference() -> None:
 
 
 def test_then_the_first_batch() -> None:
-    """With a reference and no round, or only cancelled ones: select, for coverage."""
-    for batches in ([], [a_batch("v0", "cancelled")]):
-        assert next_of(*batches) == Next("select", "nothing is chosen yet: v0, for coverage")
+    """With a reference and no round, or only cancelled ones, whose numbers are taken: select, for coverage."""
+    for name, batches in (("v0", []), ("v1", [a_batch("v0", "cancelled")])):
+        assert next_of(*batches) == Next("select", f"nothing is chosen yet: {name}, for coverage")
 
 
 def test_a_planned_batch_is_waited_for_while_somebody_lives() -> None:

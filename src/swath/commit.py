@@ -76,7 +76,9 @@ def settle(workspace: Workspace, writer: Writer) -> None:
         if batch.state == "annotating":
             ask_again(workspace, writer, batch)
         elif batch.cancelled or batch.steps.close is not None:
+            back = projection.given_back(assignments.find(round=batch.round))
             assignments.release(writer, batch.round, "unreviewed", "returned")
+            assignments.release(writer, batch.round, "skipped", "returned", back)
         if batch.state in life.ENDED:
             assignments.release(writer, batch.round)
 

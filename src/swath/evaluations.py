@@ -169,10 +169,10 @@ def predict_readable(
     """What the model sees; without the scenes whose file cannot be read, which a note names."""
     try:
         return truths, predict(workspace, batch, truths, modality, notes)
-    except FormatError:
+    except FormatError as error:
         whole = readable(workspace, truths)
         if len(whole) == len(truths):
-            raise
+            raise workspace.away(error) from error
         lost = sorted({one.key for one in truths} - {one.key for one in whole})
         notes.append(f"{len(lost)} scenes have a file that cannot be read, and are left out: {some(lost)}")
         return whole, predict(workspace, batch, whole, modality, notes)

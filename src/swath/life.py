@@ -226,7 +226,9 @@ def plan(loop: LoopRecord, batches: Sequence[Batch], at: Situation, dataset: str
     if not there and any(_undecided(batch) for batch in references(batches)):
         why = "the two labellings of the reference differ, or may: decide what counts where they do"
         return Next(ADJUDICATE, why, True)
-    return _after(there[-1]) if there else Next("select", "nothing is chosen yet: v0, for coverage")
+    if not there:
+        return Next("select", f"nothing is chosen yet: v{next_number(batches)}, for coverage")
+    return _after(there[-1])
 
 
 def _undecided(batch: Batch) -> bool:

@@ -115,6 +115,16 @@ def _batch_tags(batch: Batch, asked: _Asked, modality_of: Mapping[str, str]) -> 
     return tags
 
 
+def given_back(assignments: Iterable[Assignment]) -> set[str]:
+    """Scenes that may be chosen again once a batch has ended early, from its assignments: something of them did not come, and nobody
+    who looked skipped them. What nobody could see where it was sent did not come; beside labels it is not waited for."""
+    asked = [row for row in assignments if row.role not in ("golden", "second")]
+    labelled = {row.key for row in asked if row.labelled}
+    skipped = {row.key for row in asked if row.state == "skipped" and not row.unseen}
+    late = {row.key for row in asked if row.state in ("unreviewed", "returned")}
+    return (late | {row.key for row in asked if row.unseen} - labelled) - skipped
+
+
 def failure_tags(batches: Iterable[Batch], failures: Failures) -> dict[str, set[str]]:
     """Of the notable failures: `failure:vN` of every evaluation; `failure:high_fn` and `failure:high_fp` of the last one alone."""
     tags: dict[str, set[str]] = {}

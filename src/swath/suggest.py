@@ -33,6 +33,16 @@ def adopt(dataset: str) -> str:
     return shlex.join(["swath", "adopt", dataset])
 
 
+def labels_back(dataset: str, name: str) -> str:
+    """How labels that are gone from the dataset come back, those of the round `name` and those of earlier ones."""
+    again = command("fetch", dataset, "--theirs")
+    anew = command("round reopen", dataset, name, "--reason", "REASON")
+    return (
+        f"until a model has learned from {name}, `{again}` brings its labels back and `{anew}` has it labelled again; those of "
+        "earlier rounds come back from a backup, or are drawn again in FiftyOne"
+    )
+
+
 def ways_on(
     step: str | None, people: bool, dataset: str, last: str | None, left: bool = True
 ) -> tuple[str, ...]:

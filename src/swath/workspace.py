@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from swath import projection
 from swath.config import LoopConfig, values
-from swath.errors import ConfigError, FrozenSplitError, StateError, some
+from swath.errors import ConfigError, FormatError, FrozenSplitError, StateError, some
 from swath.labels import stored
 from swath.labels.channels import Channel, Rig
 from swath.records.assignment import Assignment
@@ -22,6 +22,7 @@ from swath.store.journal import Journal
 from swath.store.journal.lease import Writer
 from swath.store.scenes import Scenes
 from swath.store.table import SceneTable
+from swath.suggest import init
 
 Tick = Callable[[int, int], None]  # (done, of)
 Progress = Callable[[str], Tick]  # a title -> a tick
@@ -59,8 +60,10 @@ def may_change(journal: Journal, before: LoopConfig, after: LoopConfig) -> None:
     map once a label has come."""
     if journal.loop().membership is not None:
         was, now = values(before), values(after)
+        begun = journal.loop().steps.init
+        free = ("fields.truth",) if begun and begun.fiftyone else ()  # no step but init of a folder writes it
         for name in {**was, **now}:
-            if name.split(".")[0] in FROZEN and was.get(name) != now.get(name):
+            if name.split(".")[0] in FROZEN and name not in free and was.get(name) != now.get(name):
                 raise ConfigError(
                     f"{name}: cannot change once the dataset is split (it is {shortly(was.get(name))}); "
                     "start another dataset for that"
@@ -133,6 +136,27 @@ class Workspace:
         return keys
 
     # ------------------------------------------------------------------ labels that nobody sent
+
+    def bare(self, rows: Iterable[Assignment]) -> dict[str, list[str]]:
+        """Channel -> scenes whose labels came and are gone from the dataset, of the pool's and the references' `rows`: the sample is
+        there, and its field is empty, as of one that was deleted and taken in again."""
+        came = [row for row in rows if row.role in ("pool", "reference") and row.labelled and row.count]
+        of = {
+            one.name: self.scenes.without(
+                one.name, (row.key for row in came if row.channel == one.name), one.human
+            )
+            for one in self.rig.labelled
+        }
+        return {name: keys for name, keys in of.items() if keys}
+
+    def away(self, error: FormatError) -> FormatError:
+        """`error`, of media most of which cannot be read, with the way out."""
+        begun = self.journal.loop().steps.init
+        kind = "rig" if begun and begun.rig else "kitti" if begun and begun.kitti else None
+        how = "give the samples their new filepath in FiftyOne"
+        if kind is not None:
+            how = f"`{init(self.name, f'--{kind}', 'NEWPLACE')}`"
+        return FormatError(f"{error}; most of the media cannot be read: where they have moved, {how}")
 
     def drawn(self, rows: Iterable[Assignment]) -> dict[tuple[str, str], int]:
         """(scene, channel) -> labels that are there and came with no fetch, of those of `rows` that wait: somebody drew them."""

@@ -114,8 +114,8 @@ def test_settings_of_before_they_were_recorded(mongod: str, dataset_name: str) -
     [
         ("splits.test=0.2", "splits.test: cannot change once the dataset is split (it is 0.15)"),
         (
-            "fields.truth=other",
-            "fields.truth: cannot change once the dataset is split (it is 'ground_truth')",
+            "fields.status=other",
+            "fields.status: cannot change once the dataset is split (it is 'annotation_status')",
         ),
         ("classes=[car]", "classes: cannot change once labels have come"),
         ("select.bugdet=3", "--set: select.bugdet: there is no such setting; did you mean select.budget?"),

@@ -110,7 +110,7 @@ def test_what_was_done_by_hand_is_said(loop: Loop) -> None:
     loop.workspace.scenes.refresh()
     found = loop.train()
     assert found.notes == (
-        f"1 labelled scenes were deleted from the dataset: {keys[0]}",
+        f"1 labelled scenes were deleted from the dataset, whole or in part: {keys[0]}",
         f"labels of 2 scenes are not the ones that were fetched (edited by hand?): {keys[1]}, {keys[2]}",
         "1 labels are of no class in the class map, or not finite: left out",
     )

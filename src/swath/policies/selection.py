@@ -83,7 +83,10 @@ def candidates(
     done: dict[str, set[str]] = {}
     for row in rows:
         if row.state == "skipped":
-            why[row.key] = f"skipped by {row.annotator or 'the annotator'} in {row.round}"
+            by = row.annotator or "the annotator"
+            why[row.key] = f"skipped by {by} in {row.round}"
+            if row.unseen:
+                why[row.key] = f"not labelled by {by} in {row.round} ({row.rejected[-1].reason})"
         elif row.labelled:
             done.setdefault(row.key, set()).add(row.channel)
     left = {

@@ -52,6 +52,11 @@ class Assignment(Record):
         return self.state in LABELLED
 
     @property
+    def unseen(self) -> bool:
+        """Whether it counts as skipped, and nobody looked: no label could be given where it was sent, for the reason in `rejected`."""
+        return self.state == "skipped" and bool(self.rejected)
+
+    @property
     def place(self) -> tuple[str, str, int]:
         """What it is of its batch: scene, channel, slot."""
         return self.key, self.channel, self.slot

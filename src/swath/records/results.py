@@ -317,7 +317,7 @@ class ExplainedFinding(Record):
 
 class ExplainResult(Record):
     """All that the journal knows of one scene. `drawn`: channel -> labels that somebody drew by hand while it waits for some;
-    `no_vector`: why it has no usable vector, where it should have one."""
+    `no_vector`: why it has no usable vector, where it should have one; `notes`: where the dataset is not as the journal says."""
 
     scene: str
     id: str
@@ -331,6 +331,7 @@ class ExplainResult(Record):
     findings: tuple[ExplainedFinding, ...]
     drawn: dict[str, int] = {}
     no_vector: str | None = None
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> Document:
         listed = ("rounds", "failures", "findings")

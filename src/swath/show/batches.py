@@ -72,8 +72,8 @@ def _listed(titles: dict[str, str], rows: Iterable[tuple[str, ...]], pictures: b
 
 def _left_out(excluded: Sequence[tuple[str, str]], more: Iterable[str]) -> None:
     if excluded:
-        listed = "; ".join(f"{key}: {why}" for key, why in excluded[:FEW])
-        note(f"{len(excluded)} pool scenes could not be chosen: {listed}")
+        listed = [f"{key}: {why}" for key, why in excluded]
+        note(f"{len(excluded)} pool scenes could not be chosen: {some(listed, FEW)}")
     notes(more)
 
 

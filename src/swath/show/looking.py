@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from swath.errors import some
+from swath.life import ENDED
 from swath.records.assignment import Assignment
 from swath.records.base import Record
 from swath.records.batch import Left
@@ -26,7 +27,20 @@ from swath.records.results import (
 from swath.records.shown import Next
 from swath.show.batches import work
 from swath.show.given import Did, Finished, Ran, Reported, result
-from swath.show.lines import FEW, INTO, MANY, cell, first, line, marked, note, quarantine, table, verdict
+from swath.show.lines import (
+    FEW,
+    INTO,
+    MANY,
+    cell,
+    first,
+    line,
+    marked,
+    note,
+    notes,
+    quarantine,
+    table,
+    verdict,
+)
 from swath.show.verdicts import wrong
 from swath.suggest import BEGIN, command, init, ways_on
 from swath.words import compared, counts, number, spread
@@ -58,7 +72,9 @@ def ran(value: Ran) -> None:
     if not value.steps and value.waits is None and value.status.next.step is not None:
         closed = sum(one.state == "closed" for one in value.status.rounds)
         more = command("run", value.status.dataset, "--rounds", str(closed + 1))
-        note(f"nothing to do: {closed} rounds are closed already; for one more: `{more}`")
+        last = value.status.rounds[-1]
+        on = "for one more" if last.state in ENDED else f"to go on with {last.round}, which is {last.state}"
+        note(f"nothing to do: {closed} rounds are closed already; {on}: `{more}`")
     result(value.status)
 
 
@@ -188,6 +204,7 @@ def explained(value: ExplainResult) -> None:
         line(f"  ... and {earlier} earlier rounds: --json lists all")
     for one in value.rounds[-FEW:]:
         _explained_round(value.scene, one)
+    notes(value.notes)
     for channel, labels in value.drawn.items():
         note(f"{channel}: {labels} labels drawn by hand; {DRAWN}")
     failed = [f"failure of {one.round}: {wrong(one.failure)}" for one in value.failures]

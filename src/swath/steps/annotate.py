@@ -41,8 +41,9 @@ def hidden_truth(workspace: Workspace) -> Truth:
     field, dataset = workspace.config.fields.truth, workspace.scenes.dataset
     if field not in dataset.get_field_schema():
         raise ConfigError(
-            f"the simulated annotator needs the field {field!r}, which {dataset.name!r} lacks; it has "
-            f"{some(sorted(dataset.get_field_schema()), 20)}; name it in the configuration (fields: {{truth: ...}})"
+            f"the simulated annotator needs the field {field!r}, which {dataset.name!r} lacks; fields with labels: "
+            f"{some(workspace.scenes.label_fields(), 20)}; name one: "
+            f"`{command('config', workspace.name, '--set', 'fields.truth=FIELD')}`"
         )
     known: dict[str, Known] = {}
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NoReturn
 
 from swath import life, projection
 from swath.errors import StateError, UnknownNameError, some
 from swath.kernels.vectors import usable
+from swath.records.assignment import Assignment
 from swath.records.base import Estimate
 from swath.records.batch import Batch, GoldenChecked, Stopped
 from swath.records.results import (
@@ -25,7 +27,7 @@ from swath.records.results import (
     RoundStatus,
     Status,
 )
-from swath.records.shown import Next
+from swath.records.shown import Next, SceneState
 from swath.settings import shortly
 from swath.suggest import command, meant
 from swath.workspace import Workspace
@@ -77,7 +79,25 @@ def explain(workspace: Workspace, name: str) -> ExplainResult:
         findings=tuple(findings),
         drawn={channel: n for (_, channel), n in workspace.drawn(asked).items()},
         no_vector=_no_vector(workspace, key, split),
+        notes=tuple(_not_as_told(workspace, key, state, asked)),
     )
+
+
+def _not_as_told(
+    workspace: Workspace, key: str, state: SceneState | None, asked: Sequence[Assignment]
+) -> list[str]:
+    """What to say where the samples of a scene are not what the journal says: tags, status, labels."""
+    said = [
+        f"{channel}: labels came, and are gone from {workspace.rig[channel].human}: nothing is learned from it or compared with it"
+        for channel in workspace.bare(asked)
+    ]
+    differ = [] if state is None else workspace.scenes.differences({key: state}, [key])
+    if differ:
+        found = some([f"{one.slice} {one.what}: {one.found or 'nothing'}".lstrip() for one in differ], 3)
+        said.insert(
+            0, f"its samples say otherwise ({found}); `{command('repair', workspace.name)}` puts that right"
+        )
+    return said
 
 
 def _no_vector(workspace: Workspace, key: str, split: str) -> str | None:

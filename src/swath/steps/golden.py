@@ -117,7 +117,19 @@ def _compare(
     )
     lost = len({(row.key, one) for row in rows if row.labelled for one in row.rejected})
     told = f"{lost} blind labels are in quarantine, and count as missed: `{command('explain', workspace.name, 'SCENE')}`"
-    return result.with_(reasons=(*result.reasons, told)) if lost else result, tally.measured
+    more = (*([told] if lost else []), *_reference_gone(workspace, rows))
+    return result.with_(reasons=(*result.reasons, *more)), tally.measured
+
+
+def _reference_gone(workspace: Workspace, asked: Sequence[Assignment]) -> list[str]:
+    """What to say, channel by channel, of answered golden scenes whose reference came, with labels, and is gone from the dataset."""
+    keys = {row.key for row in asked if row.labelled}
+    gone = workspace.bare(workspace.journal.assignments.labelled(keys=keys, role="reference"))
+    return [
+        f"the reference of {len(lost)} golden scenes is gone from {workspace.rig[channel].human} of {channel}, and they are not "
+        f"compared there: {some(lost)}; bring the labels back from a backup"
+        for channel, lost in gone.items()
+    ]
 
 
 def _both(

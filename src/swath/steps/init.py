@@ -20,7 +20,7 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from swath import appearance, commit
+from swath import appearance, commit, life
 from swath.config import LoopConfig, Sources, parse, sources
 from swath.errors import ConfigError, ConflictError, FormatError, StateError, some
 from swath.formats.images import image_size
@@ -35,7 +35,7 @@ from swath.store.dataset import Stored
 from swath.store.journal.lease import Writer
 from swath.store.scenes import DONT_CARE, FENCE, KEY, KINDS, Scenes, load_dataset, open_journal, slice_kinds
 from swath.suggest import adopt as suggested_adopt
-from swath.suggest import command, meant
+from swath.suggest import command, labels_back, meant
 from swath.suggest import init as suggested
 from swath.workspace import Progress, Workspace, may_change, silent
 
@@ -85,6 +85,7 @@ def init_folder(
         workspace.scenes.declare()  # once more: fields of slices that came just now
         workspace.scenes.give_keys()
         aside = _place_new(workspace, writer)
+        told += _came_back(workspace, writer)
         damages = tuple(Damaged(file=one.file, line=one.line, reason=one.reason) for one in scan.damages)
         begun = Initialised(scenes=0, **{kind: str(source.root.resolve())})
         told += _other_classes(workspace) + _without_calibration(workspace)
@@ -174,6 +175,7 @@ def init_fiftyone(
         begun = Initialised(scenes=0, fiftyone=name)
         told = (
             labelled
+            + _came_back(workspace, writer)
             + _read_fields(workspace, given, before)
             + _other_classes(workspace)
             + _without_calibration(workspace)
@@ -711,6 +713,28 @@ def _place_new(workspace: Workspace, writer: Writer) -> int:
     workspace.journal.record(writer, {"split_grown": record}, membership=frozen)
     commit.project_all(workspace, writer)
     return aside
+
+
+def _came_back(workspace: Workspace, writer: Writer) -> list[str]:
+    """Gives scenes that were deleted and came again their tags; what to say where their labels did not come with them."""
+    if not workspace.is_split():
+        return []
+    if workspace.scenes.differences(workspace.states()):
+        commit.project_all(workspace, writer)
+    bare = workspace.bare(workspace.journal.assignments.labelled(role=("pool", "reference")))
+    keys = sorted({key for of_channel in bare.values() for key in of_channel})
+    if not keys:
+        return []
+    last = [one.round for one in life.standing(workspace.journal.batches.all())][-1:]
+    how = "; ".join(
+        [
+            "nothing is learned from them or compared with them",
+            *(labels_back(workspace.name, one) for one in last),
+        ]
+    )
+    return [
+        f"{len(keys)} labelled scenes are without their labels (deleted, and taken in again?): {some(keys)}; {how}"
+    ]
 
 
 def placed(before: Mapping[str, str], drives: Mapping[str, str]) -> tuple[dict[str, str], int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from swath import commit, life
+from swath import commit, life, projection
 from swath.errors import StateError
 from swath.records.assignment import Assignment
 from swath.records.batch import FINAL_REFERENCE, Batch, Cancelled, ClosedEarly, ReopenedOnce
@@ -95,9 +95,8 @@ def _given_back(rows: list[Assignment]) -> tuple[set[str], set[str]]:
     """(scenes that go back to the pool, scenes of which labels are kept), from the assignments of a batch. A scene with labels of
     one channel and none of another is both: its labels are kept, and train uses them. A second labelling that did not come gives
     nothing back."""
-    asked = [row for row in rows if row.role not in ("golden", "second")]
-    back = {row.key for row in asked if row.state == "unreviewed"}
-    return back, {row.key for row in asked if row.labelled}
+    kept = {row.key for row in rows if row.role not in ("golden", "second") and row.labelled}
+    return projection.given_back(rows), kept
 
 
 def _result(name: str, state: str, returned: int, kept: int, reason: str) -> RoundResult:

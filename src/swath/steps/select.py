@@ -85,6 +85,7 @@ def _nothing_left(dataset: str, manifest: Manifest) -> list[str]:
 
 def result_of(dataset: str, manifest: Manifest, *, dry_run: bool) -> SelectResult:
     """A manifest as users see it."""
+    question = manifest.question
     return SelectResult(
         dataset=dataset,
         round=manifest.round,
@@ -103,12 +104,21 @@ def result_of(dataset: str, manifest: Manifest, *, dry_run: bool) -> SelectResul
             for one in manifest.scenes
         ),
         golden=len(manifest.golden),
-        excluded=manifest.question.excluded if manifest.question else (),
-        notes=manifest.notes,
+        excluded=question.excluded if question else (),
+        notes=(*manifest.notes, *_fewer(question)),
         overlap=manifest.coverage.overlap if manifest.coverage else None,
         ratio=manifest.ratio,
         dry_run=dry_run,
     )
+
+
+def _fewer(question: Question | None) -> list[str]:
+    """A word where more scenes were asked for than there are."""
+    if question is None or (question.budget or 0) <= len(question.candidates):
+        return []
+    return [
+        f"{question.budget} scenes were asked for; {len(question.candidates)} could be chosen, all of them are"
+    ]
 
 
 def replay(workspace: Workspace, name: str) -> ReplayResult:
@@ -294,10 +304,10 @@ def _seen_in(workspace: Workspace, batch: Batch, keys: Sequence[str]) -> tuple[l
         paths = {row: table.path(channel.name, keys[row]) for row in there}
         try:
             found = _seen(workspace, model, list(paths.values()))
-        except FormatError:
+        except FormatError as error:
             bad = [there[i] for i in broken(list(paths.values()), channel.kind)]
             if not bad:
-                raise
+                raise workspace.away(error) from error
             why = f"its {channel.kind} cannot be read: bring it back"
             lost |= {keys[row]: f"{why} ({paths.pop(row)})" for row in bad}
             found = _seen(workspace, model, list(paths.values()))

@@ -1,6 +1,6 @@
 """Trains the round's models on the labelled pool, with the frozen class map: of images, and of clouds where that is asked for.
 
-Scenes without objects stay in as negatives. Val, golden and test are never trained on, nor used to stop a training: the
+Scenes without objects stay in as negatives; those whose labels are gone from the dataset are left out. Val, golden and test are never trained on, nor used to stop a training: the
 trainer holds out drives of the labelled pool for that. Training takes minutes and nobody waits for it: the dataset is held
 only to record what came of it.
 """
@@ -22,7 +22,7 @@ from swath.labels import stored
 from swath.labels.shapes import Labels, Modality, known
 from swath.records.assignment import Assignment
 from swath.records.batch import Trained, TrainedModel
-from swath.suggest import command
+from swath.suggest import command, labels_back
 from swath.trainers import Trainer, make, settings_of
 from swath.trainers.base import TrainingSet
 from swath.workspace import Workspace
@@ -33,7 +33,7 @@ def train(workspace: Workspace) -> Trained:
     batches = workspace.journal.batches
     batch = life.latest(batches.all(), "train", dataset=workspace.name)
     name, seeds = batch.round, _seeds(workspace.config.train)
-    notes = _Notes()
+    notes = _Notes(workspace.name, name)
     lessons = [
         lesson for modality in _modalities(workspace) if (lesson := _lesson(workspace, modality, notes))
     ]
@@ -77,7 +77,10 @@ def _modalities(workspace: Workspace) -> list[Modality]:
 class _Notes:
     """What is worth saying of what was learned from."""
 
+    dataset: str
+    round: str
     gone: set[str] = field(default_factory=set)
+    bare: set[str] = field(default_factory=set)
     changed: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)
     outside: int = 0
@@ -87,7 +90,12 @@ class _Notes:
         notes = []
         if self.gone:
             notes.append(
-                f"{len(self.gone)} labelled scenes were deleted from the dataset: {some(sorted(self.gone))}"
+                f"{len(self.gone)} labelled scenes were deleted from the dataset, whole or in part: {some(sorted(self.gone))}"
+            )
+        if self.bare:
+            notes.append(
+                f"{len(self.bare)} labelled scenes are left out, as their labels are gone from the dataset: {some(sorted(self.bare))}; "
+                f"{labels_back(self.dataset, self.round)}"
             )
         if self.broken:
             notes.append(
@@ -135,10 +143,16 @@ def _lesson(workspace: Workspace, modality: Modality, notes: _Notes) -> _Lesson 
     notes.gone |= set(keys) - set(there)
     found: dict[tuple[str, str], tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]] = {}
     for channel in channels:
-        here = [key for key in there if (key, channel.name) in rows and table.has(channel.name, key)]
+        asked = [key for key in there if (key, channel.name) in rows]
+        here = [key for key in asked if table.has(channel.name, key)]
+        notes.gone |= set(asked) - set(here)
         for key, doc in zip(here, workspace.scenes.values(channel.name, here, [channel.human]), strict=True):
             labels = stored.read(modality, doc.get(channel.human), table.size(channel.name, key))
-            if doc.get(channel.human) is None or not _as_fetched(labels, rows[key, channel.name]):
+            as_fetched = _as_fetched(labels, rows[key, channel.name])
+            if doc.get(channel.human) is None and not as_fetched:
+                notes.bare.add(key)
+                continue
+            if not as_fetched:
                 notes.changed.add(key)
             found[key, channel.name] = _usable(labels, workspace.config.classes, notes)
     places = [(key, channel.name) for key in there for channel in channels if (key, channel.name) in found]
@@ -196,11 +210,11 @@ def _learn(
     """The models of a lesson, one of each seed; where files of it cannot be read, of the rest."""
     try:
         return _trained(workspace, name, lesson, seeds)
-    except FormatError:
+    except FormatError as error:
         kind = "image" if lesson.trainer.modality == "2d" else "cloud"
         bad = set(broken(lesson.data.media, kind))
         if not bad:
-            raise
+            raise workspace.away(error) from error
         notes.broken |= {lesson.keys[row] for row in bad}
         rest = lesson.only([row for row in range(len(lesson.keys)) if row not in bad])
         return _trained(workspace, name, rest, seeds)

@@ -194,6 +194,14 @@ class Scenes:
                 found[doc.pop(KEY) if KEY not in fields else doc[KEY]] = doc
         return [found.get(key, {}) for key in keys]
 
+    def without(self, channel: str, keys: Iterable[str], field: str) -> list[str]:
+        """Those of `keys` whose sample of a channel is there and holds nothing in `field`, not even an empty list; sorted."""
+        found: list[str] = []
+        for part in _parts(sorted(set(keys))):
+            query = {KEY: {"$in": part}, **self._slice(channel), field: None}
+            found += [str(doc[KEY]) for doc in self.samples.find(query, {KEY: 1})]
+        return sorted(found)
+
     def calibrations(self, keys: Sequence[str]) -> dict[str, Document]:
         """Stored calibration of the scenes that have one, from whichever of their channels carries it."""
         out: dict[str, Document] = {}
@@ -421,14 +429,17 @@ class Scenes:
             if self.samples.find_one(late, {"_id": 1}) is not None:
                 self._overtaken(writer, "tags")
 
-    def differences(self, states: Mapping[str, SceneState]) -> list[Difference]:
-        """Where tags or status differ from `states`, slice by slice, sorted by scene."""
+    def differences(
+        self, states: Mapping[str, SceneState], keys: Sequence[str] | None = None
+    ) -> list[Difference]:
+        """Where tags or status differ from `states`, slice by slice, sorted by scene; looks at `keys` alone, where they are given."""
         status = self.config.fields.status
         group = self.stored.group_field if self.grouped else "_id"
         found: list[Difference] = []
-        unnamed = self._unnamed()
+        unnamed = self._unnamed() if keys is None else {}
         key_of = self.keys_of(sorted(set(unnamed.values())))
-        for doc in self.samples.find({}, {"tags": 1, status: 1, group: 1, KEY: 1}):
+        wanted: Document = {} if keys is None else {KEY: {"$in": list(keys)}}
+        for doc in self.samples.find(wanted, {"tags": 1, status: 1, group: 1, KEY: 1}):
             name = doc[group]["name"] if self.grouped else self.slices[0]
             key = str(doc.get(KEY) or key_of.get(unnamed.get(doc["_id"], "")))
             state = states.get(key)

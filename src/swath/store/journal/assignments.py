@@ -163,14 +163,23 @@ class Assignments:
                 raise IntegrityError(f"{name}: {len(part) - done.matched_count} answers have no assignment")
 
     def release(
-        self, writer: Writer, name: str, state: AnswerState | None = None, to: AnswerState | None = None
+        self,
+        writer: Writer,
+        name: str,
+        state: AnswerState | None = None,
+        to: AnswerState | None = None,
+        keys: Collection[str] | None = None,
     ) -> int:
-        """Ends assignments of a batch (those in `state`; all, when None): their scenes may be chosen again."""
+        """Ends assignments of a batch (those in `state`, of `keys`; all, when None): their scenes may be chosen again."""
         self._lease.check(writer)
         query: Document = {"dataset": self._dataset, "round": name, "active": True}
         query |= {"fence": {"$lte": writer.token}} | ({"state": state} if state else {})
         change: Document = {"active": False, "fence": writer.token} | ({"state": to} if to else {})
-        return int(self._rows.update_many(query, {"$set": change}).modified_count)
+        ended = 0
+        for part in [None] if keys is None else _parts(sorted(keys)):
+            more = {} if part is None else {"key": {"$in": part}}
+            ended += int(self._rows.update_many({**query, **more}, {"$set": change}).modified_count)
+        return ended
 
     def raise_fence(self, writer: Writer) -> None:
         """Shuts out every earlier writer."""
