@@ -18,7 +18,7 @@ from swath.labels.shapes import Boxes
 from swath.loop import Loop
 
 pytestmark = pytest.mark.database
-SIZES = (40, 400)
+SIZES = (80, 800)
 BATCH, GOLDEN = 8, 2
 MORE = 1.05  # times as much is allowed, in bytes: a batch is not byte for byte the other
 # `GOLDEN` documents more are: which tasks come late is drawn, and of golden scenes that wait nobody looks for labels drawn by hand.

@@ -202,7 +202,7 @@ def test_scenes_deleted_by_hand_hold_up_nothing(dataset_name: str) -> None:
     assert not {*gone, late} & {one.key for one in loop.select().scenes}
     result = loop.run(2)
     assert result.closed == 2
-    told = f"1 labelled scenes were deleted from the dataset: {late}"
+    told = f"1 labelled scenes were deleted from the dataset, whole or in part: {late}"
     assert [one.notes for step, one in result.done if step == "train"] == [(told,)]
     assert loop.status().scenes == quick_loop.SCENES - 6
 
