@@ -197,6 +197,8 @@ def _labels_there(dataset: Any, config: LoopConfig) -> list[str]:
     """What to say of people's labels that are there already, in fields that the configuration names. `ConfigError` where the dataset
     has other fields of its own under names that swath writes."""
     scenes, there = Scenes(Stored.of(dataset), config), dataset.get_field_schema()
+    if FENCE in there and not open_journal(scenes.stored).exists():
+        return []  # a clone of a dataset with a loop: its fields are swath's
     fields, usual = config.fields, LoopConfig().fields
     labels = {fields.detections, fields.cuboids} - {usual.detections, usual.cuboids}
     has_vectors = config.embed.encoder == f"field:{fields.embeddings}"
