@@ -152,10 +152,11 @@ class Workspace:
     def away(self, error: FormatError) -> FormatError:
         """`error`, of media most of which cannot be read, with the way out."""
         begun = self.journal.loop().steps.init
-        kind = "rig" if begun and begun.rig else "kitti" if begun and begun.kitti else None
         how = "give the samples their new filepath in FiftyOne"
-        if kind is not None:
-            how = f"`{init(self.name, f'--{kind}', 'NEWPLACE')}`"
+        if begun and begun.rig:
+            how = f"`{init(self.name, '--rig', 'NEWPLACE')}`"
+        elif begun and begun.kitti:
+            how = f"`{init(self.name, '--kitti', 'NEWPLACE')}`"
         return FormatError(f"{error}; most of the media cannot be read: where they have moved, {how}")
 
     def drawn(self, rows: Iterable[Assignment]) -> dict[tuple[str, str], int]:
