@@ -171,16 +171,10 @@ class Splits(_Section):
         return self
 
 
-ENCODERS = (
-    "descriptor",
-    "descriptor:image",
-    "descriptor:cloud",
-    "pretrained:efficientnet-lite0",
-    "onnx:PATH",
-    "zoo:NAME",
-    "model:vN",
-    "field:NAME",
-)
+NAMED_ENCODERS = ("descriptor", "descriptor:image", "descriptor:cloud", "pretrained:efficientnet-lite0")
+MEDIA_ENCODERS = (*NAMED_ENCODERS, "onnx:PATH", "zoo:NAME")
+ENCODERS = (*MEDIA_ENCODERS, "model:vN", "field:NAME")
+"""What makes vectors: by its whole name; of media, by a name and what stands behind it; of what the loop has."""
 
 
 class Embed(_Section):
@@ -198,7 +192,7 @@ class Embed(_Section):
     def _of_a_kind(cls, value: str) -> str:
         kind, _, detail = value.partition(":")
         named = kind in ("onnx", "zoo", "model", "field") and detail != ""
-        if not named and value not in ENCODERS[:4]:
+        if not named and value not in NAMED_ENCODERS:
             hint = meant(kind, [one.partition(":")[0] for one in ENCODERS])
             raise ValueError(f"expected one of {', '.join(ENCODERS)}, got {shortly(value)}{hint}")
         return value

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from swath import media
+from swath.config import MEDIA_ENCODERS
 from swath.encoders import make
 from swath.encoders.base import Encoder
 from swath.errors import ConfigError, FormatError
@@ -36,8 +37,8 @@ def encoder_of(spec: str) -> Encoder:
     kind = spec.partition(":")[0]
     if kind in ("field", "model") or spec == "descriptor:cloud":
         raise ConfigError(
-            f"select.queries: objects are cut out of images, for which embed.encoder {spec!r} is no encoder; take descriptor, "
-            "descriptor:image, onnx:PATH or zoo:NAME, or `select.queries: scenes`"
+            f"select.queries: objects are cut out of images, for which embed.encoder {spec!r} is no encoder; take one of "
+            f"{', '.join(one for one in MEDIA_ENCODERS if one != 'descriptor:cloud')}, or `select.queries: scenes`"
         )
     return make("descriptor:image" if kind == "descriptor" else spec)
 

@@ -357,10 +357,8 @@ class _Run:
             **{"iou": iou, "classwise": True, MARK: self._mark},
             **{"compute_mAP": True, "iou_threshs": overlaps, "max_preds": MOST},
         )
-        method = config.build()
         view = self._view(listed)
         schema.declare(workspace.scenes.dataset, self._fields())  # before there is a value
-        method.register_samples(view, self.key)  # would declare them too, slowly
         found = [self._found(labels) for labels in predicted]
         compared = [
             self._compare(truth, labels, one, iou)

@@ -64,6 +64,16 @@ def results(dataset: Any, key: str) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.parametrize("key", EVALS)
+def test_every_field_that_fiftyone_declares_is_there(loop: Loop, key: str) -> None:
+    """What FiftyOne adds to the schema for an evaluation is in it already, as FiftyOne would add it: registering the run adds nothing."""
+    dataset = dataset_of(loop)
+    before = list(dataset.get_field_schema(flat=True))
+    dataset.get_evaluation_info(key).config.build().register_samples(dataset.load_evaluation_view(key), key)
+    assert list(dataset.get_field_schema(flat=True)) == before
+    assert f"human_detections.detections.{EVALS[0]}_iou" in before
+
+
+@pytest.mark.parametrize("key", EVALS)
 def test_fiftyone_matches_the_same_objects(loop: Loop, key: str) -> None:
     """FiftyOne's own evaluation of the run's view, with the run's settings, has the same matches, and writes the same
     fields."""

@@ -70,11 +70,10 @@ def test_every_labelled_channel_is_labelled_and_checked(loop: tuple[str, Loop]) 
             assert isinstance(doc["findings"], list)
 
 
+@pytest.mark.parametrize("loop", ["surround"], indirect=True)
 def test_two_cameras_are_labelled_and_six_are_there(loop: tuple[str, Loop]) -> None:
     """The surround rig has six cameras, of which two are labelled, and its tags say that 2D is done when both are."""
-    name, run = loop
-    if name != "surround":
-        pytest.skip("of the surround rig")
+    _, run = loop
     rig = run.workspace.rig
     assert len(rig.images) == 6
     labelled = {channel.name: channel.modality for channel in rig.labelled}

@@ -5,19 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from swath.config import MEDIA_ENCODERS
 from swath.encoders.base import Encoded, Encoder
 from swath.errors import UnknownNameError
 
-__all__ = ["SPECS", "Encoded", "Encoder", "make"]
-
-SPECS = (
-    "descriptor",
-    "descriptor:image",
-    "descriptor:cloud",
-    "pretrained:efficientnet-lite0",
-    "onnx:PATH",
-    "zoo:NAME",
-)
+__all__ = ["Encoded", "Encoder", "make"]
 
 
 def make(spec: str, **settings: Any) -> Encoder:
@@ -42,4 +34,4 @@ def make(spec: str, **settings: Any) -> Encoder:
         from swath.encoders.zoo import Zoo
 
         return Zoo(detail, **settings)
-    raise UnknownNameError(f"no encoder {spec!r}; expected one of {', '.join(SPECS)}")
+    raise UnknownNameError(f"no encoder {spec!r}; expected one of {', '.join(MEDIA_ENCODERS)}")

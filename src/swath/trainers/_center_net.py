@@ -10,6 +10,7 @@ the network's input.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -42,7 +43,7 @@ def _conv(inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> nn.Seq
     )
 
 
-class LevelNet(nn.Module):
+class LevelNet(nn.Module, ABC):
     """(B, 3, H, W) in about [-1, 1] -> for all N cells, those of 8 px first, row by row: classes (B, C, N) as
     logits, and sides (B, 4, N), the distances left, up, right and down in pixels > 0.
 
@@ -52,8 +53,8 @@ class LevelNet(nn.Module):
     features: int
     """Numbers of `pooled`: the sum of the channels."""
 
-    def seen(self, images: Tensor) -> Sequence[Tensor]:
-        raise NotImplementedError
+    @abstractmethod
+    def seen(self, images: Tensor) -> Sequence[Tensor]: ...
 
     def head(self, classes: int, channels: Sequence[int], width: int = 64) -> None:
         """Adds the layers that speak."""
