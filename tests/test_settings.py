@@ -51,6 +51,10 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a channel's slip": ("channels: {front: {knd: image}}", "channels.front.knd: there is no such setting; did you mean channels.front.kind?"),
     "a primary that is not there": ("primary: lfet", "primary: no channel 'lfet' (did you mean 'left'?); there are: left, right, pcd"),
     "an encoder": ("embed: {encoder: descripter}", "got 'descripter' (did you mean 'descriptor'?)"),
+    "a pretrained encoder": (
+        "embed: {encoder: pretrained:efficientnet}",
+        "(did you mean 'pretrained:efficientnet-lite0'?)",
+    ),
     "a field's name": ("fields: {zcore: _z}", "fields.zcore: expected the name of a field"),
     "a field of FiftyOne's": ("fields: {status: filepath}", "fields: status: expected a field of its own, got 'filepath', which is taken"),
     "a field of swath's": ("fields: {zcore: findings}", "got 'findings', which is taken"),

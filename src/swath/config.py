@@ -193,7 +193,8 @@ class Embed(_Section):
         kind, _, detail = value.partition(":")
         named = kind in ("onnx", "zoo", "model", "field") and detail != ""
         if not named and value not in NAMED_ENCODERS:
-            hint = meant(kind, [one.partition(":")[0] for one in ENCODERS])
+            kinds = [one.partition(":")[0] for one in ENCODERS]
+            hint = meant(value, NAMED_ENCODERS) or ("" if kind in kinds else meant(kind, kinds))
             raise ValueError(f"expected one of {', '.join(ENCODERS)}, got {shortly(value)}{hint}")
         return value
 
