@@ -26,6 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "worlds",
         "store annotators crops encoders exports models sources trainers",
         "workspace commit evaluations adjudication aspects appearance opinions prelabels tracking",
+        "fields_there",
         "steps report opening",
         "backtest",
         "loop",

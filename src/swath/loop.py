@@ -101,6 +101,11 @@ class Loop:
         if config == before:
             return
         may_change(self.workspace.journal, before, config)
+        begun = self.workspace.journal.loop().steps.init
+        if config.fields != before.fields and begun is not None and begun.fiftyone:
+            from swath.fields_there import labels_there
+
+            labels_there(self.workspace.scenes.dataset, config)
         self.workspace.config = config
         self.workspace.origins = configuration.sources(
             self.workspace.origins, before, config, changes, source

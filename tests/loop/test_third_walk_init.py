@@ -124,6 +124,19 @@ def test_a_field_that_is_named_later_is_looked_at_too(dataset_name: str, tmp_pat
     assert Loop.open(dataset_name).workspace.config.fields.embeddings == "embeddings"
 
 
+def test_a_setting_that_names_somebodys_field_is_refused(dataset_name: str, tmp_path: Path) -> None:
+    """Before the split a field may still be named otherwise, but not as one that holds somebody's values: nothing is changed."""
+    made = quick_loop.dataset(dataset_name, 12, grouped=False)
+    made.set_values("mine", [0.5] * 12)
+    Loop.init_fiftyone(dataset_name, changes=quick_loop.SETTINGS, home=tmp_path)
+    before = durable.everything(Loop.open(dataset_name))
+    code, _, err = run_cli("config", "-d", dataset_name, "--set", "fields.zcore=mine")
+    assert (code, err.count("\n")) == (1, 1)
+    assert "mine (12 values)" in err
+    assert durable.differences(before, durable.everything(Loop.open(dataset_name))) == []
+    assert run_cli("config", "-d", dataset_name, "--set", "fields.zcore=other")[0] == 0
+
+
 def test_fields_of_other_names_are_named(dataset_name: str, tmp_path: Path) -> None:
     """Labels and drives in fields of other names than the configuration's: init names them, until the split; the commands work."""
     made = quick_loop.dataset(dataset_name, 24)

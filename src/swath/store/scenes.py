@@ -45,6 +45,7 @@ FENCE: Final = "swath_fence"
 FINDINGS: Final = "findings"
 SOURCE: Final = "embeddings_source"
 DONT_CARE: Final = "dont_care"
+LABEL_DIGEST: Final = "label_source"  # of the label file that a scene came with
 KINDS: Final = {"image": "image", "point-cloud": "cloud", "3d": "cloud"}  # FiftyOne's media types
 
 
