@@ -152,7 +152,7 @@ def warm() -> None:
     """Imports and compiles everything, in the server, once."""
     import fiftyone.core.odm.database as odm
     import torch
-    import torch._dynamo  # an optimizer imports it: 3 s in every child else
+    import torch._dynamo  # an optimizer imports it: in every child else
 
     import swath.steps
     from swath.kernels import neighbors, zcore

@@ -200,7 +200,7 @@ def steady_torch(threads: int, seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         torch.set_num_threads(threads)
-        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports a compiler: 3 s
+        torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports a compiler: 1.5 s
         try:
             yield
         finally:
