@@ -69,10 +69,10 @@ format: $(READY)  ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 
 bench: $(READY)  ## the benchmarks, short
-	@for one in zcore neighbors allocate coverage targeting commit detector checks scale report; do $(BIN)/python -m benchmarks.$$one --short || exit 1; done
+	@for one in zcore neighbors allocate coverage targeting commit detector evaluation checks scale report; do $(BIN)/python -m benchmarks.$$one --short || exit 1; done
 
 bench-long: $(READY)  ## the benchmarks at full size (hours, 24 GB)
-	@for one in zcore neighbors allocate coverage targeting commit detector checks scale report; do $(BIN)/python -m benchmarks.$$one --long || exit 1; done
+	@for one in zcore neighbors allocate coverage targeting commit detector evaluation checks scale report; do $(BIN)/python -m benchmarks.$$one --long || exit 1; done
 
 clean:  ## remove caches and the demo's folder; .venv stays
 	rm -rf demo .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

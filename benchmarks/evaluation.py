@@ -11,7 +11,9 @@ under three minutes on one core. Reading labels, predicting and writing are not 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -69,132 +71,157 @@ def cuboids(scenes: int) -> tuple[list[Predictions3D], list[References3D]]:
     return found, wanted
 
 
-def measured(scenes: int) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    drives = [f"d{i // LENGTH:04d}" for i in range(scenes)]
+T = TypeVar("T")
 
-    def part(where: str, what: str, function: Callable[[], Any]) -> Any:
+
+class Clock:
+    """What each part cost: a row each."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def part(self, where: str, what: str, function: Callable[[], T]) -> T:
         with cost() as spent:
             out = function()
-        rows.append(
+        self.rows.append(
             {"in": where, "what": what, "CPU s": spent.cpu, "wall s": spent.wall, "peak MB": spent.peak_mb}
         )
         say(f"{where}: {what}: {spent.cpu:.1f} CPU-s")
         return out
 
-    def rest(
-        where: str,
-        found: Any,
-        overlap: Any,
-        by: str,
-        words: Any,
-        bins: Any,
-        false: Any,
-        threshold: float,
-        wanted: Any,
-    ) -> None:
-        table = part(
-            where,
-            "types",
-            lambda: typed.table(
-                (p.scores, p.labels, r.labels, overlap(p, r)) for p, r in zip(found, wanted, strict=True)
-            ),
-        )
-        part(where, "mending", lambda: typed.gains(table, len(CLASSES)))
-        here, there = np.concatenate([bins(r) for r in wanted]), np.concatenate([false(p) for p in found])
-        axes = [
-            strata.Axis("class", dict(enumerate(CLASSES)), table.wanted, table.label),
-            strata.Axis(by, words, here, there),
-            strata.Axis("occlusion", strata.OCCLUSIONS, np.arange(len(here)) % 3),
-            strata.Axis("points", strata.POINTS, np.arange(len(here)) % 4, shared=False),
-            strata.condition(
-                "weather", [("rain", "clear")[i % 2] for i in range(scenes)], table.place, table.image
-            ),
-        ]
-        part(where, "strata", lambda: strata.strata(table, len(CLASSES), threshold, axes))
-        traits = strata.traits(axes)
-        part(where, "modes", lambda: modes(traits, table.found_by(threshold) < 0))
 
-    found, wanted = boxes(scenes)
-    matched, precision = part(
+@dataclass(frozen=True)
+class Kind:
+    """How objects of one kind are compared and binned: `bins` of references (n,), `false` of predictions, in the words of `by`."""
+
+    where: str
+    overlap: Callable[[Any, Any], Any]
+    by: str
+    words: dict[int, str]
+    bins: Callable[[Any], Any]
+    false: Callable[[Any], Any]
+
+
+IMAGES = Kind(
+    "images",
+    lambda p, r: iou(p.boxes, r.boxes),
+    "size",
+    strata.SIZES,
+    lambda r: strata.heights(r.boxes, 375),
+    lambda p: strata.heights(p.boxes[typed.best(p.scores, p.labels)], 375),
+)
+CLOUDS = Kind(
+    "clouds",
+    lambda p, r: bev_iou(yawed(p.cuboids), yawed(r.cuboids)),
+    "distance",
+    strata.DISTANCES,
+    lambda r: strata.distances(r.cuboids),
+    lambda p: strata.distances(p.cuboids[typed.best(p.scores, p.labels)]),
+)
+
+
+def measured(scenes: int) -> list[dict[str, Any]]:
+    clock = Clock()
+    flat, solid = boxes(scenes), cuboids(scenes)
+    images(clock, *flat)
+    clouds(clock, *solid)
+    graded(clock, flat, solid)
+    rows = clock.rows
+    total = {name: sum(row[name] for row in rows) for name in ("CPU s", "wall s")}
+    return [*rows, {"in": "all", "what": "together", **total, "peak MB": max(row["peak MB"] for row in rows)}]
+
+
+def drives(scenes: int) -> list[str]:
+    return [f"d{i // LENGTH:04d}" for i in range(scenes)]
+
+
+def images(clock: Clock, found: Any, wanted: Any) -> None:
+    """pycocotools' matching, figures with intervals, errors of each scene, and what errors share."""
+    matched, precision = clock.part(
         "images", "matching (pycocotools)", lambda: match_images(found, wanted, len(CLASSES))
     )
-    rng = np.random.default_rng(0)
-    scores = part(
+    rng, of = np.random.default_rng(0), drives(len(found))
+    scores = clock.part(
         "images",
         "figures and intervals",
-        lambda: score_matches(matched, drives, rng=rng, resamples=RESAMPLES, precision=precision),
+        lambda: score_matches(matched, of, rng=rng, resamples=RESAMPLES, precision=precision),
     )
     at = scores.operating.threshold
-    part(
+    clock.part(
         "images",
         "errors of each scene",
         lambda: [type_mistakes(p, r, at) for p, r in zip(found, wanted, strict=True)],
     )
-    rest(
-        "images",
-        found,
-        lambda p, r: iou(p.boxes, r.boxes),
-        "size",
-        strata.SIZES,
-        lambda r: strata.heights(r.boxes, 375),
-        lambda p: strata.heights(p.boxes[typed.best(p.scores, p.labels)], 375),
-        at,
-        wanted,
-    )
-    solid, truth = cuboids(scenes)
+    shared(clock, IMAGES, found, wanted, at)
+
+
+def clouds(clock: Clock, found: Any, wanted: Any) -> None:
+    """Matching and figures by footprints and by volumes, and what errors share."""
     overlaps = np.broadcast_to(OVERLAPS_3D, (len(CLASSES), 2))
+    rng, of = np.random.default_rng(0), drives(len(found))
     for metric in ("bev", "3d"):
-        both = part(
-            "clouds",
-            f"matching, {metric}",
-            lambda metric=metric: match_scenes(solid, truth, overlaps, metric),
+        matched = clock.part(
+            "clouds", f"matching, {metric}", partial(match_scenes, found, wanted, overlaps, metric)
         )
-        told = part(
+        told = clock.part(
             "clouds",
             f"figures and intervals, {metric}",
-            lambda both=both: score_matches(
-                both, drives, rng=rng, resamples=RESAMPLES, strict=slice(1, None)
-            ),
+            partial(score_matches, matched, of, rng=rng, resamples=RESAMPLES, strict=slice(1, None)),
         )
-    rest(
-        "clouds",
-        solid,
-        lambda p, r: bev_iou(yawed(p.cuboids), yawed(r.cuboids)),
-        "distance",
-        strata.DISTANCES,
-        lambda r: strata.distances(r.cuboids),
-        lambda p: strata.distances(p.cuboids[typed.best(p.scores, p.labels)]),
-        told.operating.threshold,
-        truth,
+    shared(clock, CLOUDS, found, wanted, told.operating.threshold)
+
+
+def shared(clock: Clock, kind: Kind, found: Any, wanted: Any, threshold: float) -> None:
+    """Errors by type, what mending each would gain, strata, and what failures have in common."""
+    table = clock.part(
+        kind.where,
+        "types",
+        lambda: typed.table(
+            (p.scores, p.labels, r.labels, kind.overlap(p, r)) for p, r in zip(found, wanted, strict=True)
+        ),
     )
+    clock.part(kind.where, "mending", lambda: typed.gains(table, len(CLASSES)))
+    here = np.concatenate([kind.bins(r) for r in wanted])
+    there = np.concatenate([kind.false(p) for p in found])
+    weather = [("rain", "clear")[i % 2] for i in range(len(found))]
+    axes = [
+        strata.Axis("class", dict(enumerate(CLASSES)), table.wanted, table.label),
+        strata.Axis(kind.by, kind.words, here, there),
+        strata.Axis("occlusion", strata.OCCLUSIONS, np.arange(len(here)) % 3),
+        strata.Axis("points", strata.POINTS, np.arange(len(here)) % 4, shared=False),
+        strata.condition("weather", weather, table.place, table.image),
+    ]
+    clock.part(kind.where, "strata", lambda: strata.strata(table, len(CLASSES), threshold, axes))
+    traits = strata.traits(axes)
+    clock.part(kind.where, "modes", lambda: modes(traits, table.found_by(threshold) < 0))
+
+
+def graded(clock: Clock, flat: tuple[Any, Any], solid: tuple[Any, Any]) -> None:
+    """KITTI's rules, with difficulties drawn by chance."""
     flags = np.random.default_rng(2)
 
-    def graded(p: Any, r: Any, overlap: Any, heights: Any, tall: Any) -> Scene:
+    def scene(p: Any, r: Any, overlap: Any, heights: Any, tall: Any) -> Scene:
         n = len(r.labels)
         cut, hidden = flags.choice([0, 0.2, 0.6], n), flags.integers(0, 3, n)
         return Scene(
             p.scores, p.labels, heights, r.labels, tall, cut, hidden, overlap, np.zeros(len(p.scores))
         )
 
-    flat = [
-        graded(p, r, iou(p.boxes, r.boxes), p.boxes[:, 3] - p.boxes[:, 1], r.boxes[:, 3] - r.boxes[:, 1])
-        for p, r in zip(found, wanted, strict=True)
+    def seen(overlap: Callable[[Any, Any], Any]) -> list[Scene]:
+        unknown = np.full(OBJECTS, np.nan)
+        return [
+            scene(p, r, overlap(yawed(p.cuboids), yawed(r.cuboids)), unknown, unknown)
+            for p, r in zip(*solid, strict=True)
+        ]
+
+    pictured = [
+        scene(p, r, iou(p.boxes, r.boxes), p.boxes[:, 3] - p.boxes[:, 1], r.boxes[:, 3] - r.boxes[:, 1])
+        for p, r in zip(*flat, strict=True)
     ]
-    part("images", "KITTI's rules", lambda: kitti.graded("2d", flat, CLASSES))
-    unknown = np.full(OBJECTS, np.nan)
-    for by, shared in (("bev", bev_iou), ("3d", cuboid_iou)):
-        every = part(
-            "clouds",
-            f"overlaps for KITTI's rules, {by}",
-            lambda shared=shared: [
-                graded(p, r, shared(yawed(p.cuboids), yawed(r.cuboids)), unknown, unknown)
-                for p, r in zip(solid, truth, strict=True)
-            ],
-        )
-        part("clouds", f"KITTI's rules, {by}", lambda by=by, every=every: kitti.graded(by, every, CLASSES))
-    total = {name: sum(row[name] for row in rows) for name in ("CPU s", "wall s")}
-    return [*rows, {"in": "all", "what": "together", **total, "peak MB": max(row["peak MB"] for row in rows)}]
+    clock.part("images", "KITTI's rules", lambda: kitti.graded("2d", pictured, CLASSES))
+    for by, overlap in (("bev", bev_iou), ("3d", cuboid_iou)):
+        every = clock.part("clouds", f"overlaps for KITTI's rules, {by}", partial(seen, overlap))
+        clock.part("clouds", f"KITTI's rules, {by}", partial(kitti.graded, by, every, CLASSES))
 
 
 def main() -> None:

@@ -35,6 +35,7 @@ from swath.records.manifest import (
     Manifest,
     ModePlaces,
     Question,
+    Ratio,
     Stream,
     Window,
     Wrong,
@@ -225,11 +226,9 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         )
     covered, scores, beside = _coverage(question, config, known, budget, progress)
     targets = _targets(question, config, known, dataset)
-    learned = None
-    if config.select.ratio == "adaptive" and not first:
-        learned = ratio.learned(config.select.coverage_share, question.worths, question.number)
-    share = "1" if first else learned.share if learned else config.select.coverage_share
-    quotas = _quotas(question, config, targets, budget - ceil(Fraction(share) * budget))
+    share, learned = _share(question, config)
+    places = budget - ceil(Fraction(share) * budget)  # for failures
+    quotas = _quotas(question, config, targets, places)
     chosen = allocate(
         budget,
         np.arange(len(question.candidates)),
@@ -240,7 +239,7 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         share=share,
         groups=[
             *((mine, wanted) for _, mine, wanted in quotas),
-            *_halves(targets, budget - ceil(Fraction(share) * budget) - sum(wanted for *_, wanted in quotas)),
+            *_halves(targets, places - sum(wanted for *_, wanted in quotas)),
         ],
     )
     scenes = _reasoned(question, config, chosen, known, targets)
@@ -283,6 +282,16 @@ def answer(question: Question, known: Known, dataset: str, progress: Progress | 
         ),
     )
     return Answer(manifest, covered.scores)
+
+
+def _share(question: Question, config: LoopConfig) -> tuple[str, Ratio | None]:
+    """The share of the batch for coverage, all of the first, and how it was learned where it is."""
+    if question.answers is None:
+        return "1", None
+    if config.select.ratio != "adaptive":
+        return config.select.coverage_share, None
+    learned = ratio.learned(config.select.coverage_share, question.worths, question.number)
+    return learned.share, learned
 
 
 def _all_usable(question: Question, vectors: Vectors, dataset: str) -> None:
