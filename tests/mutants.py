@@ -48,6 +48,10 @@ TESTS: Final = {
     "policies/golden_verdict.py": ("policies/test_golden_verdict.py",),
     "policies/golden_reference.py": ("policies/test_golden_verdict.py",),
     "policies/golden_plan.py": ("policies/test_golden_verdict.py",),
+    "policies/ratio.py": ("policies/test_ratio.py",),
+    "policies/objects.py": ("policies/test_objects.py",),
+    "policies/chance.py": ("policies/test_chance.py",),
+    "policies/gain.py": ("policies/test_gain.py",),
     "policies/stopping.py": ("policies/test_stopping.py", "policies/test_edges.py"),
     "kernels/curves.py": ("kernels/test_curves.py", "policies/test_stopping.py"),
     "kernels/drift.py": ("policies/test_golden_verdict.py", "kernels/test_drift.py"),
@@ -111,8 +115,8 @@ MUTANTS: Final = (
     Mutant(
         "evidence weights are not divided by class frequency",
         "policies/selection.py",
-        "name: n / classes[name].references for",
-        "name: float(n) for",
+        "missed = {name: n / references[name] for",
+        "missed = {name: float(n) for",
     ),
     Mutant(
         "false alarms are not weighted by their score",
@@ -282,8 +286,8 @@ MUTANTS: Final = (
     Mutant(
         "false alarms outweigh misses",
         "policies/selection.py",
-        "found = missed or {name: float(n) for name, n in failure.false.items()}",
-        "found = {name: float(n) for name, n in failure.false.items()} or missed",
+        "_weights(missed or {name: float(n) for name, n in failure.false.items()})",
+        "_weights({name: float(n) for name, n in failure.false.items()} or missed)",
     ),
     Mutant(
         "the share wins over what was asked for",
@@ -319,8 +323,8 @@ MUTANTS: Final = (
     Mutant(
         "failures that were left out are answered",
         "policies/selection.py",
-        "failures = tuple(one for one, fine in zip(question.failures, good, strict=True) if fine)",
-        "failures = question.failures",
+        "    return [one for one, fine in pairs if fine], vectors[good], [",
+        "    return [one for one, _ in pairs], vectors, [",
     ),
     Mutant(
         "labelled scenes without a vector count",
@@ -334,7 +338,135 @@ MUTANTS: Final = (
         "        keys=question.candidates,\n        share",
         "        keys=known.ids,\n        share",
     ),
-    Mutant("vectors that went unnoticed", "policies/selection.py", "    if lost:\n", "    if False:\n"),
+    Mutant(
+        "vectors that went unnoticed",
+        "policies/selection.py",
+        "    if lost:\n        raise",
+        "    if False:\n        raise",
+    ),
+    Mutant(
+        "a batch has the ratio of the settings where it learns",
+        "policies/selection.py",
+        "    return learned.share, learned",
+        "    return config.select.coverage_share, learned",
+    ),
+    Mutant(
+        "objects get no places beside scenes",
+        "policies/selection.py",
+        "return [(scenes, (places_ + 1) // 2)] if",
+        "return [(scenes, places_)] if",
+    ),
+    Mutant(
+        "windows that cannot be read are looked at",
+        "policies/selection.py",
+        "    return rows[seen], known.windows[seen]",
+        "    return rows, known.windows",
+    ),
+    Mutant(
+        "only the first window of a candidate counts",
+        "policies/selection.py",
+        "return max(cosine(one, window) for window in",
+        "return next(cosine(one, window) for window in",
+    ),
+    # ------------------------------------------------------------------ a ratio that learns
+    Mutant(
+        "the ratio moves away from what was worth more",
+        "policies/ratio.py",
+        "(coverage - targeted) / total)",
+        "(targeted - coverage) / total)",
+    ),
+    Mutant(
+        "the ratio leaves its bounds",
+        "policies/ratio.py",
+        "share = min(max(moved(share, *pair), low), high)",
+        "share = moved(share, *pair)",
+    ),
+    Mutant(
+        "few scenes move the ratio as far as many",
+        "policies/ratio.py",
+        "(stream.errors + errors) / (stream.seconds / 60 + minutes)",
+        "stream.errors / (stream.seconds / 60)",
+    ),
+    Mutant(
+        "a round that says nothing moves the ratio",
+        "policies/ratio.py",
+        "if not coverage.errors + targeted.errors:",
+        "if False:",
+    ),
+    Mutant(
+        "dear scenes are worth what cheap ones are",
+        "policies/ratio.py",
+        "seconds=round(sum(seconds[key] for key in keys), 6),",
+        "seconds=60.0 * len(keys),",
+    ),
+    # ------------------------------------------------------------------ failing objects
+    Mutant(
+        "what was found is asked for as missed",
+        "policies/objects.py",
+        'if fate != "found":',
+        "if True:",
+    ),
+    Mutant(
+        "one scene's objects take all turns",
+        "policies/objects.py",
+        "placed.append((turn[one.image.key], nth, one))",
+        "placed.append((0, nth, one))",
+    ),
+    Mutant(
+        "the smallest missed object first",
+        "policies/objects.py",
+        "key=lambda one: (-one.worth, one.image.key",
+        "key=lambda one: (one.worth, one.image.key",
+    ),
+    Mutant(
+        "the class with most failing objects first, not with the largest share",
+        "policies/objects.py",
+        "share = {name: len(lost) / references[name] for",
+        "share = {name: float(len(lost)) for",
+    ),
+    Mutant(
+        "blank windows where something is seen",
+        "policies/objects.py",
+        "return not bool(inside.any())",
+        "return True",
+    ),
+    # ------------------------------------------------------------------ two kinds of chance
+    Mutant(
+        "the variance of one seed for that of their mean",
+        "policies/chance.py",
+        "of_seeds = float(values[:, 0].var(ddof=1)) / seeds if seeds > 1 else None",
+        "of_seeds = float(values[:, 0].var(ddof=1)) if seeds > 1 else None",
+    ),
+    Mutant(
+        "drives of a few for drives of all",
+        "policies/chance.py",
+        "float(drawn.var(ddof=1)) * drives / (drives - 1) if",
+        "float(drawn.var(ddof=1)) if",
+    ),
+    Mutant(
+        "one normal quantile for any number",
+        "policies/chance.py",
+        "_t(chance, n - 1) ** 2 * of for",
+        "1.96**2 * of for",
+    ),
+    Mutant(
+        "drives of each seed's own count twice",
+        "policies/chance.py",
+        "max(together - _own(values, drives), 0.0)",
+        "together",
+    ),
+    Mutant(
+        "the gain of two rounds is of scenes with other references too",
+        "policies/gain.py",
+        "{(*one[:2], one[3]): row for",
+        "{one[:2]: row for",
+    ),
+    Mutant(
+        "the gain has the wrong sign",
+        "policies/gain.py",
+        "difference = float(now[:, 0].mean() - was[:, 0].mean())",
+        "difference = float(was[:, 0].mean() - now[:, 0].mean())",
+    ),
     # ------------------------------------------------------------------ failures, golden, stopping
     Mutant(
         "the best first",
@@ -467,8 +599,8 @@ MUTANTS: Final = (
     Mutant(
         "the second error of a scene weighs as much",
         "kernels/clustered.py",
-        "total = np.concatenate([[0.0], np.cumsum(gains)])",
-        "total = np.arange(n + 1) * (gains[0] if n else 1.0)",
+        "np.cumsum(gains, axis=1)], axis=1)",
+        "np.cumsum(gains[:, :1] + 0 * gains, axis=1)], axis=1)",
     ),
     Mutant(
         "objects count, not scenes",

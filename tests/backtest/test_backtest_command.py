@@ -39,6 +39,23 @@ def test_the_dataset_stays_as_it_is(dataset_name: str, tmp_path: Path) -> None:
     page = (tmp_path / "b" / "backtest.html").read_text()
     assert found.sentences[0] in page
     assert found.parts["score"].scenes[0] > 0
+    in_the_report(Loop.open(dataset_name), tmp_path / "b" / "result.json", found)
+
+
+def in_the_report(loop: Loop, result: Path, found: BacktestResult) -> None:
+    """The report asks for a backtest where none is in the dataset's folder, shows what the last one found with its curves, and says
+    so where that cannot be read."""
+    ask = f"swath backtest --from FIELD --dataset {loop.workspace.name}"
+    assert ask in loop.report(result.parent / "report.html").read_text()
+    kept = loop.workspace.home / "backtest" / "result.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(result.read_bytes())
+    page = loop.report(result.parent / "report.html").read_text()
+    assert found.sentences[0] in page
+    assert page.count('class="curve arms"') == 3
+    kept.write_bytes(b"{")
+    told = f"backtest/result.json cannot be read: make it anew with `{ask}`"
+    assert told in loop.report(result.parent / "report.html").read_text()
 
 
 def test_test_scenes_are_not_in_it(dataset_name: str) -> None:

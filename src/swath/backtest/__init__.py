@@ -60,15 +60,15 @@ def backtest(
 ) -> BacktestResult:
     """Runs the arms on the scenes that have labels in `fields`, and writes the result and its page to `folder` (default: `backtest`
     in the dataset's folder). Writes nothing to the dataset, its tags or its journal."""
-    from swath.report.backtest import write_page
+    from swath.report.backtest import FOLDER, PAGE, RESULT, write_page
 
     archive = read(workspace, fields)
-    folder = (folder or workspace.home / "backtest").absolute()
+    folder = (folder or workspace.home / FOLDER).absolute()
     found = run(archive, ask, folder, progress=workspace.progress, tell=workspace.held)
     found = found.with_(field=", ".join(fields))
     if not ask.pilot_only:
-        found = found.with_(page=str(write_page(found, folder / "backtest.html")))
-        write_atomic(folder / "result.json", canonical(found.document()))
+        found = found.with_(page=str(write_page(found, folder / PAGE)))
+        write_atomic(folder / RESULT, canonical(found.document()))
     return found
 
 

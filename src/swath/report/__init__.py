@@ -10,6 +10,7 @@ overlays    labels and predictions as outlines to draw over both
 beside      two labellings of one object, in all sensors; differences: the page of what two labellings see differently
 charts      coordinates of curves, bars and their axes
 drift       how labels of the golden scenes differ, over the rounds
+backtest    the page of a backtest, and what its section shares with it
 
 To add a section: `sections/__init__.py` says how.
 """
@@ -27,7 +28,7 @@ from swath.errors import ConfigError, UnknownNameError
 from swath.formats.files import write_atomic
 from swath.records.results import Status
 from swath.suggest import meant
-from swath.words import brief, interval, number, percent, ranked
+from swath.words import brief, interval, number, percent, ranked, signed
 from swath.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "interval": interval,
     "counts": ranked,
     "brief": brief,
+    "signed": signed,
 }
 
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a backtest: no script, no network."""
+"""One self-contained HTML page about a backtest: no script, no network. The report has a section of the same parts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from swath.formats.files import write_atomic
 from swath.records.backtest import Against, BacktestResult, Cost, Point
 from swath.records.base import Estimate
 from swath.report.charts import Frame, Ticks, ticks
-from swath.words import signed
 
+FOLDER, RESULT, PAGE = "backtest", "result.json", "backtest.html"  # in the dataset's folder
 KINDS: Final[tuple[tuple[Cost, str], ...]] = (
     ("boxes", "objects drawn"),
     ("minutes", "minutes of labelling"),
@@ -56,26 +56,42 @@ def write_page(found: BacktestResult, path: Path) -> Path:
     """Writes the page; a reader sees the old one or the new one."""
     from swath.report import templates
 
-    made = templates()
-    made.filters |= {"signed": signed}
-    text = made.get_template("backtest.html").render(
-        it=found,
-        charts=[chart(found, cost, title) for cost, title in KINDS],
-        rows=[one for one in found.against if one.cost == "boxes"],
-        by_minutes=[one for one in found.against if one.cost == "minutes"],
-        figures=figures(found),
-        names=FIGURES,
-        drawn="boxes" if found.modality == "2d" else "cuboids",
+    text = (
+        templates()
+        .get_template("backtest_page.html")
+        .render(
+            it=found,
+            charts=charts(found),
+            rows=rows(found, "boxes"),
+            by_minutes=rows(found, "minutes"),
+            figures=figures(found),
+            names=FIGURES,
+            drawn=drawn(found),
+        )
     )
     write_atomic(path.resolve(), text.encode())
     return path
 
 
+def charts(found: BacktestResult) -> Sequence[Chart]:
+    """The learning curves over each kind of cost."""
+    return [chart(found, cost, title) for cost, title in KINDS]
+
+
+def rows(found: BacktestResult, cost: Cost) -> Sequence[Against]:
+    """Each arm against random at equal cost of one kind."""
+    return [one for one in found.against if one.cost == cost]
+
+
+def drawn(found: BacktestResult) -> str:
+    return "boxes" if found.modality == "2d" else "cuboids"
+
+
 def figures(found: BacktestResult) -> Sequence[tuple[str, Sequence[Against]]]:
     """(figure, arms), the whole first, then the rare classes, then class by class."""
-    rows = [one for one in found.against if one.cost == "boxes"]
-    names = list(rows[0].figures) if rows else []
-    return [(name, rows) for name in names]
+    listed = rows(found, "boxes")
+    names = list(listed[0].figures) if listed else []
+    return [(name, listed) for name in names]
 
 
 def chart(found: BacktestResult, cost: Cost, title: str) -> Chart:

@@ -8,6 +8,7 @@ from typing import Final
 from swath.report.known import Section
 from swath.report.sections import (
     again,
+    backtest,
     batches,
     curves,
     failures,
@@ -32,6 +33,7 @@ SECTIONS: Final = (
     Section("strata", "Strata", strata.data),
     Section("golden", "Golden check", golden.data),
     Section("targeting", "Targeting", targeting.data),
+    Section("backtest", "Against chance", backtest.data),
     Section("failures", "Failures", failures.data),
     Section("modes", "Failure modes", modes.data),
     Section("batches", "Batches", batches.data),
