@@ -101,5 +101,7 @@ def test_encoders_of_scenes_and_of_parts() -> None:
     """The descriptor of scenes looks at images alone for parts; where no encoder of images is, one line says what to take."""
     assert encoder_of("descriptor").name == encoder_of("descriptor:image").name == "descriptor:image"
     for spec in ("field:given", "model:v0", "descriptor:cloud"):
-        with pytest.raises(ConfigError, match=rf"select.queries: .*{spec}.*take one of descriptor, descriptor:image, "):
+        with pytest.raises(
+            ConfigError, match=rf"select.queries: .*{spec}.*take one of descriptor, descriptor:image, "
+        ):
             encoder_of(spec)

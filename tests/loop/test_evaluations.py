@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from gridfs import GridFS
 
 import durable
 import quick_loop
 from support import samples_of
 from swath import evaluations
+from swath.appearance.embedding_map import show_map
+from swath.appearance.names import MAP
 from swath.errors import FencedError
 from swath.loop import Loop
 from swath.records.batch import Batch
 from swath.store.journal.lease import Writer
+from swath.store.runs import Runs
+from swath.store.views import FENCE, OF, ViewStyle
 
 pytestmark = pytest.mark.database
 EVALS = ("eval_v0", "eval_v0_3d")
@@ -256,6 +262,75 @@ def test_an_overtaken_writer_writes_no_evaluation(loop: Loop) -> None:
     assert "eval_v0" not in dataset_of(loop).list_evaluations()
     show(loop)
     assert evaluations.differences(loop.workspace) == []
+
+
+class AsItWas:
+    """A collection in which one document is read as it was some time ago."""
+
+    def __init__(self, collection: Any, stale: Mapping[str, Any]) -> None:
+        self._collection, self._stale = collection, stale
+
+    def find_one(self, *_: Any) -> Mapping[str, Any]:
+        return self._stale
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+
+def test_what_a_successor_listed_is_not_cleared(loop: Loop) -> None:
+    """A writer that stopped after it had read what is listed, and goes on once a successor has listed an evaluation, a map and
+    a view, deletes none of them, nor their results."""
+    views = loop.workspace.scenes.views
+    with loop.workspace.writer("test") as writer:
+        dataset_of(loop).delete_evaluation("eval_v0")
+        dataset_of(loop).delete_brain_run(MAP)
+        loop.workspace.scenes.refresh()
+        loop.workspace.scenes.raise_fence(writer)
+        views.delete("pool", writer)
+        stale = database_of(loop).datasets.find_one({"_id": dataset_of(loop)._doc.id})
+        assert stale is not None
+        evaluations.show(loop.workspace, writer, batch_of(loop))
+        show_map(loop.workspace, writer)
+        views.save("pool", dataset_of(loop).match_tags("split:pool"), ViewStyle("", "the pool"), writer)
+        before = listed(loop)
+        views._datasets = AsItWas(views._datasets, stale)  # type: ignore[assignment]
+        views.raise_fence(Writer(writer.token - 1, "late", "late"))
+    assert listed(loop) == before
+    assert {"eval_v0", MAP, "pool"} <= {*before}
+    assert all(before.values())
+
+
+def listed(loop: Loop) -> dict[str, bool]:
+    """Runs and views of the dataset -> whether there is a document, and a file with its results, of each."""
+    database, dataset = database_of(loop), dataset_of(loop)
+    doc = database.datasets.find_one({"_id": dataset._doc.id})
+    assert doc is not None
+    found = {}
+    for key, one in {**doc["evaluations"], **doc["brain_methods"]}.items():
+        run = database.runs.find_one({"_id": one})
+        found[key] = run is not None and database["fs.files"].find_one({"_id": run["results"]}) is not None
+    there = {one["_id"]: one["name"] for one in database.views.find({"_dataset_id": dataset._doc.id})}
+    return found | {there.get(one, str(one)): one in there for one in doc["saved_views"]}
+
+
+def test_results_that_nothing_lists_are_cleared(loop: Loop) -> None:
+    """Who is killed between a file, its run and the list leaves what the next writer clears; what others keep in files stays."""
+    database = database_of(loop)
+    with loop.workspace.writer("test") as writer:
+        runs, one = Runs(dataset_of(loop), "brain_methods"), listed(loop)
+        before = {file["_id"] for file in database["fs.files"].find({}, {"_id": 1})}
+        theirs = GridFS(database).put(b"somebody's")
+        results, seen = dataset_of(loop).load_brain_results(MAP), dataset_of(loop).view()
+        runs._change = lambda change, writer: None  # type: ignore[method-assign]
+        runs._drop = lambda run: None  # type: ignore[method-assign]
+        runs.put(MAP, results, seen, writer)
+        GridFS(database).put(b"no run yet", **{OF: dataset_of(loop)._doc.id, FENCE: writer.token})
+        assert len([*database["fs.files"].find({})]) == len(before) + 3
+    with loop.workspace.writer("next") as writer:
+        loop.workspace.scenes.raise_fence(writer)
+    assert {file["_id"] for file in database["fs.files"].find({}, {"_id": 1})} == {*before, theirs}
+    assert listed(loop) == one
+    GridFS(database).delete(theirs)
 
 
 def test_an_evaluation_without_map_is_made_again(loop: Loop) -> None:

@@ -101,6 +101,8 @@ def test_without_an_encoder_of_images(mongod: str, dataset_name: str) -> None:
     """Where vectors come from a field, one line says what to take; nothing is written."""
     loop = quick_loop.at("closed", dataset_name)
     loop = Loop.open(loop.name, changes={"select": {"queries": "objects"}})
-    with pytest.raises(ConfigError, match=r"embed\.encoder 'field:given' is no encoder; take one of descriptor, "):
+    with pytest.raises(
+        ConfigError, match=r"embed\.encoder 'field:given' is no encoder; take one of descriptor, "
+    ):
         loop.select()
     assert [one.round for one in loop.status().rounds] == ["v0"]

@@ -1,15 +1,14 @@
 """FiftyOne's runs of a dataset (evaluations, maps of embeddings), written whole and fenced.
 
 FiftyOne lists a run before it has results, and writes over one that is there; killed in between it leaves half of one. Here a
-run is known by its content. Its results are stored first, then the run, and the dataset lists it last: what is in between,
-nobody sees, and the next writer clears it (`views.Views.raise_fence`).
+run is written anew, under ids that nothing had before: its results are stored first, then the run, and the dataset lists it last.
+What is in between, nobody sees, and the next writer clears it (`views.Views.raise_fence`). Both carry the token of their writer,
+so that one who was overtaken clears nothing of its successor's; and an id that was taken off the list is never on it again.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -19,7 +18,7 @@ from swath import database
 from swath.errors import FencedError
 from swath.records.base import Document
 from swath.store.journal.lease import Writer
-from swath.store.views import FENCE
+from swath.store.views import FENCE, OF
 
 
 class Runs:
@@ -44,16 +43,16 @@ class Runs:
         """Lists a run with these results of FiftyOne's, of the samples of `view`, in the place of the one before."""
         import fiftyone.constants as foc
         from bson import json_util
+        from gridfs import GridFS
 
         config = results.config.serialize()
         data = json_util.dumps(results.serialize()).encode()
         stages = [json_util.dumps(stage) for stage in view._serialize(include_uuids=False)]
-        content = [str(self._id), key, config, stages, hashlib.sha256(data).hexdigest()]
-        run_id = ObjectId(hashlib.sha256(json_util.dumps(content).encode()).digest()[:12])
-        file_id = ObjectId(hashlib.sha256(str(run_id).encode() + data).digest()[:12])
-        before = self._listed(key)
-        self._put_file(file_id, data)
+        before, run_id, file_id = self._listed(key), ObjectId(), ObjectId()
+        own = {OF: self._id, FENCE: writer.token}
+        GridFS(self._database).put(data, _id=file_id, contentType="application/json", **own)
         run = {
+            "_id": run_id,
             "_dataset_id": self._id,
             "key": key,
             "version": foc.VERSION,
@@ -62,10 +61,11 @@ class Runs:
             "view_stages": stages,
             "results": file_id,
             "results_meta": {},
+            FENCE: writer.token,
         }
-        self._database.runs.update_one({"_id": run_id}, {"$setOnInsert": run}, upsert=True)
+        self._database.runs.insert_one(run)
         self._change({"$set": {f"{self._kind}.{key}": run_id}}, writer)
-        if before is not None and before["_id"] != run_id:
+        if before is not None:
             self._drop(before)
 
     def forget(self, keys: Sequence[str], writer: Writer) -> None:
@@ -91,19 +91,6 @@ class Runs:
                 f"{self._dataset.name}: {writer.operation} lost the dataset to another process before it wrote "
                 f"{self._kind}; the rest was not written; run it again"
             )
-
-    def _put_file(self, file_id: ObjectId, data: bytes) -> None:
-        """Stores a file under an id that is a function of its content; half a file that somebody left is cleared first."""
-        from gridfs import GridFS
-        from gridfs.errors import FileExists
-
-        files = GridFS(self._database)
-        for _ in range(3):
-            if files.exists(file_id):
-                return
-            files.delete(file_id)
-            with suppress(FileExists):  # another process writes the same, or wrote half of it
-                files.put(data, _id=file_id, contentType="application/json")
 
     def _drop(self, run: Document) -> None:
         """Deletes a run that nothing lists any more."""

@@ -24,6 +24,7 @@ from swath.store.journal.lease import Writer
 FENCE: Final = "swath_fence"
 OWNED: Final = r"^(test_set|val_set|golden_qa|pool|batch_v\d+|eval_v\d+_failures)$"
 OWNED_RUNS: Final = r"^(eval_v\d+(_3d)?|swath_map)$"
+OF: Final = "swath_dataset"  # of a file in GridFS: the dataset whose run has these results
 WRITTEN: Final = "swath_style"  # of a view: colour and description as swath wrote them
 
 
@@ -40,6 +41,7 @@ class Views:
     def __init__(self, dataset: Stored) -> None:
         self._dataset, self._id, db = dataset, dataset.id, dataset.database
         self._views, self._datasets, self._runs = db.views, db.datasets, db.runs
+        self._files = db.fs.files
 
     def _listed(self) -> dict[Any, dict[str, Any]]:
         """id -> document of the views that the dataset lists; those that are gone are left out."""
@@ -120,7 +122,7 @@ class Views:
     def _remove(self, ids: Sequence[Any], writer: Writer) -> None:
         if ids:
             self._write({"$pull": {"saved_views": {"$in": list(ids)}}}, writer, "views")
-            self._views.delete_many({"_id": {"$in": list(ids)}})
+            self._views.delete_many({"_id": {"$in": list(ids)}, **_not_later(writer)})
 
     def set_info(self, entries: Mapping[str, Any], writer: Writer) -> None:
         """Sets keys of `dataset.info`; its other keys stay."""
@@ -144,18 +146,29 @@ class Views:
             self._write({"$pull": {"saved_views": {"$in": gone}}}, writer, "views")
         lost = [key for key, name in there.items() if key not in listed and re.match(OWNED, name)]
         if lost:
-            self._views.delete_many({"_id": {"$in": lost}})
+            self._views.delete_many({"_id": {"$in": lost}, **_not_later(writer)})
         runs = {
             f"{kind}.{key}": getattr(one, "id", one)
             for kind in kinds
             for key, one in (doc.get(kind) or {}).items()
         }
-        known = {one["_id"] for one in self._runs.find({"_id": {"$in": list(runs.values())}}, {"_id": 1})}
+        known = {
+            one["_id"]: one.get("results") for one in self._runs.find({"_id": {"$in": list(runs.values())}})
+        }
         dangling = {path: "" for path, one in runs.items() if one not in known}
         if dangling:
             self._write({"$unset": dangling}, writer, "evaluations")
+        self._clear_runs(known, writer)
+
+    def _clear_runs(self, listed: Mapping[Any, Any], writer: Writer) -> None:
+        """Deletes runs of swath's that are not `listed` (id -> file with its results), and files with results of none."""
+        from gridfs import GridFS
+
         mine = {"_dataset_id": self._id, "key": {"$regex": OWNED_RUNS}}
-        self._runs.delete_many({**mine, "_id": {"$nin": list(runs.values())}})
+        self._runs.delete_many({**mine, "_id": {"$nin": list(listed)}, **_not_later(writer)})
+        kept = {OF: self._id, "_id": {"$nin": list(listed.values())}, **_not_later(writer)}
+        for file in self._files.find(kept, {"_id": 1}):
+            GridFS(self._dataset.database).delete(file["_id"])
 
     def _write(self, change: Mapping[str, Any], writer: Writer, what: str) -> None:
         query = {"_id": self._id, "$or": [{FENCE: {"$lte": writer.token}}, {FENCE: None}]}
@@ -167,3 +180,8 @@ class Views:
             f"{self._dataset.name}: {writer.operation} lost the dataset to another process before it wrote {what}; "
             "the rest was not written; run it again"
         )
+
+
+def _not_later(writer: Writer) -> dict[str, Any]:
+    """Of documents that no later writer has written: what was read before it came says nothing of them."""
+    return {FENCE: {"$not": {"$gt": writer.token}}}
