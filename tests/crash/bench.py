@@ -159,6 +159,8 @@ class Bench:
             if plant:
                 return log
             self.points[case], self.after[case] = log, self.say()
+            if case == "migrate":  # whatever ends in the same state is replayed as well
+                assert self.check(self.forks.call("replays", **self.where)) == []
         return self.points[case]
 
     def killed(self, case: str, n: int, when: str, plant: str = "", alone: bool = False) -> list[str]:

@@ -9,7 +9,7 @@ from bench import CASES, OLD, Bench
 from harness import FENCED_OUT, PLANTS
 from shelf import differences, put_back
 
-pytestmark = [pytest.mark.database, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.database, pytest.mark.timeout(2400)]
 PHASES = ("before", "after")
 SAMPLE = {**dict.fromkeys(CASES, 1), **dict.fromkeys(("select", "fetch", "cancel", "repair"), 3)}
 """Writes per case, in the quick run."""
