@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from swath import database
+from swath import commands, database
 from swath.errors import DatabaseError
 
 
@@ -85,6 +86,7 @@ def test_the_bundled_binary_comes_before_the_path(bare: Path, monkeypatch: pytes
     monkeypatch.setattr(database, "bundled_mongod", lambda: own)
     assert database.find_mongod() == own
     assert str(own) in database.install()
+    monkeypatch.setattr(database, "_open_own", lambda: None)
     database.ensure()
     assert constants.FIFTYONE_DB_BIN_DIR == "untouched"
     monkeypatch.setattr(database, "bundled_mongod", lambda: None)
@@ -158,3 +160,57 @@ def test_timeouts_are_added_once(host: str, path: str, given_options: list[str])
     assert {name.lower() for name in two["options"]} >= {"serverselectiontimeoutms", "connecttimeoutms"}
     for name, value in one["options"].items():
         assert two["options"][name] == value
+
+
+def test_commands_that_begin_at_once(tmp_path: Path) -> None:
+    """No mongod runs, and two commands begin at the same time, thrice: all of them end well. One starts it, the other uses it; and
+    one that ends with its last user is waited for."""
+    surroundings = {name: one for name, one in os.environ.items() if not name.startswith("FIFTYONE_")}
+    surroundings |= {"HOME": str(tmp_path), "FIFTYONE_DATABASE_DIR": str(tmp_path / "mongo")}
+    code = "from swath import database; database.ensure(); import fiftyone as fo; print(fo.list_datasets())"
+    for _ in range(3):
+        both = [
+            subprocess.Popen(
+                [sys.executable, "-c", code],
+                env=surroundings,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        for one in both:
+            said, errors = one.communicate(timeout=120)
+            assert (one.returncode, said) == (0, "[]\n"), errors
+
+
+def test_a_database_that_ended_with_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that looked over another process's mongod is run once more when that is gone; where a server is configured, or
+    FiftyOne is loaded already, it is told to the user as ever."""
+    from pymongo.errors import AutoReconnect
+
+    gone = AutoReconnect("connection reset by peer")
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    monkeypatch.setenv("FIFTYONE_CONFIG_PATH", "/nowhere")
+    without = {name: one for name, one in sys.modules.items() if name != "fiftyone"}
+    monkeypatch.setattr(sys, "modules", without)
+    assert database.went_with_its_owner(gone)
+    assert not database.went_with_its_owner(ValueError("else"))
+    tries: list[int] = []
+
+    def command(value: int) -> int:
+        tries.append(value)
+        if len(tries) == 1:
+            raise gone
+        return value
+
+    monkeypatch.setattr(database, "ensure", lambda: None)
+    assert commands._once_more(command, 3) == 3
+    assert tries == [3, 3]
+    monkeypatch.setenv("FIFTYONE_DATABASE_URI", "mongodb://there:1")
+    assert not database.went_with_its_owner(gone)
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI")
+    without["fiftyone"] = sys
+    tries.clear()
+    with pytest.raises(AutoReconnect):
+        commands._once_more(command, 3)

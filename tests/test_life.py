@@ -360,6 +360,8 @@ def test_then_train_evaluate_stop() -> None:
         assert "v1" in found.why
     assert next_of(a_batch("v0", "checked", golden=golden(verdict="warn"))).why.endswith("golden check: warn")
     assert next_of(a_batch("v0", "checked")).why.endswith("golden check: none")
+    passed = a_batch("v0", "checked", golden=golden(verdict="block", override="they are new"))
+    assert next_of(passed).why.endswith("golden check: block, passed over (they are new)")
 
 
 def test_then_the_next_batch_or_the_end() -> None:

@@ -456,7 +456,13 @@ def config_(
     bars: "Bars",
     dataset: Annotated[
         str | None,
-        typer.Option("--dataset", "-d", help="Of this dataset; else the defaults.", show_default=False),
+        typer.Option(
+            "--dataset",
+            "-d",
+            envvar="SWATH_DATASET",
+            help="Of this dataset; else the defaults.",
+            show_default=False,
+        ),
     ] = None,
     assigned: Annotated[
         list[str] | None,
@@ -582,7 +588,8 @@ def app_(
 
     from swath import opening, show
 
-    place = opening.place_of(dataset or opening.open_work_set() or the_dataset(None))
+    loop = os.environ.get("SWATH_DATASET") or None
+    place = opening.place_of(dataset or opening.open_work_set(loop) or the_dataset(loop))
     at = opening.free_port(port)
     for text in place.lines:
         show.line(text)

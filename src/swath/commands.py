@@ -208,7 +208,7 @@ def _add(
 
     def parsed(*positional: Any, **given: Any) -> int:
         try:
-            return command(*positional, **given)
+            return _once_more(command, *positional, **given)
         except KeyboardInterrupt as error:
             raise Interrupted from error
 
@@ -225,6 +225,19 @@ def _add(
     parsed.__annotations__ = {option: hint for option, (hint, _) in options.items()}
     parsed.__doc__ = function.__doc__
     on.command(name or function.__name__, rich_help_panel=panel)(parsed)
+
+
+def _once_more(command: Callable[..., int], *positional: Any, **given: Any) -> int:
+    """Runs a command; again, where it looked over another process's mongod, and that ended."""
+    from swath import database
+
+    try:
+        return command(*positional, **given)
+    except Exception as error:
+        if not database.went_with_its_owner(error):
+            raise
+    database.ensure()
+    return command(*positional, **given)
 
 
 def the_dataset(given: str | None) -> str:

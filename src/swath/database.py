@@ -21,6 +21,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -41,6 +42,7 @@ WHAT_TO_DO = "set FIFTYONE_DATABASE_URI to a MongoDB >= 6.0, or put a mongod >= 
 SERVICE: Final = (
     "--51-service db --multi"  # what the process that keeps FiftyOne's own mongod is started with
 )
+ENDING: Final = 20.0  # seconds that a mongod which starts or ends is waited for
 AGAIN: Final = "run the same command again"
 LOG_IN: Final = (13, 18, 8000)  # server's codes: unauthorized, authentication failed, the same at Atlas
 FULL: Final = 14031  # out of disk space
@@ -67,7 +69,8 @@ def ensure() -> None:
     if uri:
         os.environ["FIFTYONE_DATABASE_URI"] = uri = with_timeouts(uri)
         ping(uri)
-    elif not bundled_mongod():
+        return
+    if not bundled_mongod():
         on_path = shutil.which("mongod")
         if on_path is None:
             raise DatabaseError(
@@ -76,6 +79,40 @@ def ensure() -> None:
         import fiftyone.constants
 
         fiftyone.constants.FIFTYONE_DB_BIN_DIR = str(Path(on_path).parent)
+    if not os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
+        _open_own()
+
+
+def _open_own() -> None:
+    """Opens FiftyOne with a mongod of its own. Of processes that begin at once one starts it, and the others use it: two that start
+    one on the same files end with an error. One that just ends, with the last process that used it, is waited for."""
+    import fcntl
+
+    folder = _own_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "swath.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        import fiftyone.core.odm as foo
+
+        deadline = time.monotonic() + ENDING
+        while not all(_takes_us(one) for one in _services()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        foo.get_db_conn()
+
+
+def _takes_us(service: psutil.Process) -> bool:
+    """Tells a process that keeps a mongod that we use it too. False: it begins, or ends, and nothing may start one beside it."""
+    import fiftyone.service.util as fosu
+
+    try:
+        return fosu.send_ipc_message(service, ("register", os.getpid())) is True
+    except (OSError, EOFError):
+        return not service.is_running()
+
+
+def _own_folder() -> Path:
+    """Where FiftyOne's own mongod has its files."""
+    return Path(_configured("database_dir") or "~/.fiftyone/var/lib/mongo").expanduser()
 
 
 def configured_uri() -> str | None:
@@ -129,8 +166,7 @@ def address() -> str | None:
 
 def is_new() -> bool:
     """Whether there can be no dataset yet: no server is configured, none runs, and FiftyOne's own never did."""
-    folder = Path(_configured("database_dir") or "~/.fiftyone/var/lib/mongo").expanduser()
-    return configured_uri() is None and not (folder / "WiredTiger").exists() and _running() is None
+    return configured_uri() is None and not (_own_folder() / "WiredTiger").exists() and _running() is None
 
 
 @cache
@@ -146,6 +182,16 @@ def _client(uri: str) -> pymongo.MongoClient[Document]:
     return client
 
 
+def went_with_its_owner(error: BaseException) -> bool:
+    """Whether we looked over another process's mongod, and that ended with its process: the same command finds one of its own."""
+    from pymongo.errors import ConnectionFailure
+
+    if "fiftyone" in sys.modules or configured_uri() is not None or not isinstance(error, ConnectionFailure):
+        return False
+    _client.cache_clear()
+    return True
+
+
 @cache
 def fiftyone_version() -> str:
     """Of the FiftyOne that is installed: what it writes into the databases and datasets that it has opened."""
@@ -159,18 +205,23 @@ def _running() -> str | None:
 
     Nobody tells FiftyOne that we use it, so it may end when that process does: good enough to look, not to write.
     """
-    import psutil
-
     if given := os.environ.get("FIFTYONE_PRIVATE_DATABASE_PORT"):
         return with_timeouts(f"mongodb://127.0.0.1:{given}")
+    for process in _services():
+        for port in _ports(process):
+            return with_timeouts(f"mongodb://127.0.0.1:{port}")
+    return None
+
+
+def _services() -> Iterator[psutil.Process]:
+    """Processes of this user that keep FiftyOne's own mongod running."""
+    import psutil
+
     me = psutil.Process().username()
     for process in psutil.process_iter(["cmdline", "username"]):
         told = process.info
-        words = " ".join(told["cmdline"] or ())
-        if told["username"] == me and SERVICE in words:
-            for port in _ports(process):
-                return with_timeouts(f"mongodb://127.0.0.1:{port}")
-    return None
+        if told["username"] == me and SERVICE in " ".join(told["cmdline"] or ()):
+            yield process
 
 
 def _ports(process: psutil.Process) -> list[int]:

@@ -269,7 +269,9 @@ def _after(batch: Batch) -> Next:
             return Next("golden", why, True)
         return Next("golden", f"the blind labels of {name} are not compared with the reference yet")
     if state == "checked":
-        verdict = steps.golden.verdict if steps.golden else "none"
+        verdict: str = steps.golden.verdict if steps.golden else "none"
+        if steps.golden is not None and steps.golden.override is not None:
+            verdict += f", passed over ({steps.golden.override})"
         return Next("train", f"{name} is labelled and checked; golden check: {verdict}")
     if state == "trained":
         return Next("evaluate", f"the model of {name} was not evaluated yet")

@@ -26,6 +26,7 @@ from swath.suggest import command
 FIRST_PORT: Final = 5151
 TRIED: Final = 50  # ports from there that are looked at
 ADDRESS: Final = "127.0.0.1"
+CUBOIDS: Final = "cuboids: click a corner at the front, then back along the side, then across; begun at the rear they face backwards"
 LOOKS: Final = 2.0  # seconds between looks whether the server is there
 
 
@@ -58,10 +59,10 @@ def work_sets(loop: str | None = None) -> list[str]:
     return sorted(str(one["name"]) for one in found)
 
 
-def open_work_set() -> str | None:
-    """Name of the one work set in which scenes wait; None where there is no work set. `StateError` where one cannot tell which is
-    meant."""
-    names = work_sets()
+def open_work_set(loop: str | None = None) -> str | None:
+    """Name of the one work set in which scenes wait, of those of a `loop` if one is named; None where there is no work set.
+    `StateError` where one cannot tell which is meant."""
+    names = work_sets(loop)
     if not names:
         return None
     waiting = [name for name in names if marks.waiting(load_dataset(name))] if len(names) > 1 else names
@@ -84,6 +85,7 @@ def _next(dataset: Any) -> Place:
     lines = (
         f"{name}: {len(waits)} of {len(scenes)} scenes wait; opens at {first.task}",
         f"what you draw is saved as you draw; take it in as often as you like: `{fetch}`",
+        *([CUBOIDS] if any(one.draw == marks.CUBOIDS for scene in scenes for one in scene.slices) else []),
     )
     return Place(dataset, _query(dataset, first), lines)
 

@@ -131,6 +131,16 @@ def test_nothing_drawn_yet(desk: Desk) -> None:
     )
 
 
+def test_all_that_was_drawn_is_deleted_again(desk: Desk) -> None:
+    """Who draws one box, and deletes it, is told that the scene waits for a mark, and not that nothing was drawn yet."""
+    work = desk.sent("a", "b")
+    desk.person.draws("a", "left", BOX)
+    desk.fetched(work)
+    desk.person.deletes_all("a", "left")
+    (note,) = desk.fetched(work).notes
+    assert "1 scenes have no labels any more, and wait: mark them empty if nothing is there: a" in note
+
+
 def test_labels_are_read_by_slice_and_shape(desk: Desk) -> None:
     """A box on an image and a cuboid in a cloud count whichever field they were drawn in, once; one of the wrong kind goes to
     quarantine, with the reason."""

@@ -53,6 +53,17 @@ def test_without_a_dataset_the_defaults() -> None:
     assert re.search(r"^\* select.budget +7 +config --set \(default null\)$", said, re.MULTILINE)
     assert re.search(r"^  select.share +0.2 +default *$", said, re.MULTILINE)
     assert f"  {len(values(LoopConfig()))} settings; 1 not as by default (*)\n" in said
+    assert "tried, not kept: no dataset was named (--dataset NAME, or set SWATH_DATASET)" in said
+
+
+def test_the_dataset_comes_from_the_environment(dataset_name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`SWATH_DATASET` names the dataset here too: what is set is kept in its loop."""
+    at("new", dataset_name)
+    monkeypatch.setenv("SWATH_DATASET", dataset_name)
+    code, said, _ = run_cli("config", "--set", "select.budget=6")
+    assert code == 0
+    assert "kept for the rounds that follow: select.budget = 6" in said
+    assert Loop.open(dataset_name).workspace.config.select.budget == 6
 
 
 def test_where_each_setting_comes_from(mongod: str, dataset_name: str, tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ def test_what_opens(batch: Batch) -> None:
     assert place.url(5151) == f"http://127.0.0.1:5151/datasets/{name}?slice=left&{where}{sample['left']}"
     assert place.lines[0] == f"{name}: {len(batch.task)} of {len(batch.task)} scenes wait; opens at {first}"
     assert f"`swath fetch --dataset {loop.name}`" in place.lines[1]
+    assert place.lines[2].startswith("cuboids: click a corner at the front")
     batch.person.draws(first, "left", HERE)
     assert opening.place_of(name).query == f"slice=pcd&{where}{sample['pcd']}"
     assert opening.place_of(loop.name).query == ""
@@ -202,6 +203,7 @@ def test_which_work_set(mongod: str) -> None:
         with pytest.raises(StateError, match="2 work sets are there") as caught:
             opening.open_work_set()
         assert caught.value.ways == ("swath app --dataset t-which-a", "swath app --dataset t-which-b")
+        assert opening.open_work_set("another loop") is None
         marks.mark(made[0], "a", "done")
         assert opening.open_work_set() == "t-which-b"
         assert opening.place_of("t-which-b").query.startswith("id=")

@@ -68,6 +68,8 @@ def configured(value: Settings) -> None:
     else:
         count = sum(one.differs for one in value.settings)
         line(f"  {len(value.settings)} settings; {count} not as by default (*)")
+        if value.dataset is None and count:
+            note("tried, not kept: no dataset was named (--dataset NAME, or set SWATH_DATASET)")
     kept(value.kept)
 
 

@@ -43,6 +43,8 @@ def golden(value: GoldenChecked) -> None:
         line(f"  {reason}")
     if mixed := _mixed(value):
         line(f"  most often: {mixed}")
+    if value.override is not None:
+        line(f"  passed over, the round goes on: {value.override}")
 
 
 def _mixed(value: GoldenChecked) -> str:
