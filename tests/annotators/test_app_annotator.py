@@ -141,6 +141,24 @@ def test_all_that_was_drawn_is_deleted_again(desk: Desk) -> None:
     assert "1 scenes have no labels any more, and wait: mark them empty if nothing is there: a" in note
 
 
+def test_a_work_set_whose_making_was_killed(desk: Desk) -> None:
+    """Killed after FiftyOne had written the field of groups, and before it had made groups, the work set is made when it is sent
+    again."""
+    import fiftyone as fo
+
+    work = desk.work("a", "b")
+    name = desk.app.work_set(work.batch)
+    half = fo.Dataset(name, persistent=True)
+    half.info[marks.INFO] = {"loop": desk.app.loop, "batch": work.batch, "sent": work.sent, "classes": []}
+    half.save()
+    half._sample_doc_cls.add_field("group", fo.EmbeddedDocumentField, embedded_doc_type=fo.Group)
+    desk.app.send(work)
+    made = fo.load_dataset(name)
+    made.reload()
+    assert made.media_type == "group"
+    assert {scene.task for scene in marks.scenes(made)} == {"a", "b"}
+
+
 def test_labels_are_read_by_slice_and_shape(desk: Desk) -> None:
     """A box on an image and a cuboid in a cloud count whichever field they were drawn in, once; one of the wrong kind goes to
     quarantine, with the reason."""

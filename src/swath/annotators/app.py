@@ -205,7 +205,9 @@ def _notes(name: str, tasks: Sequence[str], there: Mapping[str, Scene]) -> list[
         ),
         "{n} scenes have labels that were there when they were sent, and wait until those are changed, deleted, or the scene is "
         "marked done: {tasks}": tasks_of(one for one in waits if not one.torn and _is_half_given(one)),
-        "{n} scenes have no labels any more, and wait: mark them empty if nothing is there: {tasks}": tasks_of(one for one in waits if not one.torn and _is_emptied(one)),
+        "{n} scenes have no labels any more, and wait: mark them empty if nothing is there: {tasks}": tasks_of(
+            one for one in waits if not one.torn and _is_emptied(one)
+        ),
         "{n} scenes are marked skip and have labels, which are not taken while they are: {tasks}": tasks_of(
             one for one in scenes if one.said == SKIPPED and any(part.own for part in one.asked)
         ),

@@ -84,6 +84,9 @@ def bring(
     tasks = sorted(work.tasks, key=lambda task: task.task)
     files = _files(folder, tasks)
     dataset = there(name)
+    if dataset is not None and _is_half_made(dataset):
+        dataset.delete()
+        dataset = None
     if dataset is None:
         import fiftyone as fo
 
@@ -133,6 +136,11 @@ def _files(folder: Path, tasks: Sequence[Task]) -> dict[str, dict[str, dict[str,
 
 
 # ---------------------------------------------------------------------- the dataset
+
+
+def _is_half_made(dataset: Any) -> bool:
+    """FiftyOne was killed while it made groups of it: there is the field, but no groups, and it will not make them any more."""
+    return not len(dataset) and not dataset.group_field and dataset.has_field("group")
 
 
 def _refuse_another(dataset: Any, tasks: Sequence[Task], known: Mapping[str, Any]) -> None:
