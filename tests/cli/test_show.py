@@ -498,3 +498,15 @@ def test_kittis_figures_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     bare = {"2d": value.record.figures["2d"].with_(kitti=())}
     alone = value.with_(record=value.record.with_(figures=bare))
     assert "KITTI" not in "\n".join(drawn(monkeypatch, alone))
+
+
+def test_time_left_is_of_what_came_after_the_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes ready for the first is not counted for each: after 30 seconds and one done, then one each second, 8 more take 8."""
+    now = [0.0]
+    monkeypatch.setattr(show.bars.time, "monotonic", lambda: now[0])
+    tick = show.bars.Bars()("train")
+    for now[0], done in ((30.0, 1), (31.0, 2), (36.0, 7)):
+        tick(done, 15)
+    assert capsys.readouterr().err.splitlines() == ["train: 1 of 15", "train: 7 of 15, 8 s left"]

@@ -39,10 +39,13 @@ class Bars:
         """Begins `title`; returns what is told how many are done, and of how many."""
         self.clear()
         started = said = time.monotonic()
+        first: list[tuple[float, int]] = []  # when the first were done, and how many: before, much is made ready
 
         def tick(done: int, of: int) -> None:
             nonlocal said
             now = time.monotonic()
+            if done and not first:
+                first.append((now, done))
             if done >= of:
                 self.clear()
             elif self._live:
@@ -50,7 +53,7 @@ class Bars:
                     self._draw(title, done, of)
             elif now - said >= EVERY:
                 said = now
-                left = _left(now - started, done, of)
+                left = _left(now - first[0][0], done - first[0][1], of - done) if first else ""
                 print(f"{title}: {done} of {of}{left}", file=sys.stderr, flush=True)
 
         return tick
@@ -90,11 +93,11 @@ class Bars:
 _OPEN: Final[list[Bars]] = []
 
 
-def _left(seconds: float, done: int, of: int) -> str:
-    """`, 2 min left`, if the rest goes on as what was done in these seconds."""
+def _left(seconds: float, done: int, more: int) -> str:
+    """`, 2 min left`, if what is left goes on as what was done in these seconds."""
     if not done:
         return ""
-    rest = seconds / done * (of - done)
+    rest = seconds / done * more
     return f", {rest:.0f} s left" if rest < 100 else f", {rest / 60:.0f} min left"
 
 
