@@ -100,7 +100,7 @@ def test_an_overtaken_evaluation_is_whole(bench: Bench) -> None:
     found when a late writer can take one off the list."""
     log = bench.unbroken("evaluate")
     forgets = log.index("update datasets", log.index("takes the dataset")) + 1
-    for n in (forgets, log.index("update runs") + 1):
+    for n in (forgets, log.index("insert runs") + 1):
         assert bench.overtaken("evaluate", n, successor=["evaluate"])[0] == [], f"write {n}: {log[n - 1]}"
         runs = bench.say()["runs"]
         assert sorted(runs) == ["eval_v0", "swath_map"]
