@@ -264,6 +264,18 @@ def test_an_overtaken_writer_writes_no_evaluation(loop: Loop) -> None:
     assert evaluations.differences(loop.workspace) == []
 
 
+def test_what_another_process_showed_is_seen(loop: Loop) -> None:
+    """In a process that has had the dataset in memory for long, `repair --check` sees what another one has written since."""
+    dataset = dataset_of(loop)
+    found = database_of(loop).datasets.find_one({"_id": dataset._doc.id})
+    assert found is not None
+    info = {f"info.{key}": value for key, value in found["info"].items()}
+    database_of(loop).datasets.update_one({"_id": dataset._doc.id}, {"$unset": {"info": ""}})
+    dataset.reload()
+    database_of(loop).datasets.update_one({"_id": dataset._doc.id}, {"$set": info})
+    assert Loop.open(loop.name).repair(check=True).differences == ()
+
+
 class AsItWas:
     """A collection in which one document is read as it was some time ago."""
 

@@ -39,7 +39,9 @@ class Bars:
         """Begins `title`; returns what is told how many are done, and of how many."""
         self.clear()
         started = said = time.monotonic()
-        first: list[tuple[float, int]] = []  # when the first were done, and how many: before, much is made ready
+        first: list[
+            tuple[float, int]
+        ] = []  # when the first were done, and how many: before, much is made ready
 
         def tick(done: int, of: int) -> None:
             nonlocal said

@@ -77,10 +77,12 @@ class Stored:
 
     @cached_property
     def fiftyone(self) -> Any:
-        """FiftyOne's dataset. Loads FiftyOne, and with it whatever it takes to keep the database running."""
+        """FiftyOne's dataset. Loads FiftyOne, and with it whatever it takes to keep the database running. What this process has had in
+        memory is read anew: others may have written since."""
         loaded = _loaded(self.name)
         if loaded._doc.id != self.id:
             raise StateError(f"{self.name}: the dataset was replaced meanwhile; run the same command again")
+        _read_anew(loaded)
         return loaded
 
     def load(self) -> None:
@@ -95,10 +97,7 @@ class Stored:
         """Forgets what was read; FiftyOne's dataset in memory, if it is there, sees what was written."""
         self._document = _document(self.database, self.id, self.name)
         if self.is_loaded:
-            import fiftyone as fo
-
-            self.fiftyone.reload()
-            fo.Sample._reload_docs(self.fiftyone._sample_collection_name)
+            _read_anew(self.fiftyone)
 
     # ------------------------------------------------------------------ what FiftyOne calls it
 
@@ -124,6 +123,13 @@ class Stored:
     def media_types(self) -> dict[str, str]:
         """Slice -> FiftyOne's media type, of a grouped dataset, in the order of their names."""
         return dict(sorted((self._document.get("group_media_types") or {}).items()))
+
+
+def _read_anew(loaded: Any) -> None:
+    import fiftyone as fo
+
+    loaded.reload()
+    fo.Sample._reload_docs(loaded._sample_collection_name)
 
 
 def _document(db: Database[Document], dataset: ObjectId, name: str) -> Document:
