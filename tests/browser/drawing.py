@@ -29,7 +29,28 @@ def choose_slice(app: App, slice_name: str) -> None:
 
 
 def draw_box(app: App, size: tuple[int, int], box: Sequence[float], label: str) -> None:
-    """Draws a box, corners in pixels of an image of `size`, and gives it a class."""
+    """Draws a box, corners in pixels of an image of `size`, and gives it a class. A drag that came before the tool was ready moves the
+    picture and opens nothing: then it is drawn once more, where the picture is now."""
+    for _ in range(3):
+        _drag_box(app, size, box)
+        if _opens(app, 10):
+            break
+    choose_class(app, label)
+
+
+def _opens(app: App, seconds: float) -> bool:
+    """Whether a label is open within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not (there := _class_field(app).is_visible()) and time.monotonic() < deadline:
+        time.sleep(0.3)
+    return bool(there)
+
+
+def _class_field(app: App) -> Any:
+    return app.page.locator("[data-cy=root_label_container] input[role=combobox]").first
+
+
+def _drag_box(app: App, size: tuple[int, int], box: Sequence[float]) -> None:
     canvas = app.page.locator("[data-cy=lighter-sample-renderer-canvas]").first
     app.until(canvas.is_visible, "no picture to draw on")
     time.sleep(
@@ -48,12 +69,11 @@ def draw_box(app: App, size: tuple[int, int], box: Sequence[float], label: str) 
     mouse.move((points[0][0] + points[1][0]) / 2, (points[0][1] + points[1][1]) / 2, steps=4)
     mouse.move(*points[1], steps=4)
     mouse.up()
-    choose_class(app, label)
 
 
 def choose_class(app: App, label: str) -> None:
     """Names the label that is open."""
-    field = app.page.locator("[data-cy=root_label_container] input[role=combobox]").first
+    field = _class_field(app)
     app.until(field.is_visible, "no label is open")
 
     def offered() -> Any:

@@ -6,6 +6,7 @@ itself is loaded when it is asked for (`Stored.fiftyone`), and before anything i
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, Final
@@ -79,10 +80,12 @@ class Stored:
     def fiftyone(self) -> Any:
         """FiftyOne's dataset. Loads FiftyOne, and with it whatever it takes to keep the database running. What this process has had in
         memory is read anew: others may have written since."""
+        was_there = _is_in_memory(self.name)
         loaded = _loaded(self.name)
         if loaded._doc.id != self.id:
             raise StateError(f"{self.name}: the dataset was replaced meanwhile; run the same command again")
-        _read_anew(loaded)
+        if was_there:
+            _read_anew(loaded)
         return loaded
 
     def load(self) -> None:
@@ -123,6 +126,12 @@ class Stored:
     def media_types(self) -> dict[str, str]:
         """Slice -> FiftyOne's media type, of a grouped dataset, in the order of their names."""
         return dict(sorted((self._document.get("group_media_types") or {}).items()))
+
+
+def _is_in_memory(name: str) -> bool:
+    """Whether FiftyOne holds the dataset already: it gives back the one that it holds, as it was."""
+    fo = sys.modules.get("fiftyone")
+    return fo is not None and fo.Dataset._instances.get(name) is not None
 
 
 def _read_anew(loaded: Any) -> None:
