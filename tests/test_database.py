@@ -162,13 +162,14 @@ def test_timeouts_are_added_once(host: str, path: str, given_options: list[str])
         assert two["options"][name] == value
 
 
-def test_commands_that_begin_at_once(tmp_path: Path) -> None:
-    """No mongod runs, and two commands begin at the same time, thrice: all of them end well. One starts it, the other uses it; and
-    one that ends with its last user is waited for."""
+@pytest.mark.parametrize("times", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_commands_that_begin_at_once(tmp_path: Path, times: int) -> None:
+    """No mongod runs, and two commands begin at the same time, once or again and again: all of them end well. One starts it, the other
+    uses it; and one that ends with its last user is waited for."""
     surroundings = {name: one for name, one in os.environ.items() if not name.startswith("FIFTYONE_")}
     surroundings |= {"HOME": str(tmp_path), "FIFTYONE_DATABASE_DIR": str(tmp_path / "mongo")}
     code = "from swath import database; database.ensure(); import fiftyone as fo; print(fo.list_datasets())"
-    for _ in range(3):
+    for _ in range(times):
         both = [
             subprocess.Popen(
                 [sys.executable, "-c", code],

@@ -19,7 +19,7 @@ def test_a_short_walk_breaks_nothing(mongod: str) -> None:
         "--seed",
         "11",
         "--scenarios",
-        "4",
+        "2",
         "--uri",
         mongod,
         "--database",
