@@ -88,3 +88,16 @@ def test_what_each_training_makes_of_each_drive_counts_once() -> None:
         assert found.of_drives is not None
         parts.append(found.of_seeds + found.of_drives)
     assert 0.9 < np.mean(parts) / truth < 1.5
+
+
+def test_the_two_parts_by_hand() -> None:
+    """Two seeds of 0.2 and 0.4 have a variance of 0.02, their mean half of it. Drives: draws of 0.1, 0.3, 0.5 have 0.04, times 5 / 4 for
+    five drives, 0.05; what each seed has of its own, here +-(0.1, -0.1, 0), is 0.01 * 5 / 4 of each, 2 * 0.0125 / (2 * 1) of the mean,
+    and no part of it."""
+    common, own = np.array([0.1, 0.3, 0.5]), np.array([0.1, -0.1, 0.0])
+    alike = spread(np.vstack([[0.2, *common], [0.4, *common]]), drives=5)
+    assert alike.of_seeds == pytest.approx(0.01)
+    assert alike.of_drives == pytest.approx(0.05)
+    apart_ = spread(np.vstack([[0.2, *(common + own)], [0.4, *(common - own)]]), drives=5)
+    assert apart_.of_seeds == pytest.approx(0.01)
+    assert apart_.of_drives == pytest.approx(0.0375)
