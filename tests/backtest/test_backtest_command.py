@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,8 @@ def in_the_report(loop: Loop, result: Path, found: BacktestResult) -> None:
     page = loop.report(result.parent / "report.html").read_text()
     assert found.sentences[0] in page
     assert page.count('class="curve arms"') == 3
+    assert found.notes
+    assert all(escape(note) in page for note in found.notes)
     kept.write_bytes(b"{")
     told = f"backtest/result.json cannot be read: make it anew with `{ask}`"
     assert told in loop.report(result.parent / "report.html").read_text()
