@@ -54,7 +54,7 @@ TESTS: Final = {
     "policies/gain.py": ("policies/test_gain.py",),
     "policies/stopping.py": ("policies/test_stopping.py", "policies/test_edges.py"),
     "kernels/curves.py": ("kernels/test_curves.py", "policies/test_stopping.py"),
-    "kernels/drift.py": ("policies/test_golden_verdict.py", "kernels/test_drift.py"),
+    "kernels/drift.py": ("kernels/test_drift.py", "policies/test_golden_verdict.py"),
     "kernels/clustered.py": ("kernels/test_clustered.py",),
     "kernels/deviations.py": ("kernels/test_deviations.py",),
     "kernels/allocate.py": ("policies/test_selection.py", "kernels/test_allocate.py"),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import false_discovery_control
+from scipy.stats import binom, false_discovery_control
 
 from swath.kernels.drift import BLOCK, WARN, Counts, Judged, Values, holm, judge, risen
 
@@ -55,6 +55,15 @@ def test_p_values_that_are_few_by_hand() -> None:
     assert holm({"a": 0.03, "b": 0.2}, can) == pytest.approx({"a": 0.03, "b": 0.2})
     assert holm({"a": 0.03, "b": 0.04}, can) == pytest.approx({"a": 0.03, "b": 0.04})
     assert holm({"a": 0.03, "b": 0.04}) == pytest.approx({"a": 0.06, "b": 0.06})
+
+
+@pytest.mark.parametrize("errors", [1, 3, 7])
+def test_a_p_value_of_counts_is_that_of_as_many_errors_or_more(errors: int) -> None:
+    """Forty scenes of one object each, without clumps: scipy's binomial, P(X >= errors) at the accepted 5 %."""
+    seen = counts([1] * errors + [0] * (40 - errors), [1] * 40)
+    assert judge({"miss": seen}, {}, 0.0).tests["counts"]["miss"].p == pytest.approx(
+        binom.sf(errors - 1, 40, 0.05)
+    )
 
 
 def test_false_alarms_over_all_outcomes_of_two_axes() -> None:
