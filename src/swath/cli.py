@@ -8,7 +8,6 @@ prints included, to stderr.
 
 # Annotations are evaluated here (no `from __future__ import annotations`): typer reads options from them.
 
-import os
 import signal
 import sys
 from contextlib import suppress
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import typer
 
 from swath.commands import (
+    DATASET,
     LABELLING,
     LOOK,
     START,
@@ -35,6 +35,7 @@ from swath.commands import (
     alone,
     app,
     changes_of,
+    from_environment,
     on_loop,
     plugin_app,
     rounds_app,
@@ -110,7 +111,7 @@ def swath(
     if ctx.invoked_subcommand is None:
         from swath.loop import Loop
 
-        ctx.obj.result(Loop.where(os.environ.get("SWATH_DATASET") or None), {})
+        ctx.obj.result(Loop.where(from_environment()), {})
 
 
 # ---------------------------------------------------------------------- begin
@@ -459,7 +460,7 @@ def config_(
         typer.Option(
             "--dataset",
             "-d",
-            envvar="SWATH_DATASET",
+            envvar=DATASET,
             help="Of this dataset; else the defaults.",
             show_default=False,
         ),
@@ -588,7 +589,7 @@ def app_(
 
     from swath import opening, show
 
-    loop = os.environ.get("SWATH_DATASET") or None
+    loop = from_environment()
     place = opening.place_of(dataset or opening.open_work_set(loop) or the_dataset(loop))
     at = opening.free_port(port)
     for text in place.lines:

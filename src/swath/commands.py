@@ -40,12 +40,13 @@ START, STEP, LOOK = "Begin", "Steps, in loop order", "The loop"
 DIFFERS: Final = 3  # exit code
 LOOKING: Final = ("dry_run", "check", "plan", "show")  # options with which a command writes nothing
 
+DATASET: Final = "SWATH_DATASET"  # environment variable
 Dataset = Annotated[
     str | None,
     typer.Option(
         "--dataset",
         "-d",
-        envvar="SWATH_DATASET",
+        envvar=DATASET,
         help="The FiftyOne dataset; may be left out where there is one loop.",
         show_default=False,
     ),
@@ -240,6 +241,11 @@ def _once_more(command: Callable[..., int], *positional: Any, **given: Any) -> i
     return command(*positional, **given)
 
 
+def from_environment() -> str | None:
+    """The dataset that the environment names."""
+    return os.environ.get(DATASET) or None
+
+
 def the_dataset(given: str | None) -> str:
     """`given`, or that of the only loop there is."""
     from swath.errors import ConfigError, UnknownNameError, some
@@ -253,7 +259,7 @@ def the_dataset(given: str | None) -> str:
         raise UnknownNameError("there is no loop yet; begin one:", BEGIN)
     if len(there) > 1:
         raise ConfigError(
-            f"there are {len(there)} loops: {some(there, 10)}; say which: --dataset NAME, or set SWATH_DATASET"
+            f"there are {len(there)} loops: {some(there, 10)}; say which: --dataset NAME, or set {DATASET}"
         )
     return there[0]
 

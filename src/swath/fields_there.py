@@ -13,7 +13,8 @@ from swath.config import LoopConfig, parse
 from swath.errors import ConfigError, some
 from swath.labels import schema
 from swath.store.dataset import Stored
-from swath.store.scenes import FENCE, KEY, LABEL_DIGEST, Scenes, open_journal
+from swath.store.journal.lease import FENCE
+from swath.store.scenes import KEY, LABEL_DIGEST, Scenes, open_journal
 from swath.suggest import adopt as suggested_adopt
 from swath.suggest import command, meant
 from swath.suggest import init as suggested

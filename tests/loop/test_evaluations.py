@@ -17,9 +17,9 @@ from swath.appearance.names import MAP
 from swath.errors import FencedError
 from swath.loop import Loop
 from swath.records.batch import Batch
-from swath.store.journal.lease import Writer
+from swath.store.journal.lease import FENCE, Writer
 from swath.store.runs import Runs
-from swath.store.views import FENCE, OF, ViewStyle
+from swath.store.views import OF, ViewStyle
 
 pytestmark = pytest.mark.database
 EVALS = ("eval_v0", "eval_v0_3d")

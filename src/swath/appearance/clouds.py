@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from swath.appearance.names import SCENE
 from swath.appearance.samples import declare, not_overtaken, slice_of
 from swath.formats.fo3d import scene_file
-from swath.store.journal.lease import Writer
-from swath.store.scenes import FENCE, KEY
+from swath.store.journal.lease import FENCE, Writer
+from swath.store.scenes import KEY
 
 if TYPE_CHECKING:
     from swath.workspace import Workspace

@@ -14,8 +14,7 @@ from swath.appearance.samples import chosen, declare, not_overtaken, slice_of
 from swath.labels.channels import sure
 from swath.records.base import Document
 from swath.records.batch import Batch
-from swath.store.journal.lease import Writer
-from swath.store.scenes import FENCE
+from swath.store.journal.lease import FENCE, Writer
 
 if TYPE_CHECKING:
     from swath.workspace import Workspace

@@ -15,7 +15,6 @@ from swath.appearance.sidebar import Kind, active_fields, descriptions, sidebar_
 from swath.config import digest
 from swath.records.base import Document
 from swath.store.journal.lease import Writer
-from swath.store.scenes import FENCE
 
 if TYPE_CHECKING:
     from swath.workspace import Workspace
@@ -52,7 +51,7 @@ def configure(workspace: Workspace, writer: Writer) -> None:
         filters.append({f"f{place}.name": name})
     if not change:
         return
-    query = {"_id": dataset._doc.id, "$or": [{FENCE: {"$lte": writer.token}}, {FENCE: None}]}
+    query = {"_id": dataset._doc.id, **writer.fenced}
     if datasets.update_one(query, {"$set": change}, array_filters=filters or None).matched_count != 1:
         raise overtaken(workspace, writer, "the App's settings")
     dataset.reload()

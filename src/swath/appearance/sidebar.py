@@ -12,7 +12,8 @@ from swath.config import Fields, LoopConfig
 from swath.labels.channels import Rig, sure
 from swath.records.base import Document
 from swath.records.batch import Batch
-from swath.store.scenes import FENCE, FINDINGS, KEY, SOURCE
+from swath.store.journal.lease import FENCE
+from swath.store.scenes import FINDINGS, KEY, SOURCE
 
 OF_SOURCES: Final = ("dont_care", "calibration", "label_source")  # fields that imports write
 HIDDEN: Final = "hidden by default"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,46 +51,33 @@ class Chart:
     y_ticks: Ticks
 
 
+@dataclass(frozen=True)
+class Shown:
+    """What the page and the section show of a backtest. `rows` and `by_minutes`: each arm against random at equal objects, and at equal
+    minutes; `drawn`: what the objects are."""
+
+    found: BacktestResult
+    charts: tuple[Chart, ...]
+    rows: tuple[Against, ...]
+    by_minutes: tuple[Against, ...]
+    drawn: str
+
+
+def shown(found: BacktestResult) -> Shown:
+    rows, by_minutes = (
+        tuple(one for one in found.against if one.cost == cost) for cost in ("boxes", "minutes")
+    )
+    drawn = "boxes" if found.modality == "2d" else "cuboids"
+    return Shown(found, tuple(chart(found, cost, title) for cost, title in KINDS), rows, by_minutes, drawn)
+
+
 def write_page(found: BacktestResult, path: Path) -> Path:
     """Writes the page; a reader sees the old one or the new one."""
     from swath.report import templates
 
-    text = (
-        templates()
-        .get_template("backtest_page.html")
-        .render(
-            it=found,
-            charts=charts(found),
-            rows=rows(found, "boxes"),
-            by_minutes=rows(found, "minutes"),
-            figures=figures(found),
-            names=FIGURES,
-            drawn=drawn(found),
-        )
-    )
+    text = templates().get_template("backtest_page.html").render(it=shown(found), names=FIGURES)
     write_atomic(path.resolve(), text.encode())
     return path
-
-
-def charts(found: BacktestResult) -> Sequence[Chart]:
-    """The learning curves over each kind of cost."""
-    return [chart(found, cost, title) for cost, title in KINDS]
-
-
-def rows(found: BacktestResult, cost: Cost) -> Sequence[Against]:
-    """Each arm against random at equal cost of one kind."""
-    return [one for one in found.against if one.cost == cost]
-
-
-def drawn(found: BacktestResult) -> str:
-    return "boxes" if found.modality == "2d" else "cuboids"
-
-
-def figures(found: BacktestResult) -> Sequence[tuple[str, Sequence[Against]]]:
-    """(figure, arms), the whole first, then the rare classes, then class by class."""
-    listed = rows(found, "boxes")
-    names = list(listed[0].figures) if listed else []
-    return [(name, listed) for name in names]
 
 
 def chart(found: BacktestResult, cost: Cost, title: str) -> Chart:

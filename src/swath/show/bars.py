@@ -39,15 +39,15 @@ class Bars:
         """Begins `title`; returns what is told how many are done, and of how many."""
         self.clear()
         started = said = time.monotonic()
-        first: list[
-            tuple[float, int]
-        ] = []  # when the first were done, and how many: before, much is made ready
+        first: tuple[float, int] | None = (
+            None  # when the first were done, and how many: before, much is made ready
+        )
 
         def tick(done: int, of: int) -> None:
-            nonlocal said
+            nonlocal said, first
             now = time.monotonic()
-            if done and not first:
-                first.append((now, done))
+            if done and first is None:
+                first = now, done
             if done >= of:
                 self.clear()
             elif self._live:
@@ -55,7 +55,7 @@ class Bars:
                     self._draw(title, done, of)
             elif now - said >= EVERY:
                 said = now
-                left = _left(now - first[0][0], done - first[0][1], of - done) if first else ""
+                left = _left(now - first[0], done - first[1], of - done) if first else ""
                 print(f"{title}: {done} of {of}{left}", file=sys.stderr, flush=True)
 
         return tick

@@ -31,10 +31,9 @@ from swath.records.results import InitResult
 from swath.sources import make
 from swath.sources.base import Found, Labelled, Scan, Source
 from swath.store.dataset import Stored
-from swath.store.journal.lease import Writer
+from swath.store.journal.lease import FENCE, Writer
 from swath.store.scenes import (
     DONT_CARE,
-    FENCE,
     KEY,
     KINDS,
     LABEL_DIGEST,

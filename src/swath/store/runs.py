@@ -17,8 +17,8 @@ from bson import ObjectId
 from swath import database
 from swath.errors import FencedError
 from swath.records.base import Document
-from swath.store.journal.lease import Writer
-from swath.store.views import FENCE, OF
+from swath.store.journal.lease import FENCE, Writer
+from swath.store.views import OF
 
 
 class Runs:
@@ -85,8 +85,7 @@ class Runs:
 
     def _change(self, change: Document, writer: Writer) -> None:
         """Changes the dataset's own document, unless another writer has taken over."""
-        query = {"_id": self._id, "$or": [{FENCE: {"$lte": writer.token}}, {FENCE: None}]}
-        if self._database.datasets.update_one(query, change).matched_count != 1:
+        if self._database.datasets.update_one({"_id": self._id, **writer.fenced}, change).matched_count != 1:
             raise FencedError(
                 f"{self._dataset.name}: {writer.operation} lost the dataset to another process before it wrote "
                 f"{self._kind}; the rest was not written; run it again"

@@ -32,7 +32,7 @@ from swath.records.base import Document
 from swath.records.shown import Difference, SceneState
 from swath.store.dataset import Stored, find
 from swath.store.journal import Journal
-from swath.store.journal.lease import Writer
+from swath.store.journal.lease import FENCE, Writer
 from swath.store.table import SceneTable, Strings, names
 from swath.store.views import Views, ViewStyle
 from swath.suggest import command
@@ -41,7 +41,6 @@ CHUNK: Final = 20_000  # keys per query: far below the 16 MB that one query may 
 LARGE: Final = 100_000  # scenes of a saved view from which it goes by tag: ids would outgrow a document
 OWNED: Final = r"^(split:|batch:|source:|failure:|annotated_2d:|annotated_3d:|annotated:|to_annotate$)"
 KEY: Final = "scene_key"
-FENCE: Final = "swath_fence"
 FINDINGS: Final = "findings"
 SOURCE: Final = "embeddings_source"
 DONT_CARE: Final = "dont_care"

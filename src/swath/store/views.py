@@ -19,9 +19,8 @@ from bson import ObjectId
 
 from swath.errors import FencedError
 from swath.store.dataset import Stored
-from swath.store.journal.lease import Writer
+from swath.store.journal.lease import FENCE, Writer
 
-FENCE: Final = "swath_fence"
 OWNED: Final = r"^(test_set|val_set|golden_qa|pool|batch_v\d+|eval_v\d+_failures)$"
 OWNED_RUNS: Final = r"^(eval_v\d+(_3d)?|swath_map)$"
 OF: Final = "swath_dataset"  # of a file in GridFS: the dataset whose run has these results
@@ -122,7 +121,7 @@ class Views:
     def _remove(self, ids: Sequence[Any], writer: Writer) -> None:
         if ids:
             self._write({"$pull": {"saved_views": {"$in": list(ids)}}}, writer, "views")
-            self._views.delete_many({"_id": {"$in": list(ids)}, **_not_later(writer)})
+            self._views.delete_many({"_id": {"$in": list(ids)}, **writer.fenced})
 
     def set_info(self, entries: Mapping[str, Any], writer: Writer) -> None:
         """Sets keys of `dataset.info`; its other keys stay."""
@@ -146,14 +145,15 @@ class Views:
             self._write({"$pull": {"saved_views": {"$in": gone}}}, writer, "views")
         lost = [key for key, name in there.items() if key not in listed and re.match(OWNED, name)]
         if lost:
-            self._views.delete_many({"_id": {"$in": lost}, **_not_later(writer)})
+            self._views.delete_many({"_id": {"$in": lost}, **writer.fenced})
         runs = {
             f"{kind}.{key}": getattr(one, "id", one)
             for kind in kinds
             for key, one in (doc.get(kind) or {}).items()
         }
         known = {
-            one["_id"]: one.get("results") for one in self._runs.find({"_id": {"$in": list(runs.values())}})
+            one["_id"]: one.get("results")
+            for one in self._runs.find({"_id": {"$in": list(runs.values())}}, {"results": 1})
         }
         dangling = {path: "" for path, one in runs.items() if one not in known}
         if dangling:
@@ -165,14 +165,13 @@ class Views:
         from gridfs import GridFS
 
         mine = {"_dataset_id": self._id, "key": {"$regex": OWNED_RUNS}}
-        self._runs.delete_many({**mine, "_id": {"$nin": list(listed)}, **_not_later(writer)})
-        kept = {OF: self._id, "_id": {"$nin": list(listed.values())}, **_not_later(writer)}
+        self._runs.delete_many({**mine, "_id": {"$nin": list(listed)}, **writer.fenced})
+        kept = {OF: self._id, "_id": {"$nin": list(listed.values())}, **writer.fenced}
         for file in self._files.find(kept, {"_id": 1}):
             GridFS(self._dataset.database).delete(file["_id"])
 
     def _write(self, change: Mapping[str, Any], writer: Writer, what: str) -> None:
-        query = {"_id": self._id, "$or": [{FENCE: {"$lte": writer.token}}, {FENCE: None}]}
-        if self._datasets.update_one(query, change).matched_count != 1:
+        if self._datasets.update_one({"_id": self._id, **writer.fenced}, change).matched_count != 1:
             raise self._fenced(writer, what)
 
     def _fenced(self, writer: Writer, what: str) -> FencedError:
@@ -180,8 +179,3 @@ class Views:
             f"{self._dataset.name}: {writer.operation} lost the dataset to another process before it wrote {what}; "
             "the rest was not written; run it again"
         )
-
-
-def _not_later(writer: Writer) -> dict[str, Any]:
-    """Of documents that no later writer has written: what was read before it came says nothing of them."""
-    return {FENCE: {"$not": {"$gt": writer.token}}}

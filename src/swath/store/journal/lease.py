@@ -29,6 +29,9 @@ from swath.records.base import Document
 from swath.records.loop import Held
 from swath.store.journal import codec
 
+FENCE: Final = (
+    "swath_fence"  # of samples, views, runs, their files, and the dataset: the token of who wrote it last
+)
 LEASE_SECONDS: Final = 30
 ROOM: Final = 256 * 2**20  # bytes that must be free on the database's disk before a step writes
 _HELD: Final[set[str]] = set()  # marks of the writers of this process: one that is not among them has ended
@@ -42,6 +45,11 @@ class Writer:
     mark: str
     operation: str
     unclean: bool = field(default=False, compare=False)
+
+    @property
+    def fenced(self) -> Document:
+        """Of documents that no later writer has written, as a query: what was read before it came says nothing of its own."""
+        return {FENCE: {"$not": {"$gt": self.token}}}
 
 
 class Lease:
