@@ -83,6 +83,10 @@ class Loop:
         journal = open_journal(dataset)
         stored = journal.loop()
         if stored.steps.init is None or stored.home is None:
+            if (holder := journal.lease.holder()) is not None:
+                raise StateError(
+                    f"{name}: its scenes are being taken in, by {holder}; try again when it is done"
+                )
             raise StateError(
                 f"{name}: taking its scenes in was interrupted; run the same init command again, it goes on where it was"
             )

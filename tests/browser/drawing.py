@@ -29,35 +29,11 @@ def choose_slice(app: App, slice_name: str) -> None:
 
 
 def draw_box(app: App, size: tuple[int, int], box: Sequence[float], label: str) -> None:
-    """Draws a box, corners in pixels of an image of `size`, and gives it a class. A drag that came before the tool was ready moves the
-    picture and opens nothing: then it is drawn once more, where the picture is now."""
-    for _ in range(3):
-        _drag_box(app, size, box)
-        if _opens(app, 10):
-            break
-    choose_class(app, label)
-
-
-def _opens(app: App, seconds: float) -> bool:
-    """Whether a label is open within so many seconds."""
-    deadline = time.monotonic() + seconds
-    while not (there := _class_field(app).is_visible()) and time.monotonic() < deadline:
-        time.sleep(0.3)
-    return bool(there)
-
-
-def _class_field(app: App) -> Any:
-    return app.page.locator("[data-cy=root_label_container] input[role=combobox]").first
-
-
-def _drag_box(app: App, size: tuple[int, int], box: Sequence[float]) -> None:
+    """Draws a box, corners in pixels of an image of `size`, and gives it a class."""
     canvas = app.page.locator("[data-cy=lighter-sample-renderer-canvas]").first
     app.until(canvas.is_visible, "no picture to draw on")
-    time.sleep(
-        2
-    )  # a tool that is chosen before the picture is there is put down again: a drag moves the picture
-    app.click("detection-mode")
-    time.sleep(1)
+    app.picture()  # a tool that is chosen before the picture is there is put down again: a drag moves the picture out of sight
+    _take(app, "detection-mode", "Click and drag to create a bounding box")
     place = canvas.bounding_box()
     scale = min(place["width"] / size[0], place["height"] / size[1])
     left = place["x"] + (place["width"] - size[0] * scale) / 2
@@ -69,6 +45,44 @@ def _drag_box(app: App, size: tuple[int, int], box: Sequence[float]) -> None:
     mouse.move((points[0][0] + points[1][0]) / 2, (points[0][1] + points[1][1]) / 2, steps=4)
     mouse.move(*points[1], steps=4)
     mouse.up()
+    choose_class(app, label)
+
+
+def _take(app: App, tool: str, hint: str) -> None:
+    """Chooses a tool of the tab, whose button puts it down as well, until the App says how it is used, and still says so."""
+
+    def taken() -> bool:
+        if not app.page.get_by_text(hint).count():
+            app.click(tool)
+            time.sleep(1)
+            return False
+        time.sleep(2)
+        return bool(app.page.get_by_text(hint).count())
+
+    app.until(taken, f"{tool} is not chosen")
+
+
+def _class_field(app: App) -> Any:
+    return app.page.locator("[data-cy=root_label_container] input[role=combobox]").first
+
+
+def back(app: App) -> None:
+    """Closes the label that is open."""
+    app.click("annotate-edit-back")
+    app.until(lambda: not _class_field(app).is_visible(), "the label stays open")
+
+
+def leave(app: App) -> None:
+    """Closes the scene that is open, by a click beside it: after the tab Annotate was used, Escape does not always reach it."""
+    modal = app.page.locator("[data-cy=modal]").first
+
+    def gone() -> bool:
+        if modal.is_visible():
+            app.page.mouse.click(8, 940)
+            time.sleep(1)
+        return not modal.is_visible()
+
+    app.until(gone, "the scene stays open")
 
 
 def choose_class(app: App, label: str) -> None:

@@ -57,10 +57,11 @@ class Panel:
         self.app.until(button.is_visible, f"no button {name!r}")
         button.click()
 
-    def leads_to(self, button: str, dataset: str) -> Panel:
-        """Presses a button that opens another dataset, where the App closes all panels; gives back the panel there."""
-        self.press(button)
-        page = self._page
+    def leads_to(self, link: str, dataset: str) -> Panel:
+        """Follows a link to another dataset, where the App closes all panels; gives back the panel there."""
+        page, there = self._page, self.at.get_by_role("link", name=link).first
+        self.app.until(there.is_visible, f"no link {link!r}")
+        there.click()
         self.app.until(
             lambda: page.url.partition("?")[0].endswith(f"/datasets/{dataset}"), f"{dataset} is not open"
         )

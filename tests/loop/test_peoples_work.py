@@ -670,7 +670,8 @@ def test_5_a_home_that_cannot_be_begins_nothing(two: tuple[str, Path], kitti: Ca
 
 
 def test_5_an_interrupted_init_is_said(dataset_name: str, mongod: str, tmp_path: Path) -> None:
-    """A loop whose scenes were never all taken in: every other command says what to do, and init goes on."""
+    """A loop whose scenes were never all taken in: every other command says what to do, and init goes on; while init is at work,
+    they say who takes them in."""
     import fiftyone as fo
 
     from swath.config import LoopConfig
@@ -679,6 +680,9 @@ def test_5_an_interrupted_init_is_said(dataset_name: str, mongod: str, tmp_path:
     quick_loop.dataset(dataset_name, 12)
     journal = open_journal(fo.load_dataset(dataset_name))
     journal.create(LoopConfig().model_dump(mode="json"), str(tmp_path))
+    by = rf"are being taken in, by process {os.getpid()} on .* \(init\)"
+    with journal.lease.writer("init"), pytest.raises(StateError, match=by):
+        Loop.open(dataset_name)
     with pytest.raises(StateError, match="was interrupted; run the same init command again"):
         Loop.open(dataset_name)
     loop, _ = Loop.init_fiftyone(dataset_name, changes=quick_loop.SETTINGS, home=tmp_path)

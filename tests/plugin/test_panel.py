@@ -10,7 +10,9 @@ import pytest
 from operators import to_its_end
 
 import quick_loop
+import work_sets
 from support import in_the_app, remove
+from swath.annotators import marks
 from swath.errors import ConflictError
 from swath.loop import Loop
 from swath.plugin import contents
@@ -27,10 +29,10 @@ def event(plugins: Path) -> Event:
     import fiftyone.operators as foo
 
     def called(
-        method: str, dataset: str, state: dict[str, Any] | None = None, **given: Any
+        method: str, dataset: str, state: dict[str, Any] | None = None, selected: Any = (), **given: Any
     ) -> dict[str, list[Any]]:
         params = {"__method__": method, "panel_id": "p", "panel_state": state or {}, **given}
-        request = {"dataset": dataset, "params": params}
+        request = {"dataset": dataset, "params": params, "selected": list(selected)}
         result = to_its_end(lambda: foo.execute_operator("@swath/loop/swath", request))
         done: dict[str, list[Any]] = {}
         for one in result.executor.to_json()["requests"]:
@@ -43,6 +45,40 @@ def event(plugins: Path) -> Event:
 def drawn(done: dict[str, list[Any]]) -> str:
     """All that the panel draws, in words."""
     return str(done["show_panel_output"][-1]["output"]) + str(done.get("patch_panel_data"))
+
+
+def test_selected_scenes_are_marked(event: Event, mongod: str) -> None:
+    """In a work set the panel has buttons for the scenes that are selected in the grid: they mark all of them, open none, and
+    end the selection; a mark is taken away the same way."""
+    name = "t-panel-selected-work-v0"
+    try:
+        work_set = work_sets.make(name, "t-panel-selected")
+        chosen = [one.slices[0].sample_id for one in marks.scenes(work_set)[:2]]
+        assert "Mark them" not in drawn(event("on_load", name))
+        assert "2 selected" in drawn(event("on_change_selected", name, selected=chosen))
+        done = event("mark", name, selected=chosen, what=marks.EMPTY)
+        assert not {"open_sample", "notify"} & set(done)
+        assert "clear_selected_samples" in done
+        assert [one.said for one in marks.scenes(work_set)] == ["empty", "empty", None, None]
+        event("mark", name, selected=chosen[:1], what="none")
+        assert [one.said for one in marks.scenes(work_set)] == [None, "empty", None, None]
+        (said,) = event("mark", name, what=marks.EMPTY)["notify"]
+        assert "no scene is open or selected" in said["message"]
+    finally:
+        remove(name)
+
+
+def test_links_load_the_page_anew(event: Event, mongod: str) -> None:
+    """The panel of a loop leads to its work sets and back by links: FiftyOne's operator, which changes the dataset in an open page,
+    leaves the Annotate tab without fields."""
+    name = "t panel (links)-work-v0"
+    loop = quick_loop.base("sent")
+    try:
+        work_sets.make(name, loop)
+        assert f"[Label in {name}](./t%20panel%20%28links%29-work-v0)" in drawn(event("on_load", loop))
+        assert f"[To {loop}](./{loop})" in drawn(event("on_load", name))
+    finally:
+        remove(name)
 
 
 def test_every_tab_at_every_point(event: Event, mongod: str) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, Final
+from urllib.parse import quote
 
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
@@ -17,7 +18,7 @@ from swath.annotators import marks
 from swath.loop import Loop
 from swath.plugin import contents, plots
 from swath.plugin._forms import OPEN, PANEL, in_words, jobs_of, loop_of, name_of, uri
-from swath.plugin._marks import go_on
+from swath.plugin._marks import go_on, scenes_meant
 from swath.plugin._steps import as_markdown, label_for, operator_for
 from swath.plugin.contents import AtHand, Labelling, Shown
 from swath.plugin.jobs import Job, Jobs, dry_run
@@ -80,6 +81,10 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         """A work set says what is known of the scene that is open."""
 
     @in_panel
+    def on_change_selected(self, ctx: Any) -> None:
+        """A work set has buttons for the scenes that are selected."""
+
+    @in_panel
     def on_unload(self, ctx: Any) -> None:
         OPEN.pop(name_of(ctx), None)
 
@@ -132,29 +137,23 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
 
     @in_panel
     def mark(self, ctx: Any) -> None:
-        """Marks the scene that is open, and goes on to the next that waits."""
-        work_set = ctx.dataset
-        what = str(ctx.params["what"])
-        if what == "none":
-            marks.unmark(work_set, str(ctx.current_sample))
-            ctx.ops.reload_samples()
-            return
-        marks.mark(work_set, str(ctx.current_sample), what)
+        """Marks the scene that is open, and goes on to the next that waits; where none is open, those that are selected."""
+        work_set, what = ctx.dataset, str(ctx.params["what"])
+        for one in scenes_meant(ctx):
+            if what == "none":
+                marks.unmark(work_set, one)
+            else:
+                marks.mark(work_set, one, what)
         ctx.ops.reload_samples()
-        go_on(ctx, work_set, str(ctx.current_sample))
+        if not ctx.current_sample:
+            ctx.ops.clear_selected_samples()
+        elif what != "none":
+            go_on(ctx, work_set, str(ctx.current_sample))
 
     @in_panel
     def next_waiting(self, ctx: Any) -> None:
         now = contents.at_hand(ctx.dataset, ctx.current_sample)
         go_on(ctx, ctx.dataset, now.task if now else None)
-
-    @in_panel
-    def open_work_set(self, ctx: Any) -> None:
-        ctx.ops.open_dataset(str(ctx.params["name"]))
-
-    @in_panel
-    def open_loop(self, ctx: Any) -> None:
-        ctx.ops.open_dataset(name_of(ctx))
 
     # ------------------------------------------------------------------ what is drawn
 
@@ -220,13 +219,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
             "explain", label="Explain a scene", on_click=uri("explain_scene"), prompt=True, variant="outlined"
         )
         for i, name in enumerate(shown.work_sets):
-            row.btn(
-                f"label_{i}",
-                label=f"Label in {name}",
-                on_click=self.open_work_set,
-                params={"name": name},
-                variant="outlined",
-            )
+            row.md(_leads(f"Label in {name}", name), name=f"label_{i}")
         if plan.people and shown.ways and running is None:
             panel.md("In a terminal:\n" + _listed(shown.ways), name="ways")
         if shown.status.held_by and running is None:
@@ -257,7 +250,10 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
             self._proposed(ctx, panel, batch)
             return
         else:
-            panel.view("outcome", types.Success(label=f"{job.step} ended"))
+            panel.view(
+                "outcome",
+                types.Success(label="The step has ended" if job.step == "next" else f"{job.step} ended"),
+            )
             panel.md(as_markdown(outcome.text), name="said")
         panel.btn("forget", label="Dismiss", on_click=self.forget, variant="outlined")
 
@@ -431,6 +427,9 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         now = contents.at_hand(ctx.dataset, ctx.current_sample)
         if now is not None:
             self._at_hand(panel, now)
+        elif ctx.selected:
+            panel.md(f"**{len(ctx.selected):,} selected.** Mark them:", name="selected")
+            self._marks(panel, marked=True)
         row = panel.h_stack("go_on", gap=1)
         if labelling.waits:
             row.btn(
@@ -441,7 +440,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
                 icon="arrow_forward",
             )
         row.btn("refresh", label="Look again", on_click=self.on_load, variant="outlined", icon="refresh")
-        row.btn("to_loop", label=f"To {labelling.loop}", on_click=self.open_loop, variant="outlined")
+        row.md(_leads(f"To {labelling.loop}", labelling.loop), name="to_loop")
         if not labelling.waits:
             how = command("fetch", labelling.loop)
             panel.view("all_done", types.Success(label="Every scene has an answer."))
@@ -455,6 +454,10 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
         drawn = ", ".join(f"{n} on {name}" for name, n in now.labels.items())
         said = f"marked: **{now.said}**" if now.said else ("it waits" if now.waits else "labelled")
         panel.md(f"Open: `{now.task}`, {said}. Labels: {drawn}.", name="at_hand")
+        self._marks(panel, marked=now.said is not None)
+
+    def _marks(self, panel: types.Object, marked: bool) -> None:
+        """Buttons that mark what is open or selected; `marked`: there may be a mark to take away."""
         row = panel.h_stack("marks", gap=1)
         for what, label, icon in (
             ("done", "Done", "done"),
@@ -464,7 +467,7 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
             row.btn(
                 what, label=label, on_click=self.mark, params={"what": what}, variant="outlined", icon=icon
             )
-        if now.said:
+        if marked:
             row.btn(
                 "unmark",
                 label="Take the mark away",
@@ -551,6 +554,12 @@ def show(ctx: Any, loop: Loop, keys: list[str]) -> None:
 def _plain(text: str) -> str:
     """As markdown that shows it as it is."""
     return text.replace("*", "\\*").replace("_", "\\_").replace("<", "&lt;")
+
+
+def _leads(text: str, dataset: str) -> str:
+    """A link to another dataset. It loads the page anew: where FiftyOne's own operator changes the dataset, an open scene keeps the
+    sidebar of the one before, in which no field of labels is on, and nothing can be drawn."""
+    return f"[{_plain(text)}](./{quote(dataset, safe='')})"
 
 
 def _listed(commands: tuple[str, ...]) -> str:
