@@ -10,11 +10,14 @@ database; keys of 36 characters, as nuScenes has them; vectors of 16 dimensions)
              receives, and its CPU seconds. To hold: within 1.3 times.
 
     python -m benchmarks.scale --short    (20,000 scenes; fetch in 4,000 and 40,000)
-    python -m benchmarks.scale --long     (1,000,000 scenes; fetch in 40,000 and 400,000)
+    python -m benchmarks.scale --long     (1,000,000 scenes; fetch in 40,000 and 400,000; about an hour)
+    python -m benchmarks.scale --long --only fetch     (the other tables stay as they are kept, and say when they were measured)
 """
 
 from __future__ import annotations
 
+import argparse
+import json
 import multiprocessing
 import os
 import resource
@@ -29,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import options, save, say
+from benchmarks.common import RESULTS, machine, save, say
 from swath import database
 
 CLASSES = ("car", "person")
@@ -49,25 +52,39 @@ SETTINGS: Mapping[str, Any] = {
 
 
 def main() -> None:
-    long = options(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--short", action="store_true", help="the default")
+    size.add_argument("--long", action="store_true")
+    parser.add_argument("--only", choices=("fetch", "carry"))
+    given = parser.parse_args()
+    long, path = given.long, RESULTS / f"scale-{'long' if given.long else 'short'}.json"
+    kept = json.loads(path.read_text()) if given.only else {"tables": {}}
+    tables: dict[str, Any] = dict(kept["tables"])
     scenes, sizes = (1_000_000, (40_000, 400_000)) if long else (20_000, (4_000, 40_000))
     with tempfile.TemporaryDirectory() as folder:
         server = database.start(Path(folder) / "db")
         os.environ["FIFTYONE_DATABASE_URI"] = server.uri
         try:
-            fetched = [one_fetch(size, Path(folder)) for size in sizes]
-            carried, largest = carry(scenes, Path(folder))
+            if given.only != "carry":
+                fetched = [one_fetch(size, Path(folder)) for size in sizes]
+                for row in fetched:
+                    for what in ("kilobytes", "documents", "cpu_s"):
+                        row[f"{what}_ratio"] = row[what] / fetched[0][what]
+                tables[f"a fetch of {BATCH} scenes"] = measured(fetched)
+            if given.only != "fetch":
+                carried, largest = carry(scenes, Path(folder))
+                tables[f"{scenes:,} scenes"] = measured(carried)
+                tables["the largest documents"] = measured(largest)
         finally:
             server.stop()
-    for row in fetched:
-        for what in ("kilobytes", "documents", "cpu_s"):
-            row[f"{what}_ratio"] = row[what] / fetched[0][what]
-    tables = {
-        f"{scenes:,} scenes": carried,
-        "the largest documents": largest,
-        f"a fetch of {BATCH} scenes": fetched,
-    }
     save("scale", long, __doc__, tables)
+
+
+def measured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows that say when they were measured, and under what load: parts may be of different days."""
+    when = {name: machine()[name] for name in ("date", "load_before")}
+    return [{**row, **when} for row in rows]
 
 
 # ---------------------------------------------------------------------- made datasets
@@ -275,9 +292,13 @@ def count_fetch(name: str, scenes: int) -> dict[str, Any]:
                     received["bytes"] += len(bson.encode(one))
 
     pymongo.monitoring.register(Count())
+    import fiftyone as fo
+
+    import swath.steps.annotate  # noqa: F401
     from swath.loop import Loop
 
-    Loop.open(name).status  # noqa: B018 (imports and connections are no part of a fetch)
+    fo.load_dataset(name)  # imports, connections and FiftyOne's start are no part of a fetch
+    Loop.open(name).status()
     received.update(bytes=0, documents=0)
     started, cpu = time.perf_counter(), time.process_time()
     result = Loop.open(name).fetch()
