@@ -394,6 +394,7 @@ def test_a_few_histories(mongod: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(5400)
 def test_many_histories(mongod: str, tmp_path: Path) -> None:
     """After many and long sequences, tags, views and status are the journal's on every slice."""
     play(tmp_path, 150, 30, Phase.shrink)
