@@ -47,6 +47,7 @@ CHOOSING, CLAIM = range(8), range(8, 16)
 CLASSES = ("Car", "Van", "Truck", "Pedestrian", "Cyclist")
 ROUNDS, SCENES, SCALE, FEWEST = 4, 200, 0.2, 5
 CELLS = RESULTS / "benefit-cells.jsonl"
+PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "benefit.png"
 COLOURS = ("#444444", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito
 MARKS = "osD^vP*X<>"
 ARMS = (
@@ -393,7 +394,7 @@ def tell() -> None:
         else CHOOSING
     )
     if table(worlds):
-        draw(worlds, RESULTS / "benefit.png")
+        draw(worlds, PICTURE)
     save("benefit", True, __doc__, {name: rows_ for name, rows_ in tables.items() if rows_}, notes)
 
 

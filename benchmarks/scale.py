@@ -83,7 +83,8 @@ def main() -> None:
 
 def measured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows that say when they were measured, and under what load: parts may be of different days."""
-    when = {name: machine()[name] for name in ("date", "load_before")}
+    here = machine()
+    when = {name: here[name] for name in ("date", "load_before")}
     return [{**row, **when} for row in rows]
 
 
