@@ -23,6 +23,18 @@ def scenes_meant(ctx: Any) -> list[str]:
     return [str(one) for one in there]
 
 
+def put(ctx: Any, work_set: Any, what: str | None) -> int:
+    """Marks the scenes that are meant, or takes their marks away (None); says how many they are."""
+    there = scenes_meant(ctx)
+    for one in there:
+        if what is None:
+            marks.unmark(work_set, one)
+        else:
+            marks.mark(work_set, one, what)
+    ctx.ops.reload_samples()
+    return len(there)
+
+
 def go_on(ctx: Any, work_set: Any, after: str | None) -> Params:
     """Opens the next scene that waits; says so when none does."""
     scene = marks.following(work_set, after)
@@ -52,14 +64,11 @@ class Mark(_forms.Operator):
 
     def act(self, ctx: Any) -> Params:
         work_set = work_set_of(ctx)
-        there = scenes_meant(ctx)
-        for one in there:
-            marks.mark(work_set, one, self.what)
-        ctx.ops.reload_samples()
-        said = {"marked": len(there), "as": self.what}
+        marked = put(ctx, work_set, self.what)
+        said = {"marked": marked, "as": self.what}
         if ctx.current_sample:
             return {**said, **go_on(ctx, work_set, str(ctx.current_sample))}
-        ctx.ops.notify(f"{len(there)} marked: {self.what}", variant="success")
+        ctx.ops.notify(f"{marked} marked: {self.what}", variant="success")
         return said
 
 
@@ -93,13 +102,9 @@ class TakeMarkAway(_forms.Operator):
         return None
 
     def act(self, ctx: Any) -> Params:
-        work_set = work_set_of(ctx)
-        there = scenes_meant(ctx)
-        for one in there:
-            marks.unmark(work_set, one)
-        ctx.ops.reload_samples()
-        ctx.ops.notify(f"{len(there)} not marked any more", variant="success")
-        return {"unmarked": len(there)}
+        unmarked = put(ctx, work_set_of(ctx), None)
+        ctx.ops.notify(f"{unmarked} not marked any more", variant="success")
+        return {"unmarked": unmarked}
 
 
 class NextWaiting(_forms.Operator):

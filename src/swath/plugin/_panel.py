@@ -14,11 +14,10 @@ from urllib.parse import quote
 import fiftyone.operators as foo
 import fiftyone.operators.types as types
 
-from swath.annotators import marks
 from swath.loop import Loop
 from swath.plugin import contents, plots
 from swath.plugin._forms import OPEN, PANEL, in_words, jobs_of, loop_of, name_of, uri
-from swath.plugin._marks import go_on, scenes_meant
+from swath.plugin._marks import go_on, put
 from swath.plugin._steps import as_markdown, label_for, operator_for
 from swath.plugin.contents import AtHand, Labelling, Shown
 from swath.plugin.jobs import Job, Jobs, dry_run
@@ -138,17 +137,12 @@ class SwathPanel(foo.Panel):  # type: ignore[misc]
     @in_panel
     def mark(self, ctx: Any) -> None:
         """Marks the scene that is open, and goes on to the next that waits; where none is open, those that are selected."""
-        work_set, what = ctx.dataset, str(ctx.params["what"])
-        for one in scenes_meant(ctx):
-            if what == "none":
-                marks.unmark(work_set, one)
-            else:
-                marks.mark(work_set, one, what)
-        ctx.ops.reload_samples()
+        what = None if ctx.params["what"] == "none" else str(ctx.params["what"])
+        put(ctx, ctx.dataset, what)
         if not ctx.current_sample:
             ctx.ops.clear_selected_samples()
-        elif what != "none":
-            go_on(ctx, work_set, str(ctx.current_sample))
+        elif what is not None:
+            go_on(ctx, ctx.dataset, str(ctx.current_sample))
 
     @in_panel
     def next_waiting(self, ctx: Any) -> None:

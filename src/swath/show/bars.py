@@ -39,9 +39,8 @@ class Bars:
         """Begins `title`; returns what is told how many are done, and of how many."""
         self.clear()
         started = said = time.monotonic()
-        first: tuple[float, int] | None = (
-            None  # when the first were done, and how many: before, much is made ready
-        )
+        # When the first were done, and how many: before, much is made ready.
+        first: tuple[float, int] | None = None
 
         def tick(done: int, of: int) -> None:
             nonlocal said, first

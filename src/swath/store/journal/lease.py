@@ -29,9 +29,8 @@ from swath.records.base import Document
 from swath.records.loop import Held
 from swath.store.journal import codec
 
-FENCE: Final = (
-    "swath_fence"  # of samples, views, runs, their files, and the dataset: the token of who wrote it last
-)
+FENCE: Final = "swath_fence"
+"""Of samples, views, runs, their files, and the dataset: the token of who wrote it last."""
 LEASE_SECONDS: Final = 30
 ROOM: Final = 256 * 2**20  # bytes that must be free on the database's disk before a step writes
 _HELD: Final[set[str]] = set()  # marks of the writers of this process: one that is not among them has ended
