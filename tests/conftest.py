@@ -39,8 +39,12 @@ settings.load_profile("swath")
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Folders of long tests come first: else one process has them at the end, and the other has nothing to do."""
+    """Tests marked `database` have the session's mongod before anything else: FiftyOne, imported earlier, would take the database of
+    whoever runs the tests. Folders of long tests come first: else one process has them at the end, and the other nothing to do."""
     here = Path(__file__).parent
+    for item in items:
+        if item.get_closest_marker("database") and isinstance(item, pytest.Function):
+            item.fixturenames.insert(0, "mongod")
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(here).parts[0]
